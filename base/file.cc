@@ -1,0 +1,194 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kWholeFileMax = size_t{16} << 20;
+
+Status failure(int error, const std::string& what, const std::string& path) {
+  if (error == ENOENT) return Status(Code::kNotFound, what + " " + path + ": no such file or directory", error);
+  if (error == EEXIST) return Status(Code::kExists, what + " " + path + ": it exists already", error);
+  return errno_status(error, what + " " + path);
+}
+
+class PosixFile final : public File {
+ public:
+  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixFile() override { ::close(fd_); }
+  PosixFile(const PosixFile&) = delete;
+  PosixFile& operator=(const PosixFile&) = delete;
+
+  Result<size_t> read(uint64_t at, MutableBytes out) override {
+    size_t done = 0;
+    while (done < out.size()) {
+      ssize_t got = ::pread(fd_, out.data() + done, out.size() - done, static_cast<off_t>(at + done));
+      if (got < 0) {
+        if (errno == EINTR) continue;
+        return failure(errno, "reading", path_);
+      }
+      if (got == 0) break;
+      done += static_cast<size_t>(got);
+    }
+    return done;
+  }
+
+  Status write(uint64_t at, std::span<const iovec> parts) override {
+    CHECK_INVARIANT(parts.size() <= 1024);
+    ssize_t put = ::pwritev(fd_, parts.data(), static_cast<int>(parts.size()), static_cast<off_t>(at));
+    size_t total = 0;
+    for (const iovec& part : parts) total += part.iov_len;
+    if (put >= 0 && static_cast<size_t>(put) == total) return Status();
+    return write_rest(at, parts, put);
+  }
+
+  Status sync() override {
+    if (::fdatasync(fd_) != 0) return failure(errno, "syncing", path_);
+    return Status();
+  }
+
+  Status start_writeback(uint64_t at, uint64_t size) override {
+    if (::sync_file_range(fd_, static_cast<off_t>(at), static_cast<off_t>(size), SYNC_FILE_RANGE_WRITE) != 0) {
+      return failure(errno, "writing back", path_);
+    }
+    return Status();
+  }
+
+  Status truncate(uint64_t size) override {
+    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return failure(errno, "truncating", path_);
+    return Status();
+  }
+
+  Result<uint64_t> size() override {
+    struct stat info {};
+    if (::fstat(fd_, &info) != 0) return failure(errno, "reading the size of", path_);
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+ private:
+  // A short or interrupted write: the remaining bytes, one part at a time. `first` is what the first attempt returned.
+  Status write_rest(uint64_t at, std::span<const iovec> parts, ssize_t first) {
+    if (first < 0 && errno != EINTR) return failure(errno, "writing", path_);
+    size_t skip = first < 0 ? 0 : static_cast<size_t>(first);
+    for (const iovec& part : parts) {
+      size_t done = std::min(skip, part.iov_len);
+      skip -= done;
+      while (done < part.iov_len) {
+        ssize_t put = ::pwrite(fd_, static_cast<const char*>(part.iov_base) + done, part.iov_len - done,
+                               static_cast<off_t>(at + done));
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return failure(put < 0 ? errno : ENOSPC, "writing", path_);
+        done += static_cast<size_t>(put);
+      }
+      at += part.iov_len;
+    }
+    return Status();
+  }
+
+  int fd_;
+  std::string path_;
+};
+
+class PosixFileSystem final : public FileSystem {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path, Open how) override {
+    int flags = how == Open::kRead ? O_RDONLY : O_RDWR;
+    if (how == Open::kCreateNew) flags |= O_CREAT | O_EXCL;
+    int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+    if (fd < 0) return failure(errno, "opening", path);
+    return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
+  }
+
+  Status make_directory(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0700) != 0) return failure(errno, "creating directory", path);
+    return Status();
+  }
+
+  Status remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) return failure(errno, "removing", path);
+    return Status();
+  }
+
+  Status rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return failure(errno, "renaming to " + to + " from", from);
+    return Status();
+  }
+
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    DIR* stream = ::opendir(directory.c_str());
+    if (stream == nullptr) return failure(errno, "listing", directory);
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(stream)) {
+      std::string name = entry->d_name;
+      if (name != "." && name != "..") names.push_back(std::move(name));
+    }
+    ::closedir(stream);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  Result<bool> exists(const std::string& path) override {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) == 0) return true;
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    return failure(errno, "looking for", path);
+  }
+
+  Status sync_directory(const std::string& directory) override {
+    int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return failure(errno, "opening", directory);
+    int error = ::fsync(fd) == 0 ? 0 : errno;
+    ::close(fd);
+    return error == 0 ? Status() : failure(error, "syncing", directory);
+  }
+
+  Result<FileSystemSpace> space(const std::string& path) override {
+    struct statvfs info {};
+    if (::statvfs(path.c_str(), &info) != 0) return failure(errno, "reading the free space of", path);
+    return FileSystemSpace{info.f_blocks * info.f_frsize, info.f_bfree * info.f_frsize, info.f_bavail * info.f_frsize};
+  }
+};
+
+std::string parent_of(const std::string& path) {
+  size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+FileSystem& posix_file_system() {
+  static PosixFileSystem files;
+  return files;
+}
+
+Result<std::string> read_file(FileSystem& files, const std::string& path) {
+  TM_ASSIGN(auto file, files.open(path, FileSystem::Open::kRead));
+  TM_ASSIGN(uint64_t size, file->size());
+  if (size > kWholeFileMax) return Status(Code::kTooLarge, path + " is over 16 MiB");
+  std::string content(size, '\0');
+  TM_ASSIGN(size_t got, file->read(0, {reinterpret_cast<std::byte*>(content.data()), content.size()}));
+  content.resize(got);
+  return content;
+}
+
+Status write_file_atomically(FileSystem& files, const std::string& path, std::string_view content) {
+  const std::string scratch = path + ".new";
+  if (Status removed = files.remove(scratch); !removed.ok() && removed.code() != Code::kNotFound) return removed;
+  TM_ASSIGN(auto file, files.open(scratch, FileSystem::Open::kCreateNew));
+  iovec part{const_cast<char*>(content.data()), content.size()};
+  TM_TRY(file->write(0, {&part, 1}));
+  TM_TRY(file->sync());
+  TM_TRY(files.rename(scratch, path));
+  return files.sync_directory(parent_of(path));
+}
+
+}  // namespace tidemark

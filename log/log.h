@@ -1,0 +1,153 @@
+// The log of one group on this site: segments, append, group commit, tailing, recovery.
+//
+// A segment is a file NNNNNNNNNNNNNNNNNNNN.seg (20 digits, its first seq) of at most about 64 MiB: a 64-byte segment header,
+// then records back to back. A segment whose header is missing was never born: its header is written only when every
+// segment before it is durable, so a torn tail can only be at the end of the last segment.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "log/body.h"
+#include "log/record.h"
+
+namespace tidemark {
+
+struct LogOptions {
+  uint32_t segment_bytes = 64u << 20;
+  // Whatever was appended is durable this much later without anybody asking (DESIGN 6); 0: only sync() makes durable.
+  std::chrono::milliseconds commit_interval{100};
+  // Appends are refused with kNoSpace when the disk has less than this free: recovery and the index need room to work.
+  uint64_t reserve_bytes = 64u << 20;
+};
+
+// What open() found and did.
+struct RecoveryReport {
+  Seq last_seq;
+  uint64_t torn_bytes = 0;      // cut from the end; 0: the log ended cleanly
+  uint64_t unborn_segments = 0;  // removed: they followed a segment that never became durable
+  std::string text;             // one line for the operator; "" when there is nothing to say
+};
+
+struct Appended {
+  RecordHeader header;
+  Location location;
+};
+
+struct SegmentInfo {
+  Seq first_seq;
+  uint64_t bytes = 0;       // used, header included
+  int64_t first_time_ns = 0;  // of its first record; 0 when it has none
+};
+
+// Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
+// append and sync answer kPoisoned until it is opened anew, and durable() never moves again. A kNoSpace on append leaves the
+// log as it was.
+class Log {
+ public:
+  // An empty log for `group` in the existing empty `directory`. Durable on return.
+  static Status create(FileSystem& files, const std::string& directory, const GroupId& group);
+
+  // Opens for appending. `known_durable`: a seq that is known to have been durable (from the index); damage at or before it
+  // is never taken for a torn tail. kCorrupt: segment, byte, seq and fault of what is damaged; nothing is changed then.
+  static Result<std::unique_ptr<Log>> open(FileSystem& files, Clock& clock, const std::string& directory,
+                                           const LogOptions& options, Seq known_durable, RecoveryReport* report);
+
+  // Opens what another process may be appending to, for reading records up to and including `last` (which must be durable).
+  // append, append_verified and sync answer kReadOnly.
+  static Result<std::unique_ptr<Log>> open_read_only(FileSystem& files, const std::string& directory, Seq last);
+
+  virtual ~Log() = default;  // syncs and closes
+
+  // Appends in order, as one unit of order (nobody else's records in between), one write. Primary only: gives each record
+  // its seq, time, epoch and chain. Not yet durable: sync(). At most 1,024 drafts.
+  virtual Result<std::vector<Appended>> append(std::span<const RecordDraft> drafts, Epoch epoch) = 0;
+
+  // Appends records that another site numbered, unchanged: a run of whole records that follows tail_position(), each checked
+  // by the caller with walk_records(). kInvalid if the run does not follow. Returns where each begins.
+  virtual Result<std::vector<Location>> append_verified(Bytes run) = 0;
+
+  // Durable on return: every record up to and including `upto` (kLatest: all appended). One fdatasync serves all waiters.
+  virtual Status sync(Seq upto) = 0;
+
+  [[nodiscard]] virtual Seq appended() const = 0;
+  [[nodiscard]] virtual Seq durable() const = 0;
+  [[nodiscard]] virtual Seq first() const = 0;               // oldest record held; appended()+1 when there is none
+  [[nodiscard]] virtual Position tail_position() const = 0;  // of the newest record; zeros when there is none
+  [[nodiscard]] virtual Status health() const = 0;           // ok, or why the log is poisoned
+  [[nodiscard]] virtual const GroupId& group() const = 0;
+  [[nodiscard]] virtual std::vector<SegmentInfo> segments() const = 0;
+  // Bytes of all segments.
+  [[nodiscard]] virtual uint64_t bytes() const = 0;
+
+  // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
+  virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
+
+  // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the segment is gone. Reads past
+  // the end of the segment are kCorrupt.
+  virtual Status read(const Location& location, uint32_t skip, MutableBytes out) = 0;
+
+  // Reads, checks (header and payload sums) and returns the record; `storage` keeps its bytes.
+  virtual Result<RecordView> read_record(const Location& location, Buffer& storage) = 0;
+
+  // The position (epoch, seq, chain) of record `seq`; zeros for seq 0. kNotFound where it is not held.
+  virtual Result<Position> position_at(Seq seq) = 0;
+
+  // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
+  virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;
+};
+
+// Reads a log forward from a seq, for shipping, indexing and listing. Not thread-safe; several cursors may be open, and the
+// log may grow meanwhile. Checks every header and the chain between records; payload sums where asked.
+class LogCursor {
+ public:
+  // Stands before record `next`. The log must outlive it.
+  LogCursor(Log& log, Seq next, bool check_payloads = true);
+  ~LogCursor();
+  LogCursor(LogCursor&&) noexcept;
+  LogCursor& operator=(LogCursor&&) noexcept;
+
+  // A run of whole records as they lie in the log: at least one, then as many as fit in `bytes_max`, none above `last`
+  // (which must not be above appended()). Empty: next() > last. Valid until the next call. kNotFound: no longer held.
+  struct Run {
+    Bytes bytes;
+    Seq first;
+    Seq last;
+    Location location;  // of the first; the others follow in the same segment
+  };
+  Result<Run> read(size_t bytes_max, Seq last);
+  [[nodiscard]] Seq next() const;
+  // Position of record next()-1, valid once the cursor has read or seeked; what the next run follows.
+  Result<Position> position();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Reads and checks every byte of a log directory, going on after damage where it can. Neither needs nor takes the log's lock:
+// the newest records of a log in use may be missed, so give `last` (kLatest: to the end).
+struct LogDamage {
+  std::string segment;  // file name
+  uint64_t offset = 0;  // byte in it
+  Seq seq;              // of the damaged record; 0 where it cannot be told
+  Ino ino;              // likewise
+  RecordFault fault = RecordFault::kNone;
+};
+struct LogVerdict {
+  uint64_t records = 0;
+  uint64_t bytes = 0;
+  Position end;                    // of the last good record in unbroken order
+  std::vector<LogDamage> damage;   // at most 10,000
+};
+Result<LogVerdict> verify_log(FileSystem& files, const std::string& directory, Seq last,
+                              const std::function<void(uint64_t bytes_done, uint64_t bytes_total)>& progress);
+
+}  // namespace tidemark
