@@ -1,0 +1,127 @@
+// A group on this site: one directory with one log, its index and its lock. Everything else works through this.
+//
+//   DIR/group.json   identity: format, group id, name        DIR/index/   RocksDB: a cache of the log
+//   DIR/log/         segments                                DIR/lock     held by the process that may write
+//   DIR/control      socket of that process (cli/control)    DIR/pairs.json   pairs (replicator/)
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "log/log.h"
+#include "volume/point.h"
+#include "volume/tree_view.h"
+#include "volume/volume.h"
+#include "volume/watermarks.h"
+
+namespace tidemark {
+
+enum class Role { kPrimary, kReplica };  // who numbers the records: we, or the site they come from
+
+enum class OpenMode {
+  kPrimary,  // change the volume; kBusy if another process has it; kReadOnly if the group is a replica
+  kReplica,  // take records from a primary; kBusy likewise; kReadOnly if the group is a primary's
+  kRead,     // read only: takes the lock and recovers where nobody holds it; otherwise shows what the holder last flushed
+};
+
+struct GroupOptions {
+  LogOptions log;
+  uint64_t index_cache_bytes = 256u << 20;
+  uint64_t index_write_buffer_bytes = 64u << 20;
+  std::string purpose;  // for the lock file: "mounted at /mnt/db", "site" …
+  FileSystem* files = &posix_file_system();
+  Clock* clock = &system_clock();
+};
+
+struct GroupIdentity {
+  GroupId id{};
+  std::string name;
+  Role role = Role::kPrimary;
+};
+
+struct InitOptions {
+  std::string name;       // 1 … 63 of [A-Za-z0-9._-]
+  uint32_t root_mode = 0755;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+struct MarkRequest {
+  std::string name;
+  std::string note;
+  std::string application;
+  uint32_t pid = 0;
+  uint32_t uid = 0;
+};
+
+struct VolumeSpace {
+  FileSystemSpace disk;
+  uint64_t log_bytes = 0;
+  uint64_t inodes = 0;    // in use at the newest record (approximate)
+};
+
+// Who holds a directory's lock, from its lock file; nullopt if nobody does.
+struct Holder {
+  int pid = 0;
+  std::string purpose;
+};
+Result<std::optional<Holder>> lock_holder(const std::string& directory);
+
+// Thread-safe.
+class Group {
+ public:
+  // Makes DIR (which must not exist, or be empty) a new primary group with its genesis record. Durable on return.
+  static Status init(const std::string& directory, const InitOptions& init, const GroupOptions& options = {});
+  // Makes DIR a replica without any record yet: the first it takes is the primary's genesis.
+  static Status init_replica(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options = {});
+  static Result<GroupIdentity> identify(const std::string& directory, FileSystem& files = posix_file_system());
+
+  // Recovers: cuts a torn tail, brings the index up to the log, rebuilds the index where it is missing, damaged or ahead.
+  static Result<std::unique_ptr<Group>> open(const std::string& directory, OpenMode mode, const GroupOptions& options = {});
+  virtual ~Group() = default;
+  // Syncs the log, flushes the index, releases the lock. The destructor does the same but cannot report.
+  virtual Status close() = 0;
+
+  [[nodiscard]] virtual const std::string& directory() const = 0;
+  [[nodiscard]] virtual const GroupIdentity& identity() const = 0;
+  [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
+  [[nodiscard]] virtual Log& log() = 0;
+  [[nodiscard]] virtual Watermarks& watermarks() = 0;
+
+  // The live tree. In kRead and kReplica every change answers kReadOnly.
+  [[nodiscard]] virtual Volume& volume() = 0;
+  // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.
+  virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
+  [[nodiscard]] virtual Seq newest() const = 0;  // newest record the index shows
+  [[nodiscard]] virtual Seq base() const = 0;    // oldest seq that can be shown
+
+  // What a point written by a person means here. kNoSuchPoint says what can be resolved (newest and oldest, near mark names).
+  virtual Result<Seq> resolve(std::string_view point) = 0;
+
+  // Appends a mark record and syncs: durable on return, together with everything before it. kExists, kInvalid.
+  virtual Result<Mark> create_mark(const MarkRequest& request) = 0;
+  virtual Result<Mark> find_mark(std::string_view name) = 0;            // kNoSuchPoint
+  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id
+  virtual Status hold_mark(std::string_view name, bool held) = 0;
+
+  virtual Status sync() = 0;  // everything appended so far is durable on return
+  // Flushes the index to disk, so that a kRead open in another process sees everything up to newest().
+  virtual Status checkpoint() = 0;
+  virtual Result<VolumeSpace> space() = 0;
+
+  // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
+  // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.
+  virtual Result<Position> ingest(Bytes run) = 0;
+  [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
+
+  // Proof that the index is what the log says: a checksum over every row, independent of RocksDB's layout.
+  virtual Result<uint64_t> index_fingerprint() = 0;
+};
+
+}  // namespace tidemark
