@@ -1,0 +1,55 @@
+// Reading from a site: tcp://HOST:PORT/GROUP[@POINT] as a tree, its marks and where it stands.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "volume/point.h"
+#include "volume/tree_view.h"
+
+namespace tidemark {
+
+struct RemoteAddress {
+  std::string endpoint;  // tcp://HOST:PORT or ipc://PATH (for ipc the group is after the last '/')
+  std::string group;
+};
+// True for what begins with tcp:// or ipc://.
+bool is_remote(std::string_view source);
+// Takes "tcp://HOST:PORT/GROUP" apart (the @POINT is already off). kInvalid.
+Result<RemoteAddress> parse_remote(std::string_view source);
+
+struct RemoteOptions {
+  std::string server_key;  // as in PairConfig
+  std::string own_key;
+  std::chrono::milliseconds timeout{10000};  // for each answer
+};
+
+struct RemoteGroupInfo {
+  GroupId id{};
+  std::string name;
+  Position newest;
+  Seq base;
+  Seq durable;
+  int64_t newest_time_ns = 0;
+  uint64_t log_bytes = 0;
+};
+
+// Thread-safe: each thread that calls uses a connection of its own.
+class RemoteGroup {
+ public:
+  // kUnreachable, kTimeout, kNotFound (no such group there), kNotAuthorised.
+  static Result<std::unique_ptr<RemoteGroup>> connect(const RemoteAddress& address, const RemoteOptions& options);
+  virtual ~RemoteGroup() = default;
+  virtual Result<RemoteGroupInfo> info() = 0;
+  virtual Result<Seq> resolve(std::string_view point) = 0;
+  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;
+  // The tree at `point`; may outlive this object. Every answer carries checksums, verified here.
+  virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
+  // Stored records from `next` on: whole records, unverified order (use walk_records). Empty at the newest.
+  virtual Result<std::string> read_log(Seq next, size_t bytes_max) = 0;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,44 @@
+// A site: holds copies of any number of groups under one directory (DIR/GROUP/…), takes their logs from primaries, and serves
+// reading at any point.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "volume/group.h"
+
+namespace tidemark {
+
+struct SiteOptions {
+  std::string directory;   // made if it is not there
+  std::string listen;      // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
+  std::string key;         // file with our key pair; needed for anything but loopback and ipc
+  std::string allow;       // file: one public key a line, then its rights ("append", "read"), then a name
+  GroupOptions group;      // for the groups it opens
+};
+
+class Site {
+ public:
+  // Opens every group found in the directory and listens. kNotAuthorised: keys are missing for a public endpoint, or the
+  // allow-list is empty.
+  static Result<std::unique_ptr<Site>> open(const SiteOptions& options);
+  virtual ~Site() = default;  // stops and closes every group
+
+  [[nodiscard]] virtual std::string endpoint() const = 0;  // as bound, with the real port
+  // Serves until stop(). Returns how it ended.
+  virtual Status serve() = 0;
+  virtual void stop() = 0;  // from any thread
+
+  [[nodiscard]] virtual std::vector<std::string> groups() const = 0;
+  // The open group `name`, or null. Valid as long as the site. For status and checkpoint requests on the control socket.
+  [[nodiscard]] virtual Group* find(const std::string& name) = 0;
+  // Called (on a thread of the site) after a group was opened or made, for as long as serve() runs. Set before serve().
+  virtual void on_group(std::function<void(Group&)> callback) = 0;
+};
+
+// Writes a new CURVE key pair to `path` (0600) and the public half to `path`.pub. kExists.
+Status generate_key(const std::string& path);
+
+}  // namespace tidemark
