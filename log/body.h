@@ -1,6 +1,7 @@
 // What each type of record says: the payloads, decoded. docs/LOG_FORMAT.md has the grammar.
 // decode_*() refuse (kCorrupt) what is short, too long, out of bounds or has anything left over; views in a decoded body
-// live as long as the payload. encode_*() give the raw payload.
+// live as long as the payload. encode_*() give the raw payload; they abort on a body that decode_*() would refuse (its limits are
+// the caller's to check), because a log that holds it could never be opened again.
 #pragma once
 
 #include <tidemark/types.h>
@@ -135,11 +136,12 @@ std::string encode_set_attr(const SetAttr& body);
 Result<SetAttr> decode_set_attr(Bytes payload);
 
 // Shrinking: everything from `size` on is gone. Where `size` cuts a block that has data, the block follows with zeros after
-// the cut: one data record's body, uncompressed, with count 1; else nothing follows.
+// the cut; else nothing follows.
+//   byte 0  u64 size   8  u64 blocks that follow (0 or 1)   16  u64 XXH3-64 of the block, or 0   24  the block, raw
 struct TruncateBody {
   uint64_t size = 0;
   Bytes last_block;         // kBlockSize bytes or none
-  uint64_t last_check = 0;
+  uint64_t last_check = 0;  // encode_truncate() works it out itself
 };
 std::string encode_truncate(const TruncateBody& body);
 Result<TruncateBody> decode_truncate(Bytes payload);
@@ -183,6 +185,8 @@ struct MarkBody {
   uint32_t uid = 0;
   std::string_view note;
 };
+// UTF-8, 1 … kNameMax bytes, without @ / : and control characters. Ask before encoding: an encoder aborts on a bad body.
+bool valid_mark_name(std::string_view name);
 std::string encode_mark(const MarkBody& body);
 Result<MarkBody> decode_mark(Bytes payload);
 
