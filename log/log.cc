@@ -1,0 +1,126 @@
+#include "log/log.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/logging.h"
+#include "log/reader.h"
+#include "log/recovery.h"
+#include "log/writer.h"
+
+namespace tidemark {
+namespace {
+
+// A log as it stands, up to a given record.
+class LogSnapshot final : public LogReader {
+ public:
+  LogSnapshot(FileSystem& files, const std::string& directory, const GroupId& group)
+      : LogReader(files, directory, group), directory_(directory) {}
+
+  // Takes the segments up to record `last`, and walks the headers of the one it lies in.
+  Status take(FileSystem& files, const SegmentList& list, Seq last) {
+    tail_ = list.born.front().known.before;
+    for (const RecoveredSegment& segment : list.born) {
+      if (segment.known.first_seq > last) break;
+      const bool newest = &segment == &list.born.back() || (&segment + 1)->known.first_seq > last;
+      KnownSegment known = segment.known;
+      if (newest) TM_TRY(find_end(files, segment.file_bytes, last, known));
+      segments_.add(known, nullptr);
+    }
+    if (tail_.seq < last && last != kLatest) {
+      return corrupt_segment(list.born.back().known.first_seq, list.born.back().file_bytes, tail_.seq.next(),
+                             "the record is missing");
+    }
+    return Status();
+  }
+
+  Result<std::vector<Appended>> append(std::span<const RecordDraft>, Epoch) override { return read_only(); }
+  Result<std::vector<Location>> append_verified(Bytes) override { return read_only(); }
+  Status sync(Seq) override { return read_only(); }
+  [[nodiscard]] Seq appended() const override { return tail_.seq; }
+  [[nodiscard]] Seq durable() const override { return tail_.seq; }
+  [[nodiscard]] Position tail_position() const override { return tail_; }
+  [[nodiscard]] Status health() const override { return Status(); }
+  // Nothing new ever comes.
+  bool wait_durable(Seq above, std::chrono::milliseconds timeout) override {
+    if (tail_.seq > above) return true;
+    std::this_thread::sleep_for(timeout);
+    return false;
+  }
+
+ private:
+  [[nodiscard]] Status read_only() const { return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only"); }
+
+  Status find_end(FileSystem& files, uint64_t file_bytes, Seq last, KnownSegment& known) {
+    TM_ASSIGN(const auto file, files.open(segment_path(directory_, known.first_seq), FileSystem::Open::kRead));
+    SegmentWindow window(*file, file_bytes, last == kLatest ? kWalkStep : kHopStep);
+    tail_ = known.before;
+    known.bytes = kSegmentHeaderSize;
+    while (tail_.seq < last) {
+      TM_ASSIGN(const Bytes head, window.view(known.bytes, kRecordHeaderSize));
+      RecordHeader header;
+      RecordFault fault = head.size() < kRecordHeaderSize ? RecordFault::kUnwritten : decode_header(head, header);
+      if (fault == RecordFault::kNone) fault = check_follows(header, head, tail_);
+      if (fault == RecordFault::kNone && known.bytes + header.size_in_log() > file_bytes) fault = RecordFault::kPayloadDamaged;
+      if (fault != RecordFault::kNone && last == kLatest) return Status();
+      if (fault != RecordFault::kNone) {
+        return corrupt_segment(known.first_seq, known.bytes, tail_.seq.next(), record_fault_name(fault));
+      }
+      known.bytes += header.size_in_log();
+      tail_ = header.position();
+    }
+    return Status();
+  }
+
+  const std::string directory_;
+  Position tail_;
+};
+
+std::string describe(const Recovered& recovered) {
+  std::string text;
+  if (recovered.torn_bytes > 0) {
+    text = "cut a torn tail of " + std::to_string(recovered.torn_bytes) + " bytes after record " +
+           std::to_string(recovered.end.seq.value());
+  }
+  if (!recovered.removed.empty()) {
+    text += (text.empty() ? "removed " : "; removed ") + std::to_string(recovered.removed.size()) +
+            " segments that had not become durable";
+  }
+  return text;
+}
+
+}  // namespace
+
+Status Log::create(FileSystem& files, const std::string& directory, const GroupId& group) {
+  TM_ASSIGN(const auto names, files.list(directory));
+  const std::string path = segment_path(directory, Seq(1));
+  for (const std::string& name : names) {
+    // What an earlier attempt left behind when it was interrupted is no content.
+    if (directory + "/" + name != path + ".new") return Status(Code::kNotEmpty, directory + " is not empty");
+  }
+  SegmentHeader header;
+  header.group = group;
+  return write_file_atomically(files, path, as_text(encode_segment_header(header)));
+}
+
+Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const std::string& directory,
+                                       const LogOptions& options, Seq known_durable, RecoveryReport* report) {
+  LogOptions sane = options;
+  sane.segment_bytes = std::clamp(options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax);
+  TM_ASSIGN(const Recovered recovered, examine_log(files, directory, known_durable));
+  TM_TRY(repair_log(files, directory, recovered));
+  const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
+  TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
+  if (report != nullptr) *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered)};
+  return std::unique_ptr<Log>(
+      std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
+}
+
+Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {
+  TM_ASSIGN(const SegmentList list, read_segment_list(files, directory));
+  auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
+  TM_TRY(log->take(files, list, last));
+  return std::unique_ptr<Log>(std::move(log));
+}
+
+}  // namespace tidemark

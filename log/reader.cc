@@ -1,0 +1,103 @@
+#include "log/reader.h"
+
+#include <algorithm>
+
+namespace tidemark {
+namespace {
+
+Status gone(Seq seq) { return Status(Code::kNotFound, "record " + std::to_string(seq.value()) + " is not held here"); }
+
+Status past_the_end(const Location& location, uint64_t end) {
+  return Status(Code::kCorrupt, "segment " + segment_name(Seq(location.segment)) + ": a read at byte " +
+                                    std::to_string(location.offset) + " goes past its end at byte " + std::to_string(end));
+}
+
+}  // namespace
+
+Status LogReader::read(const Location& location, uint32_t skip, MutableBytes out) {
+  TM_ASSIGN(const auto segment, segments_.open(Seq(location.segment)));
+  const uint64_t at = uint64_t{location.offset} + skip;
+  if (at + out.size() > segment.bytes) return past_the_end(location, segment.bytes);
+  TM_ASSIGN(const size_t got, segment.file->read(at, out));
+  return got == out.size() ? Status() : past_the_end(location, at + got);
+}
+
+Result<RecordView> LogReader::read_record(const Location& location, Buffer& storage) {
+  const auto corrupt = [&](Seq seq, RecordFault fault) {
+    return corrupt_segment(Seq(location.segment), location.offset, seq, record_fault_name(fault));
+  };
+  HeaderBytes head;
+  TM_TRY(read(location, 0, head));
+  RecordView record;
+  RecordFault fault = decode_header(head, record.header);
+  if (fault != RecordFault::kNone) return corrupt(Seq(), fault);
+  const uint32_t size = record.header.size_in_log();
+  if (storage.size() < size) storage = Buffer(size);
+  std::copy(head.begin(), head.end(), storage.data());
+  TM_TRY(read(location, kRecordHeaderSize, storage.span().subspan(kRecordHeaderSize, size - kRecordHeaderSize)));
+  record.whole = storage.bytes().first(size);
+  record.payload = record.whole.subspan(kRecordHeaderSize, record.header.stored_length);
+  record.location = location;
+  fault = check_payload(record.header, record.payload);
+  if (fault != RecordFault::kNone) return corrupt(record.header.seq, fault);
+  return record;
+}
+
+Result<LogReader::Hop> LogReader::hop(const KnownSegment& segment, const IndexPoint& from, Seq to, int64_t until_ns) {
+  TM_ASSIGN(const auto open, segments_.open(segment.first_seq));
+  SegmentWindow window(*open.file, open.bytes, kHopStep);
+  Hop last;
+  Seq expected = from.seq;
+  uint64_t last_point = from.offset;
+  for (uint64_t at = from.offset; at < open.bytes && expected <= to; expected = expected.next()) {
+    TM_ASSIGN(const Bytes bytes, window.view(at, kRecordHeaderSize));
+    Hop next;
+    if (bytes.size() < kRecordHeaderSize || decode_header(bytes, next.header) != RecordFault::kNone) {
+      return corrupt_segment(segment.first_seq, at, expected, record_fault_name(RecordFault::kHeaderDamaged));
+    }
+    if (next.header.seq != expected) {
+      return corrupt_segment(segment.first_seq, at, expected, record_fault_name(RecordFault::kWrongOrder));
+    }
+    if (next.header.time_ns > until_ns) break;
+    next.location = {segment.first_seq.value(), static_cast<uint32_t>(at)};
+    if (at - last_point >= kIndexSpacing) {
+      segments_.add_point({expected, static_cast<uint32_t>(at), next.header.time_ns});
+      last_point = at;
+    }
+    at += next.header.size_in_log();
+    last = next;
+  }
+  return last;
+}
+
+Result<LogReader::Hop> LogReader::find_record(Seq seq) {
+  if (seq > appended()) return gone(seq);
+  const auto segment = segments_.covering(seq);
+  if (!segment) return gone(seq);
+  TM_ASSIGN(Hop found, hop(*segment, segments_.point_at(*segment, seq), seq, INT64_MAX));
+  if (found.header.seq != seq) return corrupt_segment(segment->first_seq, segment->bytes, seq, "the record is missing");
+  return found;
+}
+
+Result<Location> LogReader::locate(Seq seq) {
+  TM_ASSIGN(const Hop found, find_record(seq));
+  return found.location;
+}
+
+Result<Position> LogReader::position_at(Seq seq) {
+  if (seq == Seq()) return Position();
+  if (const Position tail = tail_position(); tail.seq == seq) return tail;
+  // The record before a segment stands in the segment's header, even when the record itself is no longer held.
+  if (const auto next = segments_.find(seq.next()); next && seq < appended()) return next->before;
+  TM_ASSIGN(const Hop found, find_record(seq));
+  return found.header.position();
+}
+
+Result<Seq> LogReader::seq_at_time(int64_t time_ns) {
+  const auto segment = segments_.at_time(time_ns);
+  if (!segment) return Seq();
+  TM_ASSIGN(const Hop found, hop(*segment, segments_.point_at_time(*segment, time_ns), appended(), time_ns));
+  return found.header.seq;
+}
+
+}  // namespace tidemark

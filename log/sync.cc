@@ -1,0 +1,141 @@
+// The half of the log writer that makes things durable.
+#include <algorithm>
+
+#include "base/logging.h"
+#include "log/writer.h"
+
+namespace tidemark {
+
+Status LogWriter::sync(Seq upto) {
+  MutexLock lock(state_mutex_);
+  const Seq wanted = std::min(upto, appended());
+  for (;;) {
+    if (!poison_.ok()) return poison_;
+    if (durable() >= wanted) return Status();
+    if (leading_) {
+      changed_.wait(state_mutex_);
+    } else {
+      lead_sync();
+    }
+  }
+}
+
+// One round of group commit: whatever is appended when it begins is durable when it ends. Called and left with the mutex
+// held; it is free while the disk works.
+void LogWriter::lead_sync() {
+  SyncPlan plan{appended(), appended_bytes_, {}};
+  for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
+  leading_ = true;
+  state_mutex_.unlock();
+  const Status done = make_durable(plan);
+  if (!done.ok()) (void)poison(done);
+  state_mutex_.lock();
+  leading_ = false;
+  // Poisoned meanwhile by somebody else: durable() never moves again.
+  if (done.ok() && poison_.ok()) {
+    durable_.store(plan.target.value(), std::memory_order_release);
+    small_syncs_.store(plan.appended_bytes - synced_bytes_ < kSmallSync, std::memory_order_relaxed);
+    synced_bytes_ = plan.appended_bytes;
+    for (const auto& part : plan.parts) {
+      part.segment->born = true;
+      if (!part.complete) continue;
+      CHECK_INVARIANT(live_.front() == part.segment);
+      segments_.unpin(part.segment->known.first_seq);
+      live_.pop_front();
+    }
+  }
+  changed_.notify_all();
+}
+
+// In this order, which is what recovery relies on: a segment's header is written when the segment before it is durable, whole
+// and under its name.
+Status LogWriter::make_durable(const SyncPlan& plan) {
+  bool names_durable = false;
+  for (const auto& part : plan.parts) {
+    File& file = *part.segment->file;
+    if (!part.born) {
+      if (!names_durable) TM_TRY(files_.sync_directory(directory_));
+      names_durable = true;
+      const SegmentHeaderBytes header = encode_segment_header(part.segment->header);
+      const iovec bytes{const_cast<std::byte*>(header.data()), header.size()};
+      TM_TRY(file.write(0, {&bytes, 1}));
+    }
+    if (part.complete && part.file_bytes > part.used) TM_TRY(file.truncate(part.used));
+    TM_TRY(file.sync());
+  }
+  return Status();
+}
+
+// Keeps the number of unborn segments bounded. Only appenders make new ones, so one round is enough.
+Status LogWriter::wait_for_room() {
+  {
+    MutexLock lock(state_mutex_);
+    if (live_.size() <= kUnbornMax) return poison_;
+  }
+  return sync(kLatest);
+}
+
+bool LogWriter::wait_durable(Seq above, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(state_mutex_);
+  for (;;) {
+    if (durable() > above) return true;
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (!poison_.ok() || closing_ || left <= left.zero()) return false;
+    (void)changed_.wait_for(state_mutex_, left);
+  }
+}
+
+Status LogWriter::poison(const Status& cause) {
+  leave_distrust();
+  MutexLock lock(state_mutex_);
+  if (poison_.ok()) {
+    poison_ = Status(Code::kPoisoned, "the log in " + directory_ + " failed and takes nothing more until it is opened anew: " +
+                                          cause.text(), cause.sys_errno());
+    poisoned_.store(true, std::memory_order_release);
+    log_error(poison_.text());
+  }
+  changed_.notify_all();
+  return poison_;
+}
+
+// Best effort: without the file the next open trusts the kernel's pages, as everybody does.
+void LogWriter::leave_distrust() {
+  auto made = files_.open(distrust_path(directory_), FileSystem::Open::kCreateNew);
+  if (!made.ok() && made.status().code() != Code::kExists) log_warning(made.status().text());
+}
+
+// Whatever is appended is durable within the commit interval, and no segment stays unborn for long.
+void LogWriter::run_timer() {
+  MutexLock lock(state_mutex_);
+  while (!closing_) {
+    if (!poison_.ok() || leading_ || appended() == durable()) {
+      changed_.wait(state_mutex_);
+      continue;
+    }
+    const auto deadline = std::chrono::steady_clock::now() + options_.commit_interval;
+    while (!closing_ && poison_.ok() && live_.size() == 1) {
+      const auto left = deadline - std::chrono::steady_clock::now();
+      if (left <= left.zero()) break;
+      (void)changed_.wait_for(state_mutex_, left);
+    }
+    if (!closing_ && poison_.ok() && !leading_ && appended() > durable()) lead_sync();
+  }
+}
+
+void LogWriter::close() {
+  {
+    MutexLock lock(state_mutex_);
+    closing_ = true;
+    changed_.notify_all();
+  }
+  if (timer_.joinable()) timer_.join();
+  if (Status synced = sync(kLatest); !synced.ok()) return log_error("closing the log: " + synced.text());
+  MutexLock lock(append_mutex_);
+  if (tail_.file_bytes == tail_.offset) return;
+  Status cut = tail_.segment->file->truncate(tail_.offset);
+  if (cut.ok()) cut = tail_.segment->file->sync();
+  if (!cut.ok()) log_error("closing the log: " + cut.text());
+}
+
+}  // namespace tidemark

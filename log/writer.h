@@ -1,0 +1,151 @@
+// A log that is appended to. Locks, in the order in which they are taken: append_mutex_, state_mutex_, then the segment set's.
+//
+// Appenders hold append_mutex_ while they seal and write; whoever makes things durable (one leader at a time) holds neither
+// while it syncs. Appending never waits for a sync, except when too many segments are unborn or the log changes its role.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <optional>
+#include <thread>
+
+#include "base/mutex.h"
+#include "log/reader.h"
+#include "log/recovery.h"
+
+namespace tidemark {
+
+inline constexpr size_t kAppendMax = 1024;                        // drafts in one append
+inline constexpr size_t kUnbornMax = 4;                           // segments in use whose header is not written yet
+inline constexpr uint32_t kSegmentBytesMin = 4096;
+inline constexpr uint32_t kSegmentBytesMax = 1u << 30;            // offsets have 32 bits
+inline constexpr uint64_t kWritebackStep = uint64_t{8} << 20;     // so that a sync finds little left to do
+inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;    // appended between two looks at the free space
+// A sync that finds less than this much new data is a small one: the next append writes zeros ahead, so that the small syncs
+// after it overwrite blocks that exist, which spares each of them the file system's journal commit.
+inline constexpr uint64_t kSmallSync = uint64_t{64} << 10;
+inline constexpr uint64_t kZeroAhead = uint64_t{1} << 20;
+
+class LogWriter final : public LogReader {
+ public:
+  LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
+            const Recovered& recovered, std::shared_ptr<File> tail);
+  ~LogWriter() override;
+
+  Result<std::vector<Appended>> append(std::span<const RecordDraft> drafts, Epoch epoch) override;
+  Result<std::vector<Location>> append_verified(Bytes run) override;
+  Status sync(Seq upto) override;
+  [[nodiscard]] Seq appended() const override { return Seq(appended_.load(std::memory_order_acquire)); }
+  [[nodiscard]] Seq durable() const override { return Seq(durable_.load(std::memory_order_acquire)); }
+  [[nodiscard]] Position tail_position() const override;
+  [[nodiscard]] Status health() const override;
+  bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
+
+ private:
+  // A segment that is not wholly durable yet. The fields after the blank line are guarded by state_mutex_.
+  struct Live {
+    KnownSegment known;  // `bytes` is not kept up to date here
+    SegmentHeader header;
+    std::shared_ptr<File> file;
+
+    bool born = false;
+    bool complete = false;     // nothing more will be appended
+    uint64_t used = kSegmentHeaderSize;
+    uint64_t file_bytes = 0;   // zeros written ahead included
+  };
+
+  // Where the next record goes. A copy moves along while a batch is written; only a batch that is written whole is committed.
+  struct Tail {
+    std::shared_ptr<Live> segment;
+    uint64_t offset = kSegmentHeaderSize;
+    uint64_t file_bytes = 0;
+    uint32_t records = 0;      // in this segment
+    uint64_t last_point = 0;   // byte of the last index point
+    Position position;
+    int64_t time_ns = 0;
+  };
+
+  // Records sealed and ready to be written: `parts` of a record are its header, payload and padding.
+  struct Sealed {
+    RecordHeader header;
+    std::array<iovec, 3> parts{};
+  };
+
+  // What a batch does beside its bytes, committed or undone as a whole.
+  struct Batch {
+    std::vector<Location> locations;
+    std::vector<std::shared_ptr<Live>> made;  // new segments
+    std::vector<IndexPoint> points;
+    std::vector<Tail> finished;               // tails of the segments the batch filled
+    bool touched = false;                     // something may have been written behind the old tail
+    bool write_failed = false;                // and by other than a lack of space
+  };
+
+  struct SyncPlan {
+    struct Part {
+      std::shared_ptr<Live> segment;
+      bool born, complete;
+      uint64_t used, file_bytes;
+    };
+    Seq target;
+    uint64_t appended_bytes = 0;
+    std::vector<Part> parts;
+  };
+
+  // writer.cc: appending.
+  Result<std::vector<Location>> write_batch(std::span<const Sealed> records) TM_REQUIRES(append_mutex_);
+  Status write_records(std::span<const Sealed> records, Tail& tail, Batch& batch) TM_REQUIRES(append_mutex_);
+  Status write_stretch(std::span<const Sealed> records, uint64_t bytes, Tail& tail, Batch& batch) TM_REQUIRES(append_mutex_);
+  Result<std::shared_ptr<Live>> make_segment(const Tail& previous, uint16_t flags) TM_REQUIRES(append_mutex_);
+  void move_to(std::shared_ptr<Live> segment, Tail& tail) const TM_REQUIRES(append_mutex_);
+  void commit(const Tail& tail, const Batch& batch) TM_REQUIRES(append_mutex_);
+  Status undo(const Batch& batch) TM_REQUIRES(append_mutex_);
+  Status before_append(bool received, uint64_t bytes) TM_REQUIRES(append_mutex_);
+  Status take_role(bool received) TM_REQUIRES(append_mutex_);
+  Status replace_empty_tail(uint16_t flags) TM_REQUIRES(append_mutex_);
+  Status start_born_segment(uint16_t flags) TM_REQUIRES(append_mutex_);
+  Status check_space(uint64_t bytes) TM_REQUIRES(append_mutex_);
+  Result<std::vector<Sealed>> split_run(Bytes run) const TM_REQUIRES(append_mutex_);
+  void start_writeback();
+
+  // sync.cc: durability.
+  void lead_sync() TM_REQUIRES(state_mutex_);
+  Status make_durable(const SyncPlan& plan);
+  Status wait_for_room() TM_REQUIRES(append_mutex_);
+  Status poison(const Status& cause) TM_EXCLUDES(state_mutex_);
+  void leave_distrust();
+  void run_timer();
+  void close();
+
+  FileSystem& files_;
+  Clock& clock_;
+  const std::string directory_;
+  const LogOptions options_;
+
+  mutable Mutex append_mutex_;
+  Tail tail_ TM_GUARDED_BY(append_mutex_);
+  uint64_t space_credit_ TM_GUARDED_BY(append_mutex_) = 0;  // bytes that may be appended before the next look
+
+  mutable Mutex state_mutex_;
+  CondVar changed_;  // durable_, poison_, leading_, closing_, live_ or the first unsynced append
+  std::deque<std::shared_ptr<Live>> live_ TM_GUARDED_BY(state_mutex_);  // the first is born, the others are not
+  Position tail_position_ TM_GUARDED_BY(state_mutex_);
+  Status poison_ TM_GUARDED_BY(state_mutex_);
+  bool leading_ TM_GUARDED_BY(state_mutex_) = false;
+  bool closing_ TM_GUARDED_BY(state_mutex_) = false;
+  uint64_t appended_bytes_ TM_GUARDED_BY(state_mutex_) = 0;  // since the log was opened
+  uint64_t synced_bytes_ TM_GUARDED_BY(state_mutex_) = 0;
+  struct Stretch {
+    std::shared_ptr<File> file;
+    uint64_t from = 0, to = 0;
+  };
+  Stretch unwritten_ TM_GUARDED_BY(state_mutex_);  // appended, and writeback not started
+
+  std::atomic<uint64_t> appended_;
+  std::atomic<uint64_t> durable_;
+  std::atomic<bool> small_syncs_{false};
+  std::atomic<bool> poisoned_{false};
+  std::thread timer_;
+};
+
+}  // namespace tidemark
