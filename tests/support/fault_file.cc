@@ -27,7 +27,7 @@ struct Change {
   std::string bytes;
 };
 
-void apply(std::string& content, const Change& change) {
+void apply_change(std::string& content, const Change& change) {
   if (change.truncate) {
     content.resize(change.at, '\0');
     return;
@@ -39,14 +39,14 @@ void apply(std::string& content, const Change& change) {
 // Applies what survives of one unsynced change: each piece of it on its own, whole sectors mostly, now and then 8 bytes.
 void apply_part(std::string& disk, const Change& change, Random& random, unsigned percent) {
   if (change.truncate) {
-    if (chance(random, percent)) apply(disk, change);
+    if (chance(random, percent)) apply_change(disk, change);
     return;
   }
   const uint64_t grain = chance(random, 10) ? 8 : kSector;
   const uint64_t end = change.at + change.bytes.size();
   for (uint64_t from = change.at; from < end;) {
     const uint64_t to = std::min(end, (from / grain + 1) * grain);
-    if (chance(random, percent)) apply(disk, {false, from, change.bytes.substr(from - change.at, to - from)});
+    if (chance(random, percent)) apply_change(disk, {false, from, change.bytes.substr(from - change.at, to - from)});
     from = to;
   }
 }
@@ -59,7 +59,7 @@ struct FaultFileSystem::Node {
   std::vector<Change> pending;  // what leads from disk to seen, unless a failed sync lost some
 
   void sync() {
-    for (const Change& change : pending) apply(disk, change);
+    for (const Change& change : pending) apply_change(disk, change);
     pending.clear();
   }
   // What the disk holds when the power fails now.
@@ -121,7 +121,7 @@ class FaultFileSystem::OpenFile final : public File {
     TM_TRY(files_.begin(Operation::kTruncate, path_));
     MutexLock lock(files_.mutex_);
     node_->pending.push_back({true, size, ""});
-    apply(node_->seen, node_->pending.back());
+    apply_change(node_->seen, node_->pending.back());
     return Status();
   }
   Result<uint64_t> size() override {
@@ -175,7 +175,7 @@ Status FaultFileSystem::write_locked(Node& node, uint64_t at, std::span<const io
     failure = Status(Code::kNoSpace, "no space left", ENOSPC);
   }
   if (!change.bytes.empty()) {
-    apply(node.seen, change);
+    apply_change(node.seen, change);
     node.pending.push_back(std::move(change));
   }
   return failure;
@@ -329,7 +329,7 @@ void FaultFileSystem::overwrite(const std::string& path, uint64_t at, std::strin
   MutexLock lock(mutex_);
   Node& node = *names_.at(path);
   node.sync();
-  apply(node.seen, {false, at, std::string(content)});
+  apply_change(node.seen, {false, at, std::string(content)});
   node.disk = node.seen;
 }
 
