@@ -85,7 +85,8 @@ class Group {
   // Recovers: cuts a torn tail, brings the index up to the log, rebuilds the index where it is missing, damaged or ahead.
   static Result<std::unique_ptr<Group>> open(const std::string& directory, OpenMode mode, const GroupOptions& options = {});
   virtual ~Group() = default;
-  // Syncs the log, flushes the index, releases the lock. The destructor does the same but cannot report.
+  // Syncs the log and flushes the index; nothing may be changed afterwards. The destructor does the same but cannot report. The
+  // directory is free for others once the Group and the last of its views are gone.
   virtual Status close() = 0;
 
   [[nodiscard]] virtual const std::string& directory() const = 0;

@@ -29,7 +29,8 @@ struct Attr {
   FileTime ctime;
   FileTime btime;
   Ino parent;            // of a directory; its own ino for the root
-  Seq changed;           // newest record that changed this inode's attributes or content
+  uint32_t xattr_count = 0;  // extended attributes it has: 0 spares the look-up
+  Seq changed;           // newest record that changed these attributes (content overwritten by write-back shows with its times)
   bool operator==(const Attr&) const = default;
 };
 

@@ -1,0 +1,14 @@
+// From extents to bytes: reads blocks out of the log and proves each against its sum before anybody sees it.
+#pragma once
+
+#include "log/log.h"
+#include "volume/chunk_map.h"
+#include "volume/tree_view.h"
+
+namespace tidemark {
+
+// Fills `out` (count × kBlockSize bytes) with the blocks of one run of a chunk map, beginning `skip` blocks into it.
+// kCorrupt: segment, byte, seq and inode of what is damaged.
+Status read_run(Log& log, const Extent& extent, uint32_t count, MutableBytes out);
+
+}  // namespace tidemark

@@ -1,0 +1,45 @@
+// The one place where a change becomes history: checked drafts → log → rows, one at a time, under the commit lock.
+#pragma once
+
+#include <atomic>
+#include <span>
+
+#include "base/mutex.h"
+#include "volume/tree_reader.h"
+
+namespace tidemark {
+
+class Committer {
+ public:
+  Committer(Log& log, TreeState& state, bool writable)
+      : log_(log), state_(state), writable_(writable), newest_(state.meta().applied.seq.value()) {}
+
+  // The commit lock. Whoever decides on the newest state (does the name exist?) holds it from the question to commit().
+  Mutex mutex;
+
+  // ok, or why nothing may be changed: kReadOnly, or the failure that stopped an earlier commit half-way.
+  Status writable() const TM_REQUIRES(mutex);
+  // Appends the drafts in order and applies them. kNoSpace from the log leaves everything as it was.
+  Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
+  // Appends and applies records another site numbered. The caller has verified them against log.tail_position().
+  Status commit_verified(Bytes run) TM_REQUIRES(mutex);
+
+  [[nodiscard]] Seq newest() const { return Seq(newest_.load(std::memory_order_acquire)); }
+  [[nodiscard]] TreeState& state() { return state_; }
+  [[nodiscard]] Log& log() { return log_; }
+  // The tenure records are written under. Set before the first commit.
+  Epoch epoch{1};
+
+ private:
+  // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
+  Status stop(const Status& why) TM_REQUIRES(mutex);
+  void publish();
+
+  Log& log_;
+  TreeState& state_;
+  const bool writable_;
+  Status stopped_ TM_GUARDED_BY(mutex);
+  std::atomic<uint64_t> newest_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,144 @@
+#include "volume/directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+namespace tidemark {
+namespace {
+
+constexpr int kFormat = 1;
+using Json = nlohmann::json;
+
+std::string identity_path(const std::string& directory) { return directory + "/group.json"; }
+std::string lock_path(const std::string& directory) { return directory + "/lock"; }
+
+Result<GroupId> parse_group_id(const std::string& text) {
+  GroupId id{};
+  if (text.size() != 2 * id.size()) return Status(Code::kCorrupt, "a group id has 32 hexadecimal digits");
+  for (size_t i = 0; i < id.size(); ++i) {
+    size_t used = 0;
+    const std::string pair = text.substr(2 * i, 2);
+    if (pair.find_first_not_of("0123456789abcdef") != std::string::npos) {
+      return Status(Code::kCorrupt, "a group id has 32 hexadecimal digits");
+    }
+    id[i] = static_cast<std::byte>(std::stoi(pair, &used, 16));
+  }
+  return id;
+}
+
+}  // namespace
+
+Status check_group_name(std::string_view name) {
+  constexpr std::string_view kAllowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  if (name.empty() || name.size() > 63 || name == "." || name == ".." ||
+      name.find_first_not_of(kAllowed) != std::string_view::npos) {
+    return Status(Code::kInvalid, "a group's name has 1 to 63 letters, digits, '.', '_' and '-'; '" + std::string(name) +
+                                      "' does not do (choose one with --name)");
+  }
+  return Status();
+}
+
+Result<GroupId> random_group_id() {
+  GroupId id{};
+  if (getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
+    return errno_status(errno, "asking the kernel for random bytes");
+  }
+  return id;
+}
+
+Status make_group_directory(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
+  FileSystem& files = *options.files;
+  TM_TRY(check_group_name(identity.name));
+  if (Status made = files.make_directory(directory); !made.ok()) {
+    if (made.code() != Code::kExists) return made;
+    TM_ASSIGN(auto names, files.list(directory));
+    if (!names.empty()) {
+      return Status(Code::kNotEmpty, directory + " is not empty; give a new directory, or an empty one");
+    }
+  }
+  TM_TRY(files.make_directory(log_directory(directory)));
+  TM_TRY(Log::create(files, log_directory(directory), identity.id));
+  const Json content = {{"format", kFormat},
+                        {"group", group_id_text(identity.id)},
+                        {"name", identity.name},
+                        {"role", identity.role == Role::kPrimary ? "primary" : "replica"}};
+  TM_TRY(files.sync_directory(directory));
+  return write_file_atomically(files, identity_path(directory), content.dump(2) + "\n");
+}
+
+Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& files) {
+  auto content = read_file(files, identity_path(directory));
+  if (!content.ok()) {
+    if (content.status().code() != Code::kNotFound) return content.status();
+    return Status(Code::kNotFound, directory + " is no Tidemark directory (make one with: tidemark init " + directory + ")");
+  }
+  const Json parsed = Json::parse(*content, nullptr, false);
+  const auto text = [&](const char* field) {
+    return parsed.is_object() && parsed.contains(field) && parsed[field].is_string() ? parsed[field].get<std::string>()
+                                                                                     : std::string();
+  };
+  const Status bad(Code::kCorrupt, identity_path(directory) + " is damaged");
+  if (!parsed.is_object() || !parsed.contains("format")) return bad;
+  if (parsed["format"] != kFormat) {
+    return Status(Code::kUnsupported, identity_path(directory) + ": this format is not known to this version");
+  }
+  GroupIdentity identity;
+  identity.name = text("name");
+  auto id = parse_group_id(text("group"));
+  const std::string role = text("role");
+  if (!id.ok() || !check_group_name(identity.name).ok() || (role != "primary" && role != "replica")) return bad;
+  identity.id = *id;
+  identity.role = role == "primary" ? Role::kPrimary : Role::kReplica;
+  return identity;
+}
+
+Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& directory, const std::string& purpose) {
+  const std::string path = lock_path(directory);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return errno_status(errno, "opening " + path);
+  std::unique_ptr<DirectoryLock> lock(new DirectoryLock(fd));
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return errno_status(errno, "locking " + path);
+    char text[512] = {};
+    const ssize_t size = ::pread(fd, text, sizeof text - 1, 0);
+    const std::string holder(text, size > 0 ? static_cast<size_t>(size) : 0);
+    return Status(Code::kBusy, directory + " is in use by process " + holder.substr(0, holder.find('\n')));
+  }
+  const std::string content = std::to_string(::getpid()) + " (" + purpose + ")\n";
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, content.data(), content.size(), 0) < 0) {
+    return errno_status(errno, "writing " + path);
+  }
+  return lock;
+}
+
+DirectoryLock::~DirectoryLock() { ::close(fd_); }
+
+Result<std::optional<Holder>> lock_holder(const std::string& directory) {
+  const std::string path = lock_path(directory);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    if (errno == ENOENT) return std::optional<Holder>();
+    return errno_status(errno, "opening " + path);
+  }
+  std::optional<Holder> holder;
+  if (::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    char text[512] = {};
+    const ssize_t size = ::pread(fd, text, sizeof text - 1, 0);
+    const std::string content(text, size > 0 ? static_cast<size_t>(size) : 0);
+    holder.emplace();
+    holder->pid = std::atoi(content.c_str());
+    const size_t open = content.find('('), close = content.rfind(')');
+    if (open != std::string::npos && close != std::string::npos && open < close) {
+      holder->purpose = content.substr(open + 1, close - open - 1);
+    }
+  }
+  ::close(fd);
+  return holder;
+}
+
+}  // namespace tidemark

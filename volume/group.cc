@@ -1,0 +1,365 @@
+#include "volume/group.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/logging.h"
+#include "volume/committer.h"
+#include "volume/directory.h"
+#include "volume/live_volume.h"
+
+namespace tidemark {
+namespace {
+
+// While the index catches up with the log: how much is read at a time, and how many rows go in one batch.
+constexpr size_t kReplayRunBytes = 4u << 20;
+constexpr size_t kReplayBatchBytes = 4u << 20;
+// A reader that finds another reader recovering the group waits this long for it.
+constexpr auto kReaderPatience = std::chrono::seconds(10);
+constexpr std::string_view kReadingPurpose = "reading";
+
+struct Opened {
+  std::shared_ptr<GroupCore> core;
+  RecoveryReport recovery;
+};
+
+Result<std::unique_ptr<Index>> open_index(const std::string& directory, const GroupOptions& options, GroupCore* core,
+                                          bool read_only) {
+  IndexOptions settings;
+  settings.cache_bytes = options.index_cache_bytes;
+  settings.write_buffer_bytes = options.index_write_buffer_bytes;
+  settings.read_only = read_only;
+  // The index must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
+  settings.before_flush = [core] {
+    if (core->log) {
+      if (Status synced = core->log->sync(kLatest); !synced.ok()) log_error("syncing the log: " + synced.text());
+    }
+  };
+  return Index::open(index_directory(directory), settings);
+}
+
+// Applies what the log has and the index has not.
+Status replay(GroupCore& core) {
+  TreeState& state = *core.state;
+  const Seq end = core.log->appended();
+  LogCursor cursor(*core.log, state.meta().applied.seq.next());
+  while (cursor.next() <= end) {
+    TM_ASSIGN(auto run, cursor.read(kReplayRunBytes, end));
+    Bytes rest = run.bytes;
+    uint32_t offset = run.location.offset;
+    while (!rest.empty()) {
+      RecordHeader header;
+      if (decode_header(rest, header) != RecordFault::kNone) return Status(Code::kCorrupt, "a record changed while it was read");
+      const uint32_t size = header.size_in_log();
+      TM_TRY(state.apply(header, rest.subspan(kRecordHeaderSize, header.stored_length), {run.location.segment, offset}));
+      if (state.batch_bytes() > kReplayBatchBytes) TM_TRY(state.write());
+      rest = rest.subspan(size);
+      offset += size;
+    }
+  }
+  return state.write();
+}
+
+// True where the index describes a prefix of this log.
+Result<bool> index_fits(const TreeState& state, Log& log, const GroupIdentity& identity) {
+  const Meta meta = state.meta();
+  if (meta.applied.seq == Seq(0)) return true;
+  if (meta.group != identity.id || meta.applied.seq > log.appended()) return false;
+  auto position = log.position_at(meta.applied.seq);
+  if (!position.ok() && position.status().code() == Code::kNotFound) return false;
+  if (!position.ok()) return position.status();
+  return *position == meta.applied;
+}
+
+// Recovers the log, then brings the index up to it; rebuilds an index that is missing, damaged or of another history.
+Result<Opened> recover(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options,
+                       std::unique_ptr<DirectoryLock> lock) {
+  Opened opened;
+  opened.core = std::make_shared<GroupCore>();
+  GroupCore& core = *opened.core;
+  core.lock = std::move(lock);
+  auto index = open_index(directory, options, &core, false);
+  if (!index.ok() && index.status().code() != Code::kCorrupt && index.status().code() != Code::kIo) return index.status();
+  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+  const Seq known_durable = core.state ? core.state->meta().applied.seq : Seq(0);
+  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, known_durable,
+                                &opened.recovery));
+  if (core.log->group() != identity.id) {
+    return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");
+  }
+  bool fits = core.state != nullptr;
+  if (fits) {
+    TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
+  }
+  if (!fits) {
+    log_warning("the index of " + directory + " does not fit its log and is rebuilt");
+    core.state.reset();
+    TM_TRY(Index::destroy(index_directory(directory)));
+    TM_ASSIGN(auto fresh, open_index(directory, options, &core, false));
+    core.state = std::make_unique<TreeState>(std::move(fresh));
+  }
+  if (Status replayed = replay(core); !replayed.ok()) return replayed.within("reading the log of " + directory);
+  if (!opened.recovery.text.empty()) log_warning(directory + ": " + opened.recovery.text);
+  return opened;
+}
+
+// What the holder last flushed, or what a recovery just left: without a lock.
+Result<Opened> open_for_reading(const std::string& directory, const GroupOptions& options) {
+  Opened opened;
+  opened.core = std::make_shared<GroupCore>();
+  TM_ASSIGN(auto index, open_index(directory, options, opened.core.get(), true));
+  opened.core->state = std::make_unique<TreeState>(std::move(index));
+  opened.recovery.last_seq = opened.core->state->meta().applied.seq;
+  TM_ASSIGN(opened.core->log,
+            Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  return opened;
+}
+
+class OpenGroup final : public Group {
+ public:
+  OpenGroup(std::string directory, GroupIdentity identity, const GroupOptions& options, OpenMode mode,
+            Opened opened)
+      : directory_(std::move(directory)),
+        identity_(std::move(identity)),
+        options_(options),
+        mode_(mode),
+        core_(std::move(opened.core)),
+        recovery_(std::move(opened.recovery)),
+        committer_(*core_->log, *core_->state, mode == OpenMode::kPrimary),
+        volume_(committer_) {
+    const Epoch newest = core_->log->tail_position().epoch;
+    committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
+  }
+
+  ~OpenGroup() override {
+    if (Status closed = close(); !closed.ok()) log_error("closing " + directory_ + ": " + closed.text());
+  }
+
+  Status close() override {
+    if (mode_ == OpenMode::kRead || closed_) return Status();
+    closed_ = true;
+    Status synced = core_->log->sync(kLatest);
+    Status flushed = core_->state->flush();
+    return synced.ok() ? flushed : synced;
+  }
+
+  const std::string& directory() const override { return directory_; }
+  const GroupIdentity& identity() const override { return identity_; }
+  const RecoveryReport& recovery() const override { return recovery_; }
+  Log& log() override { return *core_->log; }
+  Watermarks& watermarks() override { return watermarks_; }
+  Volume& volume() override { return volume_; }
+  Seq newest() const override { return committer_.newest(); }
+  Seq base() const override { return Seq(newest() == Seq(0) ? 0 : 1); }
+  Position position() const override { return core_->state->meta().applied; }
+
+  Result<std::shared_ptr<TreeView>> view(Seq point) override {
+    if (point == kLatest) point = newest();
+    TM_TRY(check_point(point));
+    return make_point_view(core_, point);
+  }
+
+  Result<Seq> resolve(std::string_view text) override {
+    TM_ASSIGN(PointText point, parse_point(text, options_.clock->wall_ns()));
+    switch (point.kind) {
+      case PointText::Kind::kLatest: return checked(newest());
+      case PointText::Kind::kSeq: return checked(point.seq);
+      case PointText::Kind::kMark: {
+        TM_ASSIGN(Mark mark, find_mark(point.mark));
+        return checked(mark.seq);
+      }
+      case PointText::Kind::kTime: {
+        TM_ASSIGN(Seq seq, core_->log->seq_at_time(point.time_ns));
+        if (seq == Seq(0)) {
+          return Status(Code::kNoSuchPoint, format_time(point.time_ns) + " is before the first record of this group");
+        }
+        return checked(std::min(seq, newest()));
+      }
+    }
+    return Status(Code::kInvalid, "this kind of point is not known");
+  }
+
+  Result<Mark> create_mark(const MarkRequest& request) override;
+  Result<Mark> find_mark(std::string_view name) override;
+  Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override { return core_->state->marks(after, max); }
+  Status hold_mark(std::string_view name, bool held) override;
+
+  Status sync() override { return core_->log->sync(kLatest); }
+  Status checkpoint() override {
+    if (mode_ == OpenMode::kRead) return Status(Code::kReadOnly, directory_ + " is open for reading only");
+    TM_TRY(core_->log->sync(kLatest));
+    return core_->state->flush();
+  }
+
+  Result<VolumeSpace> space() override {
+    VolumeSpace space;
+    TM_ASSIGN(space.disk, options_.files->space(directory_));
+    space.log_bytes = core_->log->bytes();
+    space.inodes = core_->state->meta().inodes;
+    return space;
+  }
+
+  Result<Position> ingest(Bytes run) override;
+  Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
+
+ private:
+  Status check_point(Seq point) const {
+    if (point >= base() && point <= newest() && point != Seq(0)) return Status();
+    if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
+    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) + " cannot be shown; from seq:" +
+                                          std::to_string(base().value()) + " to seq:" + std::to_string(newest().value()) +
+                                          " can");
+  }
+  Result<Seq> checked(Seq point) const {
+    TM_TRY(check_point(point));
+    return point;
+  }
+
+  const std::string directory_;
+  const GroupIdentity identity_;
+  const GroupOptions options_;
+  const OpenMode mode_;
+  bool closed_ = false;
+  std::shared_ptr<GroupCore> core_;
+  const RecoveryReport recovery_;
+  Committer committer_;
+  LiveVolume volume_;
+  Watermarks watermarks_;
+};
+
+// Every record whole and in order, every block against its own sum, before anything of it is taken.
+Status verify_run(Bytes run, Position position) {
+  std::vector<std::byte> blocks(size_t{kDataBlocksMax} * kBlockSize);
+  return walk_records(run, position, [&](const RecordView& record) -> Status {
+    if (record.header.type != RecordType::kData) return Status();
+    TM_ASSIGN(DataBody body, decode_data(record.header, record.payload));
+    return extract_blocks(record.header, body, MutableBytes(blocks).first(size_t{body.count} * kBlockSize));
+  });
+}
+
+Result<Position> OpenGroup::ingest(Bytes run) {
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  TM_TRY(verify_run(run, core_->log->tail_position()));
+  MutexLock lock(committer_.mutex);
+  TM_TRY(committer_.commit_verified(run));
+  return position();
+}
+
+Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
+  TM_TRY(check_mark_name(request.name));
+  if (request.note.size() > kNoteMax) return Status(Code::kInvalid, "the note of a mark has at most 4,096 bytes");
+  MarkBody body;
+  body.name = request.name;
+  body.note = request.note;
+  body.application = std::string_view(request.application).substr(0, 255);
+  body.pid = request.pid;
+  body.uid = request.uid;
+  {
+    MutexLock lock(committer_.mutex);
+    TM_TRY(committer_.writable());
+    TM_ASSIGN(auto there, core_->state->mark(request.name));
+    if (there) {
+      return Status(Code::kExists, "there is a mark '" + request.name + "' already, of " + format_time(there->time_ns));
+    }
+    body.id = core_->state->meta().next_mark;
+    const RecordDraft draft = make_draft(RecordType::kMark, 0, Ino(0), encode_mark(body));
+    TM_TRY(committer_.commit({&draft, 1}));
+  }
+  TM_TRY(core_->log->sync(kLatest));
+  return find_mark(request.name);
+}
+
+Result<Mark> OpenGroup::find_mark(std::string_view name) {
+  TM_ASSIGN(auto found, core_->state->mark(name));
+  if (found) return *found;
+  std::string known;
+  constexpr size_t kShown = 5;
+  // The newest few, so that a slip of the pen is seen at once.
+  const MarkId next = core_->state->meta().next_mark;
+  TM_ASSIGN(auto marks, core_->state->marks(MarkId(next.value() > kShown ? next.value() - kShown - 1 : 0), kShown));
+  for (const Mark& mark : marks) known += (known.empty() ? "" : ", ") + mark.name;
+  return Status(Code::kNoSuchPoint, "there is no mark '" + std::string(name) + "'; " +
+                                        (known.empty() ? "this group has no marks" : "the newest are: " + known));
+}
+
+Status OpenGroup::hold_mark(std::string_view name, bool held) {
+  MutexLock lock(committer_.mutex);
+  TM_TRY(committer_.writable());
+  TM_ASSIGN(Mark mark, find_mark(name));
+  if (mark.held == held) return Status();
+  const RecordDraft draft = make_draft(RecordType::kMarkChange, 0, Ino(0), encode_mark_change({mark.id, held}));
+  TM_TRY(committer_.commit({&draft, 1}));
+  return core_->log->sync(kLatest);
+}
+
+Status check_role(const std::string& directory, Role role, OpenMode mode) {
+  if (mode == OpenMode::kPrimary && role == Role::kReplica) {
+    return Status(Code::kReadOnly, directory + " is a copy kept by a site; mount a point of it: " + directory + "@latest");
+  }
+  if (mode == OpenMode::kReplica && role == Role::kPrimary) {
+    return Status(Code::kReadOnly, directory + " is a primary's own group and takes no records from a site");
+  }
+  return Status();
+}
+
+// A reader recovers what nobody holds (and lets go at once), then reads what is on disk.
+Result<Opened> open_reader(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
+  const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
+  for (;;) {
+    auto lock = DirectoryLock::take(directory, std::string(kReadingPurpose));
+    if (lock.ok()) {
+      TM_ASSIGN(Opened recovered, recover(directory, identity, options, std::move(lock).value()));
+      TM_TRY(recovered.core->log->sync(kLatest));
+      TM_TRY(recovered.core->state->flush());
+      break;
+    }
+    if (lock.status().code() != Code::kBusy) return lock.status();
+    TM_ASSIGN(auto holder, lock_holder(directory));
+    const bool other_reader = holder && holder->purpose == kReadingPurpose;
+    if (!other_reader || std::chrono::steady_clock::now() > deadline) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return open_for_reading(directory, options);
+}
+
+}  // namespace
+
+Status Group::init(const std::string& directory, const InitOptions& init, const GroupOptions& options) {
+  GroupIdentity identity;
+  identity.name = init.name;
+  TM_ASSIGN(identity.id, random_group_id());
+  TM_TRY(make_group_directory(directory, identity, options));
+  RecoveryReport report;
+  TM_ASSIGN(auto log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, Seq(0), &report));
+  Genesis body;
+  body.group = identity.id;
+  body.name = identity.name;
+  body.root_mode = init.root_mode & 07777;
+  body.uid = init.uid;
+  body.gid = init.gid;
+  const RecordDraft draft = make_draft(RecordType::kGenesis, 0, kRootIno, encode_genesis(body));
+  TM_TRY(log->append({&draft, 1}, Epoch(1)).status());
+  return log->sync(kLatest);
+}
+
+Status Group::init_replica(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
+  GroupIdentity replica = identity;
+  replica.role = Role::kReplica;
+  return make_group_directory(directory, replica, options);
+}
+
+Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMode mode, const GroupOptions& options) {
+  TM_ASSIGN(GroupIdentity identity, identify(directory, *options.files));
+  TM_TRY(check_role(directory, identity.role, mode));
+  Opened opened;
+  if (mode == OpenMode::kRead) {
+    TM_ASSIGN(opened, open_reader(directory, identity, options));
+  } else {
+    TM_ASSIGN(auto lock, DirectoryLock::take(directory, options.purpose.empty() ? "in use" : options.purpose));
+    TM_ASSIGN(opened, recover(directory, identity, options, std::move(lock)));
+  }
+  return std::unique_ptr<Group>(
+      std::make_unique<OpenGroup>(directory, std::move(identity), options, mode, std::move(opened)));
+}
+
+}  // namespace tidemark

@@ -1,0 +1,153 @@
+#include "volume/index.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+namespace tidemark {
+namespace {
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view text(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
+
+Status to_status(const rocksdb::Status& status, std::string_view what) {
+  if (status.ok()) return Status();
+  const std::string why = std::string(what) + ": " + status.ToString();
+  if (status.IsCorruption()) return Status(Code::kCorrupt, why + "; remove DIR/index to have it rebuilt from the log");
+  if (status.IsNoSpace()) return Status(Code::kNoSpace, why, ENOSPC);
+  return Status(Code::kIo, why, EIO);
+}
+
+// Groups an as-of row with all others of its subject, for the filters.
+class SubjectPrefix final : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "tidemark.subject"; }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override { return slice(subject_of(text(key))); }
+  bool InDomain(const rocksdb::Slice& key) const override { return is_as_of(text(key)); }
+};
+
+class BeforeFlush final : public rocksdb::EventListener {
+ public:
+  explicit BeforeFlush(std::function<void()> callback) : callback_(std::move(callback)) {}
+  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { callback_(); }
+
+ private:
+  std::function<void()> callback_;
+};
+
+rocksdb::Options rocksdb_options(const IndexOptions& options) {
+  rocksdb::Options made;
+  made.create_if_missing = !options.read_only;
+  made.write_buffer_size = options.write_buffer_bytes;
+  made.max_write_buffer_number = 4;
+  made.max_background_jobs = 2;
+  made.max_open_files = -1;  // a reader in another process keeps every table open, even those compacted away meanwhile
+  made.prefix_extractor = std::make_shared<SubjectPrefix>();
+  made.memtable_prefix_bloom_size_ratio = 0.05;
+  made.compression = rocksdb::kLZ4Compression;
+  made.level_compaction_dynamic_level_bytes = true;
+  made.bytes_per_sync = 1 << 20;
+  made.info_log_level = rocksdb::WARN_LEVEL;
+  made.keep_log_file_num = 2;
+  made.max_manifest_file_size = 16 << 20;
+  made.allow_concurrent_memtable_write = false;  // the engine writes from one thread at a time
+  made.avoid_unnecessary_blocking_io = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.whole_key_filtering = true;
+  table.format_version = 5;
+  made.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  if (options.before_flush) made.listeners.push_back(std::make_shared<BeforeFlush>(options.before_flush));
+  return made;
+}
+
+}  // namespace
+
+IndexBatch::IndexBatch() : batch_(std::make_unique<rocksdb::WriteBatch>()) {}
+IndexBatch::~IndexBatch() = default;
+// Putting into a batch in memory cannot fail short of a broken batch.
+void IndexBatch::put(std::string_view key, std::string_view value) {
+  CHECK_INVARIANT(batch_->Put(slice(key), slice(value)).ok());
+}
+void IndexBatch::remove(std::string_view key) { CHECK_INVARIANT(batch_->Delete(slice(key)).ok()); }
+void IndexBatch::clear() { batch_->Clear(); }
+size_t IndexBatch::bytes() const { return batch_->GetDataSize(); }
+
+IndexScan::IndexScan(std::unique_ptr<rocksdb::Iterator> rows) : rows_(std::move(rows)) {}
+IndexScan::~IndexScan() = default;
+IndexScan::IndexScan(IndexScan&&) noexcept = default;
+void IndexScan::seek(std::string_view key) { rows_->Seek(slice(key)); }
+bool IndexScan::valid() const { return rows_->Valid(); }
+std::string_view IndexScan::key() const { return text(rows_->key()); }
+std::string_view IndexScan::value() const { return text(rows_->value()); }
+void IndexScan::next() { rows_->Next(); }
+Status IndexScan::status() const { return to_status(rows_->status(), "reading the index"); }
+
+Index::~Index() {
+  if (db_) (void)db_->Close();
+}
+
+Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const IndexOptions& options) {
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Options settings = rocksdb_options(options);
+  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, directory, &opened)
+                                                   : rocksdb::DB::Open(settings, directory, &opened);
+  if (!status.ok()) return to_status(status, "opening the index " + directory);
+  std::unique_ptr<Index> made(new Index());
+  made->db_.reset(opened);
+  return made;
+}
+
+Status Index::destroy(const std::string& directory) {
+  return to_status(rocksdb::DestroyDB(directory, rocksdb::Options()), "removing the index " + directory);
+}
+
+Status Index::write(IndexBatch& batch) {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return to_status(db_->Write(options, batch.batch_.get()), "writing to the index");
+}
+
+Result<std::optional<std::string>> Index::get(std::string_view key) {
+  std::string value;
+  const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), slice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  if (!status.ok()) return to_status(status, "reading the index");
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<std::optional<AsOfRow>> Index::newest(const std::string& subject, Seq at) {
+  IndexScan rows = scan_subject();
+  rows.seek(as_of_key(subject, at));
+  if (!rows.valid()) {
+    TM_TRY(rows.status());
+    return std::optional<AsOfRow>();
+  }
+  if (subject_of(rows.key()) != subject) return std::optional<AsOfRow>();
+  return std::optional<AsOfRow>(AsOfRow{seq_of(rows.key()), std::string(rows.value())});
+}
+
+IndexScan Index::scan_subject() {
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = true;
+  return IndexScan(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options)));
+}
+
+IndexScan Index::scan() {
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  return IndexScan(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options)));
+}
+
+Status Index::flush() {
+  rocksdb::FlushOptions options;
+  options.wait = true;
+  return to_status(db_->Flush(options), "flushing the index");
+}
+
+}  // namespace tidemark

@@ -1,0 +1,91 @@
+// The index: ordered rows in RocksDB, without its write-ahead log (our log is that). A cache: what is lost is rebuilt.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "volume/keys.h"
+
+namespace rocksdb {
+class DB;
+class Iterator;
+class WriteBatch;
+}  // namespace rocksdb
+
+namespace tidemark {
+
+struct IndexOptions {
+  uint64_t cache_bytes = 256u << 20;
+  uint64_t write_buffer_bytes = 64u << 20;
+  bool read_only = false;
+  // Called before rows reach the disk: makes the log durable, so that the index never knows more than the log.
+  std::function<void()> before_flush;
+};
+
+// Rows that reach the index together or not at all.
+class IndexBatch {
+ public:
+  IndexBatch();
+  ~IndexBatch();
+  void put(std::string_view key, std::string_view value);
+  void remove(std::string_view key);
+  void clear();
+  [[nodiscard]] size_t bytes() const;
+
+ private:
+  friend class Index;
+  std::unique_ptr<rocksdb::WriteBatch> batch_;
+};
+
+struct AsOfRow {
+  Seq seq;
+  std::string value;  // empty: a tombstone
+};
+
+// Walks rows in key order. Sees the index as it was when made. Not thread-safe; the index must outlive it.
+class IndexScan {
+ public:
+  ~IndexScan();
+  IndexScan(IndexScan&&) noexcept;
+  void seek(std::string_view key);
+  [[nodiscard]] bool valid() const;
+  [[nodiscard]] std::string_view key() const;    // until the next move
+  [[nodiscard]] std::string_view value() const;
+  void next();
+  Status status() const;  // why valid() is false: ok at the end, else a read failure
+
+ private:
+  friend class Index;
+  explicit IndexScan(std::unique_ptr<rocksdb::Iterator> rows);
+  std::unique_ptr<rocksdb::Iterator> rows_;
+};
+
+// Thread-safe. kCorrupt: RocksDB found damage. kIo: it could not write (full disk, I/O error).
+class Index {
+ public:
+  static Result<std::unique_ptr<Index>> open(const std::string& directory, const IndexOptions& options);
+  // Removes every file of an index; the directory goes as well. ok if there is none.
+  static Status destroy(const std::string& directory);
+  ~Index();
+
+  Status write(IndexBatch& batch);
+  Result<std::optional<std::string>> get(std::string_view key);
+  // The newest row of `subject` at or before `at`, tombstone or not; nullopt if there is none.
+  Result<std::optional<AsOfRow>> newest(const std::string& subject, Seq at);
+  // Rows with the prefix of one as-of subject only (quick, uses the filters).
+  IndexScan scan_subject();
+  // Any rows.
+  IndexScan scan();
+  // Everything written is on disk on return.
+  Status flush();
+
+ private:
+  Index() = default;
+  std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace tidemark

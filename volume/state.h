@@ -1,0 +1,82 @@
+// The tree as rows: reading any point of it, and applying records to its newest one. Reading is thread-safe; apply() and write()
+// are for one thread at a time (the group's commit lock).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "log/log.h"
+#include "volume/chunk_map.h"
+#include "volume/hot_cache.h"
+#include "volume/index.h"
+#include "volume/rows.h"
+#include "volume/tree_view.h"
+
+namespace tidemark {
+
+using ChunkMapPtr = std::shared_ptr<const ChunkMap>;
+
+class TreeState {
+ public:
+  explicit TreeState(std::unique_ptr<Index> index);
+
+  // --- reading, at any seq; kLatest goes through the hot rows -------------------------------------------------------------
+  Result<std::optional<Attr>> inode(Ino ino, Seq at);
+  Result<std::optional<NameRow>> name(Ino parent, std::string_view name, Seq at);
+  Result<ChunkMapPtr> chunk(Ino ino, uint64_t chunk, Seq at);  // an empty map where nothing is
+  // Numbers of the chunks of `ino` from `first` on that have rows at or before `at`; at most `max`.
+  Result<std::vector<uint64_t>> chunks(Ino ino, uint64_t first, Seq at, size_t max);
+  Result<std::vector<DirEntry>> list(Ino directory, std::string_view after, size_t max, Seq at);
+  Result<std::optional<std::string>> xattr(Ino ino, std::string_view name, Seq at);
+  Result<std::vector<std::string>> list_xattr(Ino ino, Seq at);
+  Result<std::optional<std::string>> symlink(Ino ino);
+  Result<std::vector<Ino>> unnamed(size_t max);
+  Result<std::optional<Mark>> mark(std::string_view name);
+  Result<std::vector<Mark>> marks(MarkId after, size_t max);
+  [[nodiscard]] Meta meta() const;  // as of the newest write()
+  Result<uint64_t> fingerprint();
+  Status flush() { return index_->flush(); }
+
+  // --- changing ---------------------------------------------------------------------------------------------------------------
+  // Adds the rows of one record to the batch. Records come in order of seq. kCorrupt: the record contradicts the tree (then the
+  // state is unusable until reopened: the log has what the index lacks).
+  Status apply(const RecordHeader& header, Bytes payload, const Location& location);
+  // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied.
+  Status write();
+  // Bytes in the batch: a bound for the caller.
+  [[nodiscard]] size_t batch_bytes() const { return batch_.bytes(); }
+
+ private:
+  friend class Applier;
+  struct ChunkKey {
+    Ino ino;
+    uint64_t chunk;
+    bool operator==(const ChunkKey&) const = default;
+  };
+  struct ChunkKeyHash {
+    size_t operator()(const ChunkKey& key) const noexcept {
+      return static_cast<size_t>(key.ino.value() * 0x9e3779b97f4a7c15u ^ key.chunk * 0xc2b2ae3d27d4eb4fu);
+    }
+  };
+  struct InoHash {
+    size_t operator()(const Ino& ino) const noexcept { return static_cast<size_t>(ino.value() * 0xff51afd7ed558ccdu); }
+  };
+
+  Result<ChunkMapPtr> read_chunk(Ino ino, uint64_t chunk, Seq at);
+  Status scan_names(char kind, Ino ino, std::string_view after, Seq at,
+                    const std::function<bool(std::string_view name, std::string_view value)>& visit);
+
+  std::unique_ptr<Index> index_;
+  HotCache<Ino, std::optional<Attr>, InoHash> inodes_;
+  HotCache<ChunkKey, ChunkMapPtr, ChunkKeyHash> chunks_;
+  IndexBatch batch_;
+  Meta next_meta_;  // of the batch; the commit lock's
+  mutable Mutex meta_mutex_;
+  Meta meta_ TM_GUARDED_BY(meta_mutex_);
+};
+
+}  // namespace tidemark

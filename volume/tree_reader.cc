@@ -1,0 +1,176 @@
+#include "volume/tree_reader.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "volume/block_reader.h"
+
+namespace tidemark {
+
+Result<Attr> TreeReader::get_attr(Ino ino) const {
+  TM_ASSIGN(auto found, state_.inode(ino, point_));
+  if (!found) return Status(Code::kStale, "there is no inode " + std::to_string(ino.value()) + " at this point");
+  return *found;
+}
+
+Result<Attr> TreeReader::directory(Ino ino) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  if (!S_ISDIR(attr.mode)) return Status(Code::kNotDirectory, "inode " + std::to_string(ino.value()) + " is no directory");
+  return attr;
+}
+
+Result<Attr> TreeReader::lookup(Ino parent, std::string_view name) const {
+  if (name.size() > kNameMax) return Status(Code::kNameTooLong, "a name is at most 255 bytes long");
+  TM_ASSIGN(auto found, state_.name(parent, name, point_));
+  if (found) return get_attr(found->ino);
+  TM_TRY(directory(parent).status());
+  return Status(Code::kNotFound, "there is no such name");
+}
+
+Result<std::vector<DirEntry>> TreeReader::list(Ino parent, std::string_view after, size_t max) const {
+  TM_TRY(directory(parent).status());
+  return state_.list(parent, after, max, point_);
+}
+
+Result<std::string> TreeReader::read_link(Ino ino) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  if (!S_ISLNK(attr.mode)) return Status(Code::kInvalid, "this is no symbolic link");
+  TM_ASSIGN(auto target, state_.symlink(ino));
+  if (!target) return Status(Code::kCorrupt, "the index lacks a symbolic link's target; remove DIR/index to have it rebuilt");
+  return *target;
+}
+
+Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const {
+  const uint64_t end = first + out.size() / kBlockSize;
+  for (uint64_t block = first; block < end;) {
+    const uint64_t chunk = block / kChunkBlocks;
+    const uint64_t chunk_begin = chunk * kChunkBlocks;
+    const uint64_t stop = std::min(end, chunk_begin + kChunkBlocks);
+    TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, chunk, point_));
+    uint64_t done = block;
+    for (const ChunkRun& run : map->runs()) {
+      const uint64_t from = std::max(chunk_begin + run.first, block);
+      const uint64_t to = std::min(chunk_begin + run.first + run.count, stop);
+      if (from >= to) continue;
+      std::memset(out.data() + (done - first) * kBlockSize, 0, (from - done) * kBlockSize);
+      Extent extent = run.extent;
+      extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
+      const auto count = static_cast<uint32_t>(to - from);
+      Status got = read_run(log_, extent, count, out.subspan((from - first) * kBlockSize, size_t{count} * kBlockSize));
+      if (!got.ok()) return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
+      done = to;
+    }
+    std::memset(out.data() + (done - first) * kBlockSize, 0, (stop - done) * kBlockSize);
+    block = stop;
+  }
+  return Status();
+}
+
+Result<size_t> TreeReader::read(Ino ino, uint64_t at, MutableBytes out) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  if (S_ISDIR(attr.mode)) return Status(Code::kIsDirectory, "this is a directory");
+  if (at >= attr.size) return size_t{0};
+  const size_t size = static_cast<size_t>(std::min<uint64_t>(out.size(), attr.size - at));
+  const uint64_t first = at / kBlockSize;
+  const size_t head = at % kBlockSize;
+  const size_t blocks = (head + size + kBlockSize - 1) / kBlockSize;
+  if (head == 0 && out.size() >= blocks * kBlockSize) {
+    TM_TRY(read_blocks(ino, first, out.first(blocks * kBlockSize)));
+    return size;
+  }
+  Buffer whole(blocks * kBlockSize);
+  TM_TRY(read_blocks(ino, first, whole.span()));
+  std::memcpy(out.data(), whole.data() + head, size);
+  return size;
+}
+
+Result<std::vector<DataRange>> TreeReader::data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  to = std::min(to, attr.size);
+  std::vector<DataRange> ranges;
+  uint64_t chunk = from / kChunkBytes;
+  constexpr size_t kChunksAtOnce = 1024;
+  while (chunk * kChunkBytes < to) {
+    TM_ASSIGN(auto found, state_.chunks(ino, chunk, point_, kChunksAtOnce));
+    for (uint64_t number : found) {
+      if (number * kChunkBytes >= to) return ranges;
+      TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, number, point_));
+      for (const ChunkRun& run : map->runs()) {
+        const uint64_t begin = std::max(from, number * kChunkBytes + uint64_t{run.first} * kBlockSize);
+        const uint64_t end = std::min(to, number * kChunkBytes + (uint64_t{run.first} + run.count) * kBlockSize);
+        if (begin >= end) continue;
+        if (!ranges.empty() && ranges.back().at + ranges.back().size == begin) {
+          ranges.back().size += end - begin;
+          continue;
+        }
+        if (ranges.size() == max) return ranges;
+        ranges.push_back({begin, end - begin});
+      }
+    }
+    if (found.size() < kChunksAtOnce) break;
+    chunk = found.back() + 1;
+  }
+  return ranges;
+}
+
+Result<std::string> TreeReader::get_xattr(Ino ino, std::string_view name) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  if (attr.xattr_count > 0) {
+    TM_ASSIGN(auto value, state_.xattr(ino, name, point_));
+    if (value) return *value;
+  }
+  return Status(Code::kNoData, "there is no such extended attribute");
+}
+
+Result<std::vector<std::string>> TreeReader::list_xattr(Ino ino) const {
+  TM_ASSIGN(Attr attr, get_attr(ino));
+  if (attr.xattr_count == 0) return std::vector<std::string>();
+  return state_.list_xattr(ino, point_);
+}
+
+namespace {
+
+class PointView final : public TreeView {
+ public:
+  PointView(std::shared_ptr<GroupCore> core, Seq point)
+      : core_(std::move(core)), reader_(*core_->log, *core_->state, point) {}
+  [[nodiscard]] Seq point() const override { return reader_.point(); }
+  Result<Attr> get_attr(Ino ino) override { return reader_.get_attr(ino); }
+  Result<Attr> lookup(Ino directory, std::string_view name) override { return reader_.lookup(directory, name); }
+  Result<std::vector<DirEntry>> list(Ino directory, std::string_view after, size_t max) override {
+    return reader_.list(directory, after, max);
+  }
+  Result<std::string> read_link(Ino ino) override { return reader_.read_link(ino); }
+  Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override { return reader_.read(ino, at, out); }
+  Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) override {
+    return reader_.data_ranges(ino, from, to, max);
+  }
+  Result<std::string> get_xattr(Ino ino, std::string_view name) override { return reader_.get_xattr(ino, name); }
+  Result<std::vector<std::string>> list_xattr(Ino ino) override { return reader_.list_xattr(ino); }
+
+ private:
+  std::shared_ptr<GroupCore> core_;
+  TreeReader reader_;
+};
+
+}  // namespace
+
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point) {
+  return std::make_shared<PointView>(std::move(core), point);
+}
+
+Result<Attr> resolve_path(TreeView& view, std::string_view path) {
+  TM_ASSIGN(Attr attr, view.get_attr(view.root()));
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
+    if (part.empty() || part == ".") continue;
+    if (part == "..") return Status(Code::kInvalid, "'..' is not followed here");
+    TM_ASSIGN(attr, view.lookup(attr.ino, part));
+  }
+  return attr;
+}
+
+}  // namespace tidemark
