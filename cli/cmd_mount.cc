@@ -1,0 +1,77 @@
+// tidemark mount SOURCE MOUNTPOINT [-f] [-o OPT,…] [--at POINT]
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <filesystem>
+#include <memory>
+#include <sstream>
+
+#include "cli/background.h"
+#include "cli/command.h"
+#include "cli/exit_map.h"
+#include "cli/mount_process.h"
+#include "cli/output.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct MountFlags {
+  std::string source;
+  std::string mountpoint;
+  std::string at;
+  bool foreground = false;
+  std::vector<std::string> options;  // each may hold several, with commas between
+  RemoteKeys keys;
+};
+
+std::vector<std::string> split_options(const std::vector<std::string>& given) {
+  std::vector<std::string> all;
+  for (const std::string& group : given) {
+    std::istringstream parts(group);
+    for (std::string part; std::getline(parts, part, ',');) {
+      if (!part.empty()) all.push_back(part);
+    }
+  }
+  return all;
+}
+
+Result<MountJob> make_job(const MountFlags& flags) {
+  MountJob job;
+  TM_ASSIGN(job.source, find_source(flags.source, flags.at));
+  job.mountpoint = absolute_path(flags.mountpoint);
+  std::string below = job.source.directory + "/";
+  if (!job.source.remote && (job.mountpoint + "/").starts_with(below)) {
+    return Status(Code::kInvalid, "the mountpoint " + job.mountpoint + " lies inside the volume's own directory; choose another");
+  }
+  job.options = split_options(flags.options);
+  if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
+  if (!flags.keys.server_key.empty()) job.keys.server_key = absolute_path(flags.keys.server_key);
+  return job;
+}
+
+int run(const MountFlags& flags) {
+  Result<MountJob> job = make_job(flags);
+  if (!job.ok()) {
+    print_error(job.status());
+    return exit_code(job.status().code());
+  }
+  return run_service(flags.foreground, [&](Readiness& readiness) { return run_mount(*job, readiness); });
+}
+
+}  // namespace
+
+void add_mount(CLI::App& app, Invocation& invocation) {
+  auto flags = std::make_shared<MountFlags>();
+  CLI::App* command = app.add_subcommand("mount", "Mount a volume, or any point of it read-only");
+  command->add_option("SOURCE", flags->source, "DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  command->add_option("MOUNTPOINT", flags->mountpoint, "An existing directory")->required();
+  command->add_flag("-f,--foreground", flags->foreground, "Stay in the foreground, log to stderr (for supervisors)");
+  command->add_option("-o", flags->options, "Mount options: sync, ro, noexec, nosuid, nodev, allow_other …")
+      ->option_text("OPT,…")
+      ->allow_extra_args(false);
+  add_at_option(*command, flags->at);
+  add_key_options(*command, flags->keys);
+  command->callback([&invocation, flags] { invocation.run = [flags] { return run(*flags); }; });
+}
+
+}  // namespace tidemark::cli

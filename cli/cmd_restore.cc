@@ -1,0 +1,108 @@
+// tidemark restore SOURCE --target PATH [--as dir|volume] [--include PATH]… [-n] [--force] [--jobs N]
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/reader.h"
+#include "cli/restore_output.h"
+#include "cli/signals.h"
+#include "restore/restore.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct RestoreFlags {
+  std::string source;
+  std::string at;
+  std::string target;
+  std::string as = "dir";
+  std::string name;
+  std::vector<std::string> include;
+  bool dry_run = false;
+  bool force = false;
+  bool json = false;
+  unsigned jobs = 0;
+  RemoteKeys keys;
+};
+
+Outcome show_plan(TreeView& view, const RestoreFlags& flags) {
+  TM_ASSIGN(RestorePlan plan, plan_restore(view, flags.include));
+  if (flags.json) {
+    Json made = plan_summary_json(plan);
+    Json list = Json::array();
+    for (const PlanEntry& entry : plan.entries) list.push_back(plan_entry_json(entry));
+    made["plan"] = list;
+    print_json(made);
+  } else {
+    print_plan(plan);
+    print_note("would restore " + plan_text(plan) + " as of seq " + std::to_string(plan.point.value()) + "; nothing is written");
+  }
+  return 0;
+}
+
+Result<RestoreReport> carry_out(TreeView& view, const RestoreFlags& flags, const std::string& group_name) {
+  RestoreOptions options;
+  options.target = absolute_path(flags.target);
+  options.include = flags.include;
+  options.force = flags.force;
+  options.jobs = flags.jobs;
+  options.interrupted = interrupted_flag();
+  ProgressLine line("restoring");
+  options.progress = [&](const RestoreProgress& progress) { show_progress(line, progress); };
+  if (flags.as == "dir") return restore_to_directory(view, options);
+  return restore_to_volume(view, options, group_name);
+}
+
+Outcome run(const RestoreFlags& flags) {
+  if (flags.target.empty() && !flags.dry_run) return Status(Code::kInvalid, "--target PATH is needed: where to restore to");
+  if (!flags.name.empty() && flags.as != "volume") return Status(Code::kInvalid, "--name goes with --as volume");
+  TM_ASSIGN(Source source, find_source(flags.source, flags.at));
+  TM_ASSIGN(Reader reader, Reader::open(source, flags.keys));
+  TM_ASSIGN(Seq point, reader.point());
+  TM_ASSIGN(std::shared_ptr<TreeView> view, reader.view(point));
+  if (flags.dry_run) return show_plan(*view, flags);
+  std::string name = flags.name.empty() ? group_name_for(absolute_path(flags.target)) : flags.name;
+  TM_ASSIGN(RestoreReport report, carry_out(*view, flags, name));
+  print_warnings(report);
+  if (flags.json) {
+    Json made = {{"source", source.full_text()}, {"target", absolute_path(flags.target)}, {"as", flags.as}};
+    made.update(report_json(report));
+    print_json(made);
+  } else {
+    print_line("restored " + source.full_text() + " (seq " + std::to_string(report.plan.point.value()) + ") to " + flags.target +
+               ": " + report_text(report));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_restore(CLI::App& app, Invocation& invocation) {
+  auto flags = std::make_shared<RestoreFlags>();
+  CLI::App* command = app.add_subcommand("restore", "Write the tree of any point, from here or from a site");
+  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  add_at_option(*command, flags->at);
+  command->add_option("--target", flags->target, "Where to: not there yet, or empty")->option_text("PATH");
+  command->add_option("--as", flags->as, "dir (default): plain files; volume: a new volume")
+      ->option_text("dir|volume")
+      ->check(CLI::IsMember({"dir", "volume"}));
+  command->add_option("--name", flags->name, "With --as volume: its name; default: the target's last name")->option_text("NAME");
+  command->add_option("--include", flags->include, "Only this path and what is below it; may be given several times")
+      ->option_text("PATH")
+      ->allow_extra_args(false);
+  command->add_flag("-n,--dry-run", flags->dry_run, "Print what would be written, write nothing");
+  command->add_flag("--force", flags->force, "Write into a target that is not empty");
+  command->add_option("--jobs", flags->jobs, "Threads; default: as many as processors, at most 16")
+      ->option_text("N")
+      ->check(CLI::Range(1u, 256u));
+  add_key_options(*command, flags->keys);
+  add_json_flag(*command, flags->json);
+  command->footer("Examples:\n  tidemark restore /srv/vol@before-upgrade --target /srv/back\n"
+                  "  tidemark restore tcp://backup:7400/vol --at -10m --target /srv/back --include etc/app");
+  command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
+}
+
+}  // namespace tidemark::cli

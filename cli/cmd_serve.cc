@@ -1,0 +1,95 @@
+// tidemark serve --dir DIR --listen ENDPOINT [--key FILE --allow FILE]
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <map>
+#include <memory>
+
+#include "base/logging.h"
+#include "base/mutex.h"
+#include "cli/background.h"
+#include "cli/command.h"
+#include "cli/control.h"
+#include "cli/group_control.h"
+#include "cli/json.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "cli/source.h"
+#include "replicator/site.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct ServeFlags {
+  std::string directory;
+  std::string listen;
+  std::string key;
+  std::string allow;
+  bool json = false;
+};
+
+// The control sockets of a site's groups, one each.
+class SiteControls {
+ public:
+  void add(Group& group) TM_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    if (servers_.contains(group.directory())) return;
+    auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, nullptr, ""}));
+    if (!server.ok()) {
+      log_warning("commands on " + group.directory() + " will see it as it was: " + server.status().text());
+      return;
+    }
+    servers_[group.directory()] = std::move(server).value();
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::unique_ptr<ControlServer>> servers_ TM_GUARDED_BY(mutex_);
+};
+
+Status serve(const ServeFlags& flags, Readiness& readiness) {
+  SiteOptions options;
+  options.directory = absolute_path(flags.directory);
+  options.listen = flags.listen;
+  options.key = flags.key;
+  options.allow = flags.allow;
+  options.group.purpose = "site at " + flags.listen;
+  TM_ASSIGN(auto site, Site::open(options));
+  SiteControls controls;
+  site->on_group([&controls](Group& group) { controls.add(group); });
+  for (const std::string& name : site->groups()) {
+    if (Group* group = site->find(name); group != nullptr) controls.add(*group);
+  }
+  StopOnSignal stop([&site] { site->stop(); });
+  if (flags.json) {
+    print_json({{"endpoint", site->endpoint()}, {"directory", options.directory}});
+  } else {
+    print_line("listening on " + site->endpoint());
+  }
+  TM_TRY(flush_output());
+  readiness.ready();
+  return site->serve();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Invocation& invocation) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "Run a site: take copies of volumes and serve reading at any point");
+  command->add_option("--dir", flags->directory, "Where the copies are kept; made if it is not there")
+      ->option_text("DIR")
+      ->required();
+  command->add_option("--listen", flags->listen, "tcp://HOST:PORT (PORT * for any free one) or ipc://PATH")
+      ->option_text("ENDPOINT")
+      ->required();
+  command->add_option("--key", flags->key, "Our key pair; needed for anything but loopback and ipc")->option_text("FILE");
+  command->add_option("--allow", flags->allow, "Public keys that may come in, one a line, then rights, then a name")
+      ->option_text("FILE");
+  command->add_flag("--json", flags->json, "Print the endpoint as JSON");
+  command->footer("Stays in the foreground until SIGTERM or SIGINT; its first line on stdout is the endpoint.");
+  command->callback([&invocation, flags] {
+    invocation.run = [flags] { return run_service(true, [&](Readiness& readiness) { return serve(*flags, readiness); }); };
+  });
+}
+
+}  // namespace tidemark::cli

@@ -1,0 +1,42 @@
+#include "cli/command.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <exception>
+
+#include "cli/exit_map.h"
+#include "cli/output.h"
+#include "cli/reader.h"
+
+namespace tidemark::cli {
+
+int finish(const std::function<Outcome()>& command) {
+  Outcome outcome = [&]() -> Outcome {
+    try {
+      return command();
+    } catch (const std::exception& e) {  // of the standard library (no memory, a file system call): ours throws nothing
+      return Status(Code::kIo, e.what());
+    }
+  }();
+  Status written = flush_output();
+  if (outcome.ok() && written.ok()) return *outcome;
+  const Status& failure = outcome.ok() ? written : outcome.status();
+  print_error(failure);
+  return exit_code(failure.code());
+}
+
+void add_json_flag(CLI::App& command, bool& json) { command.add_flag("--json", json, "Print JSON, for programs"); }
+
+void add_at_option(CLI::App& command, std::string& at) {
+  command.add_option("--at", at, "The point, as after '@': a mark, seq:N, an RFC 3339 time, -10m, latest")
+      ->option_text("POINT");
+}
+
+void add_key_options(CLI::App& command, RemoteKeys& keys) {
+  command.add_option("--key", keys.own_key, "Our key pair (`tidemark keygen`), for a site that is not on this machine")
+      ->option_text("FILE");
+  command.add_option("--server-key", keys.server_key, "The site's public key, likewise")->option_text("FILE");
+}
+
+}  // namespace tidemark::cli

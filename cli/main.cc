@@ -1,0 +1,82 @@
+// tidemark: one binary, one subcommand a file.
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "base/logging.h"
+#include "cli/command.h"
+#include "cli/exit_map.h"
+#include "cli/output.h"
+
+namespace {
+
+constexpr const char* kAbout =
+    "Tidemark: a filesystem that can go back.\n"
+    "Every change to a mounted directory becomes a numbered record in a log; a mark names a good state; the log is\n"
+    "shipped to other sites; any mark, time or sequence number can be mounted or restored.";
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  tidemark init /srv/vol --from /srv/data       a volume with what is in /srv/data\n"
+    "  tidemark mount /srv/vol /mnt/data             use it\n"
+    "  tidemark mark create /mnt/data before-upgrade name a good state\n"
+    "  tidemark mount /srv/vol@-10m /mnt/then        look at ten minutes ago\n"
+    "  tidemark restore /srv/vol@before-upgrade --target /srv/restored\n"
+    "  tidemark demo                                 the whole story on this machine, in under a minute\n\n"
+    "SOURCE is DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT].\n"
+    "POINT is a mark's name, seq:N, a time (2026-11-20T10:00:00Z), an age (-10m) or latest.\n"
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 partial, 10 no such volume or point, 11 busy, 12 not authorised,\n"
+    "            13 corruption found, 14 site not reached in time, 15 RPO exceeded, 130 interrupted";
+
+void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
+  using namespace tidemark::cli;
+  add_init(app, invocation);
+  add_mount(app, invocation);
+  add_umount(app, invocation);
+  add_mark(app, invocation);
+  add_serve(app, invocation);
+  add_keygen(app, invocation);
+  add_pair(app, invocation);
+  add_restore(app, invocation);
+  add_log(app, invocation);
+  add_verify(app, invocation);
+  add_status(app, invocation);
+  add_demo(app, invocation);
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app(kAbout, "tidemark");
+  app.footer(kExamples);
+  app.set_version_flag("--version", std::string("tidemark ") + TIDEMARK_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  tidemark::cli::Invocation invocation;
+  add_commands(app, invocation);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    tidemark::cli::print_error(tidemark::Status(tidemark::Code::kInvalid, e.what()));
+    std::string path = "tidemark";
+    for (const CLI::App* sub = &app; !sub->get_subcommands().empty();) {
+      sub = sub->get_subcommands().front();
+      path += " " + sub->get_name();
+    }
+    tidemark::cli::print_note("  next: `" + path + " --help` shows what it takes");
+    return TIDEMARK_EXIT_USAGE;
+  }
+  return invocation.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  tidemark::log_to_stderr(tidemark::LogLevel::kWarning);
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const std::exception& e) {
+    tidemark::cli::print_error(tidemark::Status(tidemark::Code::kIo, e.what()));
+    return TIDEMARK_EXIT_FAILURE;
+  }
+}

@@ -1,0 +1,103 @@
+#include "cli/mark_maker.h"
+
+#include <tidemark/mark.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "cli/control.h"
+#include "cli/exit_map.h"
+#include "volume/group.h"
+
+namespace tidemark::cli {
+namespace {
+
+constexpr std::chrono::seconds kControlMargin{60};  // beyond what is waited for sites: flushing a full cache takes its time
+
+Status failed_ioctl(int error, const MarkOrder& order, const std::string& where) {
+  switch (error) {
+    case EEXIST: return Status(Code::kExists, "a mark '" + order.name + "' exists already; names are never used twice", error);
+    case EINVAL: return Status(Code::kInvalid, "the mark's name or note is not allowed", error);
+    case ENOTTY: return Status(Code::kInvalid, where + " is not in a Tidemark mount", error);
+    case EROFS: return Status(Code::kReadOnly, where + " is mounted at a point: what is past takes no marks", error);
+    case ENOENT: return Status(Code::kNotFound, "no site '" + order.wait + "' is paired; no mark was made", error);
+    case EACCES:
+    case EPERM: return Status(Code::kAccess, where + ": " + std::strerror(error), error);
+    default: return errno_status(error, "cannot mark through " + where);
+  }
+}
+
+Result<MarkMade> mark_through_mount(const Source& target, const MarkOrder& order) {
+  std::string path = target.mountpoint;  // any path of the mount will do, and this one is a directory for certain
+  uint64_t seq = 0;
+  auto timeout = static_cast<uint32_t>(std::min<int64_t>(order.timeout.count(), UINT32_MAX));
+  const char* wait = order.wait.empty() ? nullptr : order.wait.c_str();
+  if (tidemark_mark_path(path.c_str(), order.name.c_str(), order.note.c_str(), wait, timeout, &seq) == 0) {
+    return MarkMade{order.name, Seq(seq), Status()};
+  }
+  if (errno != ETIMEDOUT) return failed_ioctl(errno, order, path);
+  return MarkMade{order.name, Seq(seq), Status(Code::kTimeout, "the sites waited for have not confirmed it in time")};
+}
+
+Result<MarkMade> mark_through_holder(const std::string& directory, const MarkOrder& order) {
+  Json request = {{"op", "mark"},       {"name", order.name}, {"note", order.note}, {"application", order.application},
+                  {"wait", order.wait}, {"timeout_ms", order.timeout.count()}};
+  TM_ASSIGN(Json answer, control_call(directory, request, order.timeout + kControlMargin));
+  MarkMade made{order.name, Seq(number_field(answer.value("mark", Json::object()), "seq")), Status()};
+  if (answer.contains("wait_code")) {
+    Code code = code_from_name(text_field(answer, "wait_code"));
+    made.wait = Status(code == Code::kOk ? Code::kIo : code, text_field(answer, "wait_error"));
+  }
+  return made;
+}
+
+Result<std::unique_ptr<Group>> open_to_change(const std::string& directory) {
+  GroupOptions options;
+  options.purpose = "marking";
+  return Group::open(directory, OpenMode::kPrimary, options);
+}
+
+Result<MarkMade> mark_unmounted(const std::string& directory, const MarkOrder& order) {
+  if (!order.wait.empty() && order.wait != "local") {
+    return Status(Code::kInvalid, "--wait " + order.wait + ": " + directory +
+                                      " is not mounted, so nothing is shipped to any site; mount it first");
+  }
+  TM_ASSIGN(auto group, open_to_change(directory));
+  MarkRequest request{order.name, order.note, order.application, static_cast<uint32_t>(::getpid()), ::getuid()};
+  TM_ASSIGN(Mark mark, group->create_mark(request));
+  TM_TRY(group->close());
+  return MarkMade{mark.name, mark.seq, Status()};
+}
+
+Status check_target(const Source& target) {
+  if (target.remote) return Status(Code::kUnsupported, "marks are made at the primary; " + target.text + " is a site's copy");
+  if (!target.point.empty()) return Status(Code::kInvalid, "a mark names the present; take '@" + target.point + "' away");
+  return Status();
+}
+
+bool nobody_listens(const Status& status) { return status.code() == Code::kNotFound && status.sys_errno() != 0; }
+
+}  // namespace
+
+Result<MarkMade> make_mark(const Source& target, const MarkOrder& order) {
+  TM_TRY(check_target(target));
+  TM_TRY(check_mark_name(order.name));
+  if (order.note.size() > TIDEMARK_MARK_NOTE_MAX) {
+    return Status(Code::kTooLarge, "the note is longer than " + std::to_string(TIDEMARK_MARK_NOTE_MAX) + " bytes");
+  }
+  if (!target.mountpoint.empty()) return mark_through_mount(target, order);
+  Result<MarkMade> made = mark_through_holder(target.directory, order);
+  return !made.ok() && nobody_listens(made.status()) ? mark_unmounted(target.directory, order) : made;
+}
+
+Status hold_mark(const Source& target, const std::string& name, bool held) {
+  TM_TRY(check_target(target));
+  Result<Json> asked = control_call(target.directory, {{"op", "mark-hold"}, {"name", name}, {"held", held}}, kControlMargin);
+  if (asked.ok() || !nobody_listens(asked.status())) return asked.status();
+  TM_ASSIGN(auto group, open_to_change(target.directory));
+  TM_TRY(group->hold_mark(name, held));
+  return group->close();
+}
+
+}  // namespace tidemark::cli

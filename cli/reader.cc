@@ -1,0 +1,136 @@
+#include "cli/reader.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "cli/control.h"
+
+namespace tidemark::cli {
+namespace {
+
+constexpr std::chrono::seconds kCheckpointTimeout{60};
+constexpr size_t kMarksPerCall = 1000;
+constexpr size_t kRunBytes = 1 << 20;
+
+// Takes the first record of `run`, whose order has been checked already or cannot be.
+Result<RecordView> take_unordered(Bytes& run) {
+  RecordView record;
+  if (run.size() < kRecordHeaderSize || decode_header(run, record.header) != RecordFault::kNone ||
+      run.size() < record.header.size_in_log()) {
+    return Status(Code::kCorrupt, "a run of records is damaged or ends inside a record");
+  }
+  record.whole = run.first(record.header.size_in_log());
+  record.payload = run.subspan(kRecordHeaderSize, record.header.stored_length);
+  if (check_payload(record.header, record.payload) != RecordFault::kNone) {
+    return Status(Code::kCorrupt, "the payload of record " + std::to_string(record.header.seq.value()) + " is damaged");
+  }
+  run = run.subspan(record.header.size_in_log());
+  return record;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory) {
+  Result<std::optional<Holder>> holder = lock_holder(directory);
+  if (holder.ok() && holder->has_value()) {
+    Result<Json> flushed = control_call(directory, {{"op", "checkpoint"}}, kCheckpointTimeout);
+    // Without a control socket the holder only reads, like us, and there is nothing to write out.
+    if (!flushed.ok() && flushed.status().code() != Code::kNotFound) {
+      log_warning("the newest changes may not be shown: " + flushed.status().text());
+    }
+  }
+  GroupOptions options;
+  options.purpose = "reading";
+  return Group::open(directory, OpenMode::kRead, options);
+}
+
+Result<Reader> Reader::open(const Source& source, const RemoteKeys& keys) {
+  Reader reader(source);
+  if (source.remote) {
+    RemoteOptions options;
+    options.server_key = keys.server_key;
+    options.own_key = keys.own_key;
+    TM_ASSIGN(reader.remote_, RemoteGroup::connect(source.address, options));
+  } else {
+    TM_ASSIGN(reader.group_, open_for_reading(source.directory));
+  }
+  return reader;
+}
+
+std::string Reader::name() { return group_ ? group_->identity().name : source_.address.group; }
+
+Result<Seq> Reader::resolve(const std::string& point) { return group_ ? group_->resolve(point) : remote_->resolve(point); }
+
+Result<std::shared_ptr<TreeView>> Reader::view(Seq point) { return group_ ? group_->view(point) : remote_->view(point); }
+
+Result<std::vector<Mark>> Reader::marks() {
+  std::vector<Mark> all;
+  while (true) {
+    MarkId after = all.empty() ? MarkId{} : all.back().id;
+    TM_ASSIGN(auto some, group_ ? group_->list_marks(after, kMarksPerCall) : remote_->list_marks(after, kMarksPerCall));
+    if (some.empty()) return all;
+    std::move(some.begin(), some.end(), std::back_inserter(all));
+  }
+}
+
+Result<Mark> Reader::find_mark(const std::string& name) {
+  if (group_) return group_->find_mark(name);
+  TM_ASSIGN(auto all, marks());
+  auto found = std::find_if(all.begin(), all.end(), [&](const Mark& mark) { return mark.name == name; });
+  if (found != all.end()) return std::move(*found);
+  return Status(Code::kNoSuchPoint, "no mark '" + name + "' at " + source_.text + "; `tidemark mark list` shows those there are");
+}
+
+Result<Position> Reader::newest() {
+  if (group_) return group_->position();
+  TM_ASSIGN(RemoteGroupInfo info, remote_->info());
+  return info.newest;
+}
+
+Result<Position> Reader::position_at(Seq seq) {
+  if (seq == Seq{}) return Position{};
+  if (group_) return group_->log().position_at(seq);
+  TM_ASSIGN(std::string run, remote_->read_log(seq, 1));
+  Bytes rest = as_bytes(run);
+  if (rest.empty()) return Status(Code::kNotFound, source_.text + " does not hold record " + std::to_string(seq.value()));
+  TM_ASSIGN(RecordView record, take_unordered(rest));
+  if (record.header.seq != seq) return Status(Code::kCorrupt, source_.text + " sent another record than it was asked for");
+  return record.header.position();
+}
+
+Status Reader::walk_log(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {
+  return group_ ? walk_local(first, last, visit) : walk_remote(first, last, visit);
+}
+
+Status Reader::walk_local(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {
+  first = std::max(first, group_->log().first());
+  last = std::min(last, group_->log().appended());
+  LogCursor cursor(group_->log(), first);
+  while (cursor.next() <= last) {
+    TM_ASSIGN(LogCursor::Run run, cursor.read(kRunBytes, last));
+    Bytes rest = run.bytes;
+    if (rest.empty()) return Status();
+    while (!rest.empty()) {
+      TM_ASSIGN(RecordView record, take_unordered(rest));  // the cursor has checked the order
+      TM_TRY(visit(record));
+    }
+  }
+  return Status();
+}
+
+Status Reader::walk_remote(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {
+  first = std::max(first, Seq{1});
+  TM_ASSIGN(Position before, position_at(first.prev()));
+  while (before.seq < last) {
+    TM_ASSIGN(std::string run, remote_->read_log(before.seq.next(), kRunBytes));
+    Bytes rest = as_bytes(run);
+    if (rest.empty()) return Status();
+    while (!rest.empty() && before.seq < last) {
+      TM_ASSIGN(RecordView record, take_record(rest, before));
+      TM_TRY(visit(record));
+    }
+  }
+  return Status();
+}
+
+}  // namespace tidemark::cli

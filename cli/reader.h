@@ -1,0 +1,54 @@
+// Reading from a source, whether it is a local group or one at a site.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/source.h"
+#include "log/record.h"
+#include "replicator/remote.h"
+#include "volume/group.h"
+
+namespace tidemark::cli {
+
+struct RemoteKeys {
+  std::string server_key;  // file; "" only for loopback and ipc
+  std::string own_key;     // likewise
+};
+
+// A local group that another process holds is asked to write out what it has first, so that what is shown is current.
+Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory);
+
+class Reader {
+ public:
+  static Result<Reader> open(const Source& source, const RemoteKeys& keys);
+
+  [[nodiscard]] Group* group() { return group_.get(); }          // null for a remote source
+  [[nodiscard]] RemoteGroup* remote() { return remote_.get(); }  // null for a local one
+  [[nodiscard]] std::string name();
+
+  // The source's own point; the newest where it has none.
+  Result<Seq> point() { return resolve(source_.point.empty() ? "latest" : source_.point); }
+  Result<Seq> resolve(const std::string& point);
+  Result<std::shared_ptr<TreeView>> view(Seq point);  // must not outlive the reader
+  Result<std::vector<Mark>> marks();
+  Result<Mark> find_mark(const std::string& name);
+  Result<Position> newest();
+  // kNotFound where the record is not held.
+  Result<Position> position_at(Seq seq);
+  // Records first … last (inclusive) in order, each checked. `visit` may end the walk with a failure.
+  Status walk_log(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
+
+ private:
+  explicit Reader(Source source) : source_(std::move(source)) {}
+  Status walk_local(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
+  Status walk_remote(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
+
+  Source source_;
+  std::unique_ptr<Group> group_;
+  std::unique_ptr<RemoteGroup> remote_;
+};
+
+}  // namespace tidemark::cli

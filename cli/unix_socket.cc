@@ -1,0 +1,121 @@
+#include "cli/unix_socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace tidemark::cli {
+namespace {
+
+constexpr int kBacklog = 16;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  int release() {
+    int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+
+ private:
+  int fd_;
+};
+
+// The socket's address by way of /proc/self/fd; valid while `directory_fd` is open.
+Result<sockaddr_un> address_of(int directory_fd, const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string path = "/proc/self/fd/" + std::to_string(directory_fd) + "/" + name;
+  if (path.size() >= sizeof address.sun_path) return Status(Code::kNameTooLong, "'" + name + "' is too long for a socket");
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+int open_directory(const std::string& directory) { return ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
+}  // namespace
+
+Result<int> listen_in_directory(const std::string& directory, const std::string& name) {
+  std::string where = directory + "/" + name;
+  Descriptor folder(open_directory(directory));
+  if (folder.get() < 0) return errno_status(errno, "cannot open " + directory);
+  TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
+  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
+  if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT) return errno_status(errno, "cannot replace " + where);
+  // Before bind: the socket file is born with this mode, so that there is no moment in which others could connect.
+  if (::fchmod(socket.get(), 0600) != 0) return errno_status(errno, "cannot protect " + where);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return errno_status(errno, "cannot make the socket " + where);
+  }
+  if (::fchmodat(folder.get(), name.c_str(), 0600, 0) != 0) return errno_status(errno, "cannot protect " + where);
+  if (::listen(socket.get(), kBacklog) != 0) return errno_status(errno, "cannot listen on " + where);
+  return socket.release();
+}
+
+Result<int> connect_in_directory(const std::string& directory, const std::string& name) {
+  std::string where = directory + "/" + name;
+  Descriptor folder(open_directory(directory));
+  if (folder.get() < 0) return Status(Code::kNotFound, "cannot open " + directory + ": " + std::strerror(errno), errno);
+  TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
+  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket.release();
+  if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTSOCK) {
+    return Status(Code::kNotFound, "nobody listens on " + where, errno);
+  }
+  if (errno == EACCES || errno == EPERM) return Status(Code::kAccess, where + ": " + std::strerror(errno), errno);
+  return errno_status(errno, "cannot connect to " + where);
+}
+
+Result<std::string> read_line(int fd, size_t bytes_max) {
+  std::string line;
+  char chunk[4096];
+  while (true) {
+    ssize_t got = ::recv(fd, chunk, sizeof chunk, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Status(Code::kTimeout, "no answer in time");
+    if (got < 0) return errno_status(errno, "cannot read from the control socket");
+    if (got == 0 && line.empty()) return Status(Code::kNotFound, "the other side closed the control socket");
+    if (got == 0) return Status(Code::kIo, "the other side closed the control socket in the middle of a line");
+    std::string_view piece(chunk, static_cast<size_t>(got));
+    size_t end = piece.find('\n');
+    line += piece.substr(0, end);
+    if (line.size() > bytes_max) return Status(Code::kTooLarge, "more than " + std::to_string(bytes_max) + " bytes in a line");
+    if (end != std::string_view::npos) return line;
+  }
+}
+
+Status write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t put = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Status(Code::kTimeout, "the other side does not read");
+    if (put < 0) return errno_status(errno, "cannot write to the control socket");
+    text.remove_prefix(static_cast<size_t>(put));
+  }
+  return Status();
+}
+
+Status set_socket_timeout(int fd, long milliseconds) {
+  timeval limit{.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+  if (::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+      ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
+    return errno_status(errno, "cannot set a socket's time limit");
+  }
+  return Status();
+}
+
+}  // namespace tidemark::cli
