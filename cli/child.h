@@ -1,0 +1,43 @@
+// Child processes of the demonstration: the same binary and the tools it is shown with.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace tidemark::cli {
+
+struct Finished {
+  std::string out;
+  double seconds = 0;
+};
+
+// Runs to the end, `input` on its stdin. kIo with the end of its stderr where it does not exit with 0, kTimeout (it is killed
+// then), kInterrupted, kNotFound where there is no such program. It is in a process group of its own: Ctrl-C reaches us alone.
+Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input = "",
+                           std::chrono::seconds timeout = std::chrono::seconds(120));
+
+// One that stays. The destructor ends it: SIGTERM, after a while SIGKILL.
+class Child {
+ public:
+  static Result<std::unique_ptr<Child>> start(const std::vector<std::string>& arguments);
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  // Next line of its stdout. kTimeout; kIo where it has ended.
+  Result<std::string> read_line(std::chrono::seconds timeout);
+
+ private:
+  Child(pid_t pid, int out) : pid_(pid), out_(out) {}
+  pid_t pid_;
+  int out_;
+  std::string read_ahead_;
+};
+
+}  // namespace tidemark::cli
