@@ -1,0 +1,125 @@
+#include "fs/daemon.h"
+
+#include <atomic>
+#include <cerrno>
+#include <fstream>
+
+#include "base/clock.h"
+#include "base/logging.h"
+#include "fs/errno_map.h"
+
+namespace tidemark::fs {
+namespace {
+
+constexpr double kForeverSeconds = 86400;
+constexpr double kReplicaSeconds = 1;  // on a replica, records arrive from elsewhere
+constexpr int kReadAheadKib = 1024;
+
+bool is_primary(const Group* group) { return group && group->identity().role == Role::kPrimary; }
+
+}  // namespace
+
+Daemon::Daemon(const MountSource& source, ParsedOptions parsed, const std::string& mountpoint)
+    : options(std::move(parsed)),
+      group(source.group),
+      volume(is_primary(group) && !options.read_only ? &group->volume() : nullptr),
+      point(source.view),
+      tree(group ? static_cast<TreeView*>(&group->volume()) : point.get()),
+      only_writer(!group || is_primary(group)),
+      timeout_seconds(only_writer ? kForeverSeconds : kReplicaSeconds) {
+  if (!group) return;
+  travel.emplace(*group);
+  marks.emplace(*group, inodes, mountpoint);
+  if (volume) reaper.emplace(*volume);
+}
+
+void Daemon::kernel_ready() {
+  // INIT can only lower the read-ahead; sysfs can raise it, as root. A mount works without.
+  if (std::ofstream file(bdi_path + "/read_ahead_kb"); file) file << kReadAheadKib << '\n';
+}
+
+Result<Node> Daemon::node(fuse_ino_t id) {
+  const uint32_t slot = slot_of(id);
+  if (slot == kMainSlot) return Node{tree, slot, Ino(id), nullptr};
+  if (slot == kOwnSlot || !travel) return Status(Code::kStale, "no such inode");
+  std::shared_ptr<TreeView> past = travel->view(slot);
+  if (!past) return Status(Code::kStale, "no such inode");
+  return Node{past.get(), slot, ino_of(id), past};
+}
+
+Result<Volume*> Daemon::writable(fuse_ino_t id) {
+  if (slot_of(id) != kMainSlot || !volume) return Status(Code::kReadOnly, "read-only");
+  return volume;
+}
+
+void Daemon::grab(fuse_ino_t id) {
+  const uint32_t slot = slot_of(id);
+  if (slot == kMainSlot) {
+    inodes.add(Ino(id));
+  } else if (travel) {
+    travel->add(slot, 1);
+  }
+}
+
+void Daemon::drop(fuse_ino_t id, uint64_t lookups) {
+  const uint32_t slot = slot_of(id);
+  if (slot == kMainSlot) {
+    if (inodes.forget(Ino(id), lookups) && reaper) reaper->add(Ino(id));
+  } else if (travel) {
+    travel->forget(slot, lookups);
+  }
+}
+
+void Daemon::unlinked(const Attr& attr) {
+  if (attr.nlink == 0 && inodes.unlinked(attr.ino)) reaper->add(attr.ino);
+}
+
+Status Daemon::settle() { return options.sync && group ? group->sync() : Status(); }
+
+Status Daemon::kill_privileges(Ino ino) {
+  TM_ASSIGN(Attr attr, volume->get_attr(ino));
+  const uint32_t mode = without_privileges(attr.mode);
+  if (!S_ISREG(attr.mode) || mode == attr.mode) return {};
+  SetAttr change;
+  change.mask = kSetMode;
+  change.mode = mode & 07777;
+  TM_ASSIGN(attr, volume->set_attr(ino, change));
+  // The kernel does not ask again by itself; -1: attributes only, no data.
+  fuse_lowlevel_notify_inval_inode(session, ino.value(), -1, 0);
+  return {};
+}
+
+uint32_t without_privileges(uint32_t mode) {
+  uint32_t kept = mode & ~uint32_t{S_ISUID};
+  if (kept & S_IXGRP) kept &= ~uint32_t{S_ISGID};
+  return kept;
+}
+
+Status check_name(std::string_view name) {
+  return name.size() <= kNameMax ? Status() : Status(Code::kNameTooLong, "a name has at most 255 bytes");
+}
+
+void report(const Status& status) {
+  const Code code = status.code();
+  const bool grave = code == Code::kIo || code == Code::kPoisoned || code == Code::kCorrupt || code == Code::kStaleEpoch;
+  if (!grave) return;
+  static std::atomic<int64_t> next_ns{0};
+  const int64_t now = system_clock().steady_ns();
+  int64_t due = next_ns.load(std::memory_order_relaxed);
+  if (now < due || !next_ns.compare_exchange_strong(due, now + 1'000'000'000)) return;
+  log_error(status.text());
+}
+
+void reply(fuse_req_t req, const Status& status) {
+  report(status);
+  fuse_reply_err(req, to_errno(status.code()));
+}
+
+void reply_entry(fuse_req_t req, Daemon& daemon, uint32_t slot, const Attr& attr) {
+  const fuse_ino_t id = node_id(slot, attr.ino);
+  const fuse_entry_param entry = to_entry(attr, id, daemon.timeout_seconds);
+  daemon.grab(id);
+  if (fuse_reply_entry(req, &entry) != 0) daemon.drop(id, 1);
+}
+
+}  // namespace tidemark::fs

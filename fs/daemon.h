@@ -1,0 +1,116 @@
+// One mount's state, and what every operation needs of it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fs/default_acls.h"
+#include "fs/inode_table.h"
+#include "fs/marks.h"
+#include "fs/node.h"
+#include "fs/options.h"
+#include "fs/reaper.h"
+#include "fs/time_travel.h"
+
+namespace tidemark::fs {
+
+// Who asks.
+struct Caller {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t pid = 0;
+  uint32_t umask = 0;
+};
+inline Caller caller_of(fuse_req_t req) {
+  const fuse_ctx* ctx = fuse_req_ctx(req);
+  return {ctx->uid, ctx->gid, static_cast<uint32_t>(ctx->pid), ctx->umask};
+}
+
+// An inode of some tree. `hold` keeps a past tree open while it is used.
+struct Node {
+  TreeView* tree = nullptr;
+  uint32_t slot = kMainSlot;
+  Ino ino;
+  std::shared_ptr<TreeView> hold;
+};
+
+struct Daemon {
+  Daemon(const MountSource& source, ParsedOptions parsed, const std::string& mountpoint);
+
+  const ParsedOptions options;
+  Group* const group;                      // null: a point is mounted
+  Volume* const volume;                    // null: nothing can be changed through this mount
+  const std::shared_ptr<TreeView> point;   // the mounted point
+  TreeView* const tree;                    // what slot 0 shows
+  // True where we are the only writer, so that the kernel may remember everything for long; false on a replica.
+  const bool only_writer;
+  const double timeout_seconds;            // of names and attributes in the kernel
+  bool setxattr_ext = false;               // set once, with INIT
+  fuse_session* session = nullptr;
+  std::string bdi_path;                    // /sys/class/bdi/MAJOR:MINOR
+
+  InodeTable inodes;
+  DefaultAcls default_acls;
+  std::optional<TimeTravel> travel;
+  std::optional<Reaper> reaper;
+  std::optional<MarkMaker> marks;
+
+  // The kernel has its answer to INIT: settings that it would overwrite are made now.
+  void kernel_ready();
+
+  // What an id means. kStale where nothing.
+  Result<Node> node(fuse_ino_t id);
+  // The volume, to change inode `id`; kReadOnly where it is in a past tree, or the mount is read-only.
+  Result<Volume*> writable(fuse_ino_t id);
+  // Counts what a reply gives the kernel; takes it back (also: the kernel forgets).
+  void grab(fuse_ino_t id);
+  void drop(fuse_ino_t id, uint64_t lookups);
+  // An inode lost its last name.
+  void unlinked(const Attr& attr);
+  // With -o sync: makes everything up to here durable. Else nothing.
+  Status settle();
+  // Takes setuid (and setgid, where the group may execute) away from a regular file, as a write by others must.
+  Status kill_privileges(Ino ino);
+};
+
+inline Daemon& daemon_of(fuse_req_t req) { return *static_cast<Daemon*>(fuse_req_userdata(req)); }
+
+// `mode` without setuid, and without setgid where the group may execute.
+uint32_t without_privileges(uint32_t mode);
+
+// kNameTooLong for what no directory of ours can hold.
+Status check_name(std::string_view name);
+
+// Tells the operator of a failure he has to know of (I/O, damage, a poisoned log), at most one a second.
+void report(const Status& status);
+
+inline void reply(fuse_req_t req, int error) { fuse_reply_err(req, error); }
+void reply(fuse_req_t req, const Status& status);
+// Counts and hands out an inode of slot `slot`.
+void reply_entry(fuse_req_t req, Daemon& daemon, uint32_t slot, const Attr& attr);
+
+// Each fills in the operations of its file.
+void add_attr_ops(fuse_lowlevel_ops& ops);       // ops_attr.cc: lookup, forget, getattr, setattr, readlink, statfs
+void add_create_ops(fuse_lowlevel_ops& ops);     // ops_create.cc: create, mknod, mkdir, symlink
+void add_name_ops(fuse_lowlevel_ops& ops);       // ops_name.cc: link, unlink, rmdir, rename
+void add_data_ops(fuse_lowlevel_ops& ops);       // ops_data.cc: open, read, write, fsync, fallocate, lseek, copy …
+void add_directory_ops(fuse_lowlevel_ops& ops);  // ops_directory.cc: opendir, readdir, readdirplus …
+void add_xattr_ops(fuse_lowlevel_ops& ops);      // ops_xattr.cc
+void add_ioctl_ops(fuse_lowlevel_ops& ops);      // ops_ioctl.cc
+
+}  // namespace tidemark::fs
+
+// Leaves an operation with the failure told to the kernel.
+#define TM_REPLY(request, expression)                                                     \
+  do {                                                                                    \
+    if (::tidemark::Status tm_status = (expression); !tm_status.ok()) return reply(request, tm_status); \
+  } while (false)
+#define TM_REPLY_ASSIGN(request, target, expression) \
+  TM_REPLY_ASSIGN_AS(TM_CONCAT(tm_result_, __LINE__), request, target, expression)
+#define TM_REPLY_ASSIGN_AS(result, request, target, expression) \
+  auto result = (expression);                                   \
+  if (!result.ok()) return reply(request, result.status());     \
+  target = std::move(result).value()

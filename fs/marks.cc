@@ -1,0 +1,147 @@
+#include "fs/marks.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fs/time_travel.h"
+#include "volume/point.h"
+
+namespace tidemark::fs {
+namespace {
+
+constexpr std::chrono::milliseconds kWaitSlice{200};
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+MarkMaker::MarkMaker(Group& group, InodeTable& inodes, std::string mountpoint)
+    : group_(group), inodes_(inodes), mountpoint_(std::move(mountpoint)) {}
+
+void MarkMaker::start() {
+  stopping_ = false;
+  for (size_t i = 0; i < kWorkers; ++i) workers_.emplace_back([this] { run(); });
+}
+
+void MarkMaker::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+Status MarkMaker::submit(std::function<void()> job) {
+  MutexLock lock(mutex_);
+  if (queue_.size() >= kQueueMax || stopping_) return {Code::kBusy, "too many marks are being made at once"};
+  queue_.push_back(std::move(job));
+  changed_.notify_one();
+  return {};
+}
+
+void MarkMaker::run() {
+  for (;;) {
+    std::function<void()> job;
+    {
+      MutexLock lock(mutex_);
+      while (queue_.empty() && !stopping_) changed_.wait(mutex_);
+      if (queue_.empty()) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    job();
+  }
+}
+
+Result<MarkOutcome> MarkMaker::make(const MarkRequest& request, const std::string& wait, std::chrono::milliseconds timeout,
+                                    const std::function<bool()>& abandoned) {
+  TM_TRY(check_mark_name(request.name));
+  if (!group_.watermarks().knows(wait)) return Status(Code::kNotFound, "no such site: '" + wait + "'");
+  TM_TRY(flush());
+  MarkOutcome outcome;
+  TM_ASSIGN(outcome.mark, group_.create_mark(request));
+  outcome.wait = wait_for_sites(wait, outcome.mark.seq, timeout, abandoned);
+  return outcome;
+}
+
+Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::milliseconds timeout,
+                                 const std::function<bool()>& abandoned) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto slice = std::clamp(left, std::chrono::milliseconds{0}, kWaitSlice);
+    Status status = group_.watermarks().wait_durable(who, seq, slice);
+    if (status.code() != Code::kTimeout || left <= kWaitSlice) return status;
+    if (stopping_ || (abandoned && abandoned())) return {Code::kInterrupted, "the mark is made; waiting for sites was given up"};
+  }
+}
+
+// syncfs() hands every dirty page to the daemon, but does not wait until the daemon has taken them (a kernel must not hang on
+// a FUSE daemon in sync(2)). fsync() of a file does wait. Only files that are open for writing can have pages on their way:
+// the kernel waits for the others' before it closes them. So: syncfs, which is quick and many at a time, then fsync of each of
+// those files, through /.tidemark/ino/NUMBER, which leads to an inode whatever its name is now, if it has one at all.
+Status MarkMaker::flush() {
+  const pid_t tid = gettid();
+  {
+    MutexLock lock(mutex_);
+    flushers_.push_back(tid);
+  }
+  Status result;
+  {
+    // Held open only meanwhile: a descriptor of our own would make every umount fail.
+    Descriptor root(open(mountpoint_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct stat about {};
+    const bool ours = root.get() >= 0 && fstat(root.get(), &about) == 0 && about.st_dev == device_;
+    if (!ours && mounted_) {
+      result = {Code::kBusy, mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
+    } else if (ours) {
+      const std::vector<Ino> writers = inodes_.open_for_write();
+      if (syncfs(root.get()) != 0) result = errno_status(errno, "flushing dirty pages before a mark");
+      for (size_t i = 0; i < writers.size() && result.ok(); ++i) result = flush_file(root.get(), writers[i]);
+    }
+  }
+  MutexLock lock(mutex_);
+  flushers_.erase(std::find(flushers_.begin(), flushers_.end(), tid));
+  return result;
+}
+
+Status MarkMaker::flush_file(int root, Ino ino) const {
+  const std::string path =
+      std::string(kTidemarkName) + "/" + std::string(kInoName) + "/" + std::to_string(ino.value());
+  constexpr int kFlags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat(root, path.c_str(), O_RDONLY | kFlags);
+  // A mount of an ordinary user: a file may be closed to its owner for reading, for writing, or (EACCES again) for both.
+  if (fd < 0 && errno == EACCES) fd = openat(root, path.c_str(), O_WRONLY | kFlags);
+  Descriptor file(fd);
+  if (fd < 0) {
+    if (errno == ENOENT || errno == ESTALE) return {};  // closed and gone meanwhile
+    return errno_status(errno, "flushing inode " + std::to_string(ino.value()) + " before a mark");
+  }
+  if (fsync(fd) == 0) return {};
+  return errno_status(errno, "writing dirty pages of inode " + std::to_string(ino.value()) + " before a mark");
+}
+
+bool MarkMaker::is_flusher(pid_t tid) const {
+  MutexLock lock(mutex_);
+  return std::find(flushers_.begin(), flushers_.end(), tid) != flushers_.end();
+}
+
+}  // namespace tidemark::fs

@@ -1,0 +1,34 @@
+// What is mounted where, as the kernel tells it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace tidemark::fs {
+
+inline constexpr std::string_view kFilesystemType = "fuse.tidemark";
+
+struct MountEntry {
+  uint32_t device_major = 0;
+  uint32_t device_minor = 0;
+  std::string mountpoint;
+  std::string type;
+  std::string source;
+};
+
+// Reads one line of /proc/PID/mountinfo; nullopt where it has no such form. Octal escapes are decoded.
+std::optional<MountEntry> parse_mountinfo_line(std::string_view line);
+// All mounts this process sees, in the order in which they were mounted.
+Result<std::vector<MountEntry>> read_mountinfo();
+// The topmost mount whose mountpoint is exactly `path`.
+Result<std::optional<MountEntry>> mount_at(const std::string& path);
+// `path` absolute and without symlinks, found without touching its last component: that may be a dead mount.
+Result<std::string> canonical_mountpoint(const std::string& path);
+// umount2(2) as root, fusermount3 else. kBusy, kPermission, kIo.
+Status detach(const std::string& mountpoint, bool lazy);
+
+}  // namespace tidemark::fs

@@ -1,0 +1,169 @@
+// Content: open, read, write, fsync, fallocate, lseek, copy_file_range.
+//
+// Traps that end here: a file opened with O_DIRECT is not opened direct_io (the kernel would then bypass its cache for everyone
+// and refuse shared mappings); O_APPEND needs nothing, as we have no descriptors of our own and the kernel, which knows the
+// size, sends positions; nor does O_WRONLY, though the writeback cache reads pages it is about to change in part.
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/buffer.h"
+#include "fs/daemon.h"
+#include "fs/raw_io.h"
+
+namespace tidemark::fs {
+namespace {
+
+bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
+
+Status truncate_on_open(Daemon& daemon, fuse_ino_t id) {
+  TM_ASSIGN(Volume * volume, daemon.writable(id));
+  SetAttr change;
+  change.mask = kSetSize;
+  change.size = 0;
+  if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id)));
+  TM_ASSIGN([[maybe_unused]] Attr attr, volume->set_attr(Ino(id), change));
+  return daemon.settle();
+}
+
+void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
+  Daemon& daemon = daemon_of(req);
+  const bool main = slot_of(id) == kMainSlot;
+  if (writes(*info) && !main) return reply(req, EROFS);
+  if (info->flags & O_TRUNC) TM_REPLY(req, truncate_on_open(daemon, id));
+  info->keep_cache = daemon.only_writer || !main;
+  info->noflush = 1;
+  if (writes(*info)) daemon.inodes.opened_for_write(Ino(id));
+  if (fuse_reply_open(req, info) != 0 && writes(*info)) daemon.inodes.released_after_write(Ino(id));
+}
+
+void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
+  if (writes(*info)) daemon_of(req).inodes.released_after_write(Ino(id));
+  reply(req, 0);
+}
+
+// Nothing to do, and ENOSYS spares the request at every later close; the kernel still writes dirty pages back at close.
+void op_flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) { reply(req, ENOSYS); }
+
+void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info*) {
+  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+  thread_local Buffer buffer;
+  if (buffer.size() < size) buffer = Buffer(size);
+  TM_REPLY_ASSIGN(req, size_t got, node.tree->read(node.ino, static_cast<uint64_t>(at), buffer.span().first(size)));
+  fuse_reply_buf(req, reinterpret_cast<const char*>(buffer.data()), got);
+}
+
+// The data lies in one piece in libfuse's buffer, where read(2) of the device put it: splicing would only add a copy, as the
+// volume needs to see every byte.
+void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_t at, fuse_file_info* info) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
+  if (request_kills_privileges()) TM_REPLY(req, daemon.kill_privileges(Ino(id)));
+  // A page out of the writeback cache: the kernel has its times, and sends them when it likes.
+  const bool keep_times = info->writepage != 0;
+  TM_REPLY_ASSIGN(req, [[maybe_unused]] Attr attr,
+                  volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
+  TM_REPLY(req, daemon.settle());
+  fuse_reply_write(req, size);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
+  Daemon& daemon = daemon_of(req);
+  if (!daemon.volume || slot_of(id) != kMainSlot) return reply(req, 0);
+  // A mark only wants the pages to arrive; it syncs the log itself, once.
+  if (daemon.marks && daemon.marks->is_flusher(fuse_req_ctx(req)->pid)) return reply(req, 0);
+  TM_REPLY(req, daemon.group->sync());
+  reply(req, 0);
+}
+
+// --- space ---
+
+Status grow_to(Volume& volume, Ino ino, uint64_t size) {
+  TM_ASSIGN(Attr attr, volume.get_attr(ino));
+  if (attr.size >= size) return {};
+  SetAttr change;
+  change.mask = kSetSize;
+  change.size = size;
+  TM_ASSIGN(attr, volume.set_attr(ino, change));
+  return {};
+}
+
+// Space in a log cannot be reserved, so plain preallocation only moves the end of the file.
+Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
+  const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+    case 0:
+      return keep_size ? Status() : grow_to(volume, ino, at + size);
+    case FALLOC_FL_PUNCH_HOLE:
+      return volume.punch(ino, at, size);
+    case FALLOC_FL_ZERO_RANGE:
+      TM_TRY(volume.punch(ino, at, size));
+      return keep_size ? Status() : grow_to(volume, ino, at + size);
+    default:
+      return {Code::kUnsupported, "this mode of fallocate"};
+  }
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t size, fuse_file_info*) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
+  if (at < 0 || size <= 0) return reply(req, EINVAL);
+  TM_REPLY(req, allocate(*volume, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
+  TM_REPLY(req, daemon.settle());
+  reply(req, 0);
+}
+
+Result<uint64_t> seek(const Node& node, uint64_t at, int whence) {
+  TM_ASSIGN(Attr attr, node.tree->get_attr(node.ino));
+  if (at >= attr.size) return Status(Code::kRange, "beyond the end");
+  TM_ASSIGN(std::vector<DataRange> runs, node.tree->data_ranges(node.ino, at, attr.size, 1));
+  if (whence == SEEK_DATA) {
+    if (runs.empty()) return Status(Code::kRange, "no data up to the end");
+    return std::max(at, runs[0].at);
+  }
+  if (runs.empty() || runs[0].at > at) return at;
+  return std::min(runs[0].at + runs[0].size, attr.size);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t id, off_t at, int whence, fuse_file_info*) {
+  Daemon& daemon = daemon_of(req);
+  // The kernel does not flush dirty pages before it asks. From our map alone a sparse-aware copy would take them for holes and
+  // lose them; ENOSYS makes the kernel call the whole file data, once and for all.
+  if (daemon.volume) return reply(req, ENOSYS);
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return reply(req, EINVAL);
+  if (at < 0) return reply(req, ENXIO);
+  TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
+  Result<uint64_t> found = seek(node, static_cast<uint64_t>(at), whence);
+  if (!found.ok() && found.status().code() == Code::kRange) return reply(req, ENXIO);
+  if (!found.ok()) return reply(req, found.status());
+  fuse_reply_lseek(req, static_cast<off_t>(*found));
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at, fuse_file_info*, fuse_ino_t to, off_t to_at,
+                        fuse_file_info*, size_t size, int) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(to));
+  if (slot_of(from) != kMainSlot) return reply(req, EXDEV);  // out of the past: the kernel copies page by page
+  TM_REPLY_ASSIGN(req, uint64_t copied,
+                  volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));
+  TM_REPLY(req, daemon.settle());
+  fuse_reply_write(req, copied);
+}
+
+}  // namespace
+
+void add_data_ops(fuse_lowlevel_ops& ops) {
+  ops.open = op_open;
+  ops.release = op_release;
+  ops.flush = op_flush;
+  ops.read = op_read;
+  ops.write = op_write;
+  ops.fsync = op_fsync;
+  ops.fallocate = op_fallocate;
+  ops.lseek = op_lseek;
+  ops.copy_file_range = op_copy_file_range;
+}
+
+}  // namespace tidemark::fs

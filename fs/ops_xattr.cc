@@ -1,0 +1,154 @@
+// Extended attributes. Two kinds mean more than what is stored: ACLs, which are also mode bits, and user.tidemark.seq, the
+// newest record that changed a file.
+#include <sys/xattr.h>
+
+#include <cerrno>
+
+#include "fs/acl.h"
+#include "fs/daemon.h"
+#include "fs/errno_map.h"
+#include "fs/raw_io.h"
+
+namespace tidemark::fs {
+namespace {
+
+constexpr std::string_view kOwnPrefix = "user.tidemark.";
+constexpr std::string_view kSeqName = "user.tidemark.seq";
+
+Result<std::string> value_of(const Node& node, std::string_view name) {
+  if (name != kSeqName) return node.tree->get_xattr(node.ino, name);
+  TM_ASSIGN(Attr attr, node.tree->get_attr(node.ino));
+  return std::to_string(attr.changed.value());
+}
+
+// Size 0 asks how long the value is.
+void reply_value(fuse_req_t req, const std::string& value, size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(req, value.size());
+  } else if (value.size() > size) {
+    reply(req, ERANGE);
+  } else {
+    fuse_reply_buf(req, value.data(), value.size());
+  }
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, size_t size) {
+  if (slot_of(id) == kOwnSlot) return reply(req, ENODATA);
+  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+  TM_REPLY_ASSIGN(req, std::string value, value_of(node, name));
+  reply_value(req, value, size);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t id, size_t size) {
+  if (slot_of(id) == kOwnSlot) return reply_value(req, "", size);
+  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+  TM_REPLY_ASSIGN(req, std::vector<std::string> names, node.tree->list_xattr(node.ino));
+  const bool root = fuse_req_ctx(req)->uid == 0;
+  std::string list;
+  for (const std::string& name : names) {
+    if (!root && name.starts_with("trusted.")) continue;  // as local filesystems hide them
+    list.append(name).push_back('\0');
+  }
+  reply_value(req, list, size);
+}
+
+// --- ACLs ---
+
+// The permission bits an access ACL stands for become the mode; an ACL that says no more than they do is not kept.
+Status set_access_acl(Volume& volume, Ino ino, std::string_view value, bool kill_setgid) {
+  TM_ASSIGN(Acl acl, Acl::parse(value));
+  TM_ASSIGN(Attr attr, volume.get_attr(ino));
+  uint32_t mode = acl.apply_to(attr.mode);
+  if (kill_setgid) mode &= ~uint32_t{S_ISGID};
+  if (acl.is_plain()) {
+    Status removed = volume.remove_xattr(ino, kAccessAcl);
+    if (!removed.ok() && removed.code() != Code::kNoData) return removed;
+  } else {
+    TM_TRY(volume.set_xattr(ino, kAccessAcl, acl.format(), Volume::XattrMode::kEither));
+  }
+  if (mode == attr.mode) return {};
+  SetAttr change;
+  change.mask = kSetMode;
+  change.mode = mode & 07777;
+  TM_ASSIGN(attr, volume.set_attr(ino, change));
+  return {};
+}
+
+Status set_default_acl(Daemon& daemon, Ino ino, std::string_view value) {
+  TM_ASSIGN([[maybe_unused]] Acl checked, Acl::parse(value));
+  Status status = daemon.volume->set_xattr(ino, kDefaultAcl, value, Volume::XattrMode::kEither);
+  daemon.default_acls.forget(ino);
+  return status;
+}
+
+// --- setxattr and removexattr ---
+
+struct SetRequest {
+  std::string_view name;
+  std::string_view value;
+  uint32_t flags = 0;      // XATTR_CREATE, XATTR_REPLACE
+  uint32_t acl_flags = 0;  // FUSE_SETXATTR_…
+};
+
+// The name ends in NUL, the value is what follows.
+bool decode(const RawRequest& request, SetRequest& set) {
+  fuse_setxattr_in in{};
+  const size_t fixed = request.daemon->setxattr_ext ? sizeof in : FUSE_COMPAT_SETXATTR_IN_SIZE;
+  if (request.body.size() < fixed) return false;
+  request.body.copy(reinterpret_cast<char*>(&in), fixed);
+  const std::string_view rest = request.body.substr(fixed);
+  const size_t end = rest.find('\0');
+  if (end == std::string_view::npos || rest.size() - end - 1 < in.size) return false;
+  set = {rest.substr(0, end), rest.substr(end + 1, in.size), in.flags, in.setxattr_flags};
+  return true;
+}
+
+Status set_xattr(const RawRequest& request) {
+  SetRequest set;
+  if (!decode(request, set)) return {Code::kInvalid, "malformed request"};
+  Daemon& daemon = *request.daemon;
+  const Ino ino(request.header->nodeid);
+  if (set.name.starts_with(kOwnPrefix)) return {Code::kPermission, std::string(kOwnPrefix) + "* is Tidemark's own"};
+  TM_ASSIGN(Volume * volume, daemon.writable(request.header->nodeid));
+  if (set.name == kAccessAcl) {
+    TM_TRY(set_access_acl(*volume, ino, set.value, (set.acl_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0));
+  } else if (set.name == kDefaultAcl) {
+    TM_TRY(set_default_acl(daemon, ino, set.value));
+  } else {
+    const auto mode = (set.flags & XATTR_CREATE)    ? Volume::XattrMode::kCreate
+                      : (set.flags & XATTR_REPLACE) ? Volume::XattrMode::kReplace
+                                                    : Volume::XattrMode::kEither;
+    TM_TRY(volume->set_xattr(ino, set.name, set.value, mode));
+  }
+  return daemon.settle();
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name_text) {
+  Daemon& daemon = daemon_of(req);
+  const std::string_view name(name_text);
+  if (name.starts_with(kOwnPrefix)) return reply(req, EPERM);
+  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
+  Status removed = volume->remove_xattr(Ino(id), name);
+  if (name == kDefaultAcl) daemon.default_acls.forget(Ino(id));
+  // Taking away an ACL that is not there is no error.
+  if (removed.code() == Code::kNoData && (name == kAccessAcl || name == kDefaultAcl)) removed = Status();
+  TM_REPLY(req, removed);
+  TM_REPLY(req, daemon.settle());
+  reply(req, 0);
+}
+
+}  // namespace
+
+void raw_setxattr(const RawRequest& request) {
+  const Status status = set_xattr(request);
+  report(status);
+  reply_raw_error(request, to_errno(status.code()));
+}
+
+void add_xattr_ops(fuse_lowlevel_ops& ops) {
+  ops.getxattr = op_getxattr;
+  ops.listxattr = op_listxattr;
+  ops.removexattr = op_removexattr;
+}
+
+}  // namespace tidemark::fs

@@ -1,0 +1,96 @@
+#include "fs/time_travel.h"
+
+#include <algorithm>
+
+namespace tidemark::fs {
+
+Result<struct stat> own_stat(fuse_ino_t id) {
+  if (id != kTidemarkDir && id != kAtDir && id != kInoDir) return Status(Code::kNotFound, "no such directory");
+  struct stat result{};
+  result.st_ino = id;
+  result.st_mode = S_IFDIR | 0555;
+  result.st_nlink = 2;
+  result.st_blksize = kBlockSize;
+  return result;
+}
+
+Result<fuse_entry_param> TimeTravel::enter(std::string_view point, double timeout_seconds) {
+  TM_ASSIGN(Seq seq, group_.resolve(point));
+  std::shared_ptr<TreeView> tree;
+  {
+    SharedLock lock(mutex_);
+    if (uint32_t slot = find_locked(point, seq)) tree = slots_[slot].view;
+  }
+  if (!tree) {
+    TM_ASSIGN(tree, group_.view(seq));
+  }
+  TM_ASSIGN(Attr root, tree->get_attr(tree->root()));
+  const uint32_t slot = claim(std::string(point), seq, tree);
+  if (slot == 0) return Status(Code::kLimit, "too many points are in use at once under /.tidemark/at");
+  fuse_entry_param entry = to_entry(root, node_id(slot, root.ino), timeout_seconds);
+  entry.entry_timeout = 0;  // "latest" means another tree a moment later
+  SharedLock lock(mutex_);
+  entry.generation = slots_[slot].generation;
+  return entry;
+}
+
+std::shared_ptr<TreeView> TimeTravel::view(uint32_t slot) {
+  SharedLock lock(mutex_);
+  return slot >= 1 && slot <= kSlots ? slots_[slot].view : nullptr;
+}
+
+void TimeTravel::add(uint32_t slot, uint64_t lookups) {
+  ExclusiveLock lock(mutex_);
+  if (slot >= 1 && slot <= kSlots) slots_[slot].lookups += lookups;
+}
+
+void TimeTravel::forget(uint32_t slot, uint64_t lookups) {
+  ExclusiveLock lock(mutex_);
+  if (slot < 1 || slot > kSlots || slots_[slot].lookups == 0) return;
+  Slot& s = slots_[slot];
+  s.lookups -= std::min(lookups, s.lookups);
+  if (s.lookups > 0) return;
+  s.used = ++clock_;
+  ++idle_;
+  if (idle_ > kIdleViews) drop_idle_locked();
+}
+
+uint32_t TimeTravel::claim(const std::string& point, Seq seq, const std::shared_ptr<TreeView>& tree) {
+  ExclusiveLock lock(mutex_);
+  if (uint32_t slot = find_locked(point, seq)) {
+    if (slots_[slot].lookups++ == 0) --idle_;
+    return slot;
+  }
+  uint32_t chosen = 0;
+  for (uint32_t slot = 1; slot <= kSlots && (chosen == 0 || slots_[chosen].view); ++slot) {
+    const Slot& s = slots_[slot];
+    if (!s.view || (s.lookups == 0 && (chosen == 0 || s.used < slots_[chosen].used))) chosen = slot;
+  }
+  if (chosen == 0) return 0;
+  Slot& s = slots_[chosen];
+  if (s.view) --idle_;
+  s = Slot{point, seq, tree, 1, s.generation + 1, ++clock_};
+  return chosen;
+}
+
+uint32_t TimeTravel::find_locked(std::string_view point, Seq seq) const {
+  for (uint32_t slot = 1; slot <= kSlots; ++slot) {
+    const Slot& s = slots_[slot];
+    if (s.view && s.seq == seq && s.point == point) return slot;
+  }
+  return 0;
+}
+
+void TimeTravel::drop_idle_locked() {
+  uint32_t oldest = 0;
+  for (uint32_t slot = 1; slot <= kSlots; ++slot) {
+    const Slot& s = slots_[slot];
+    if (s.view && s.lookups == 0 && (oldest == 0 || s.used < slots_[oldest].used)) oldest = slot;
+  }
+  if (oldest == 0) return;
+  slots_[oldest].view.reset();
+  slots_[oldest].point.clear();
+  --idle_;
+}
+
+}  // namespace tidemark::fs

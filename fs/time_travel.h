@@ -1,0 +1,58 @@
+// /.tidemark/at/POINT: past trees inside a live mount, each under a slot of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "fs/node.h"
+#include "volume/group.h"
+
+namespace tidemark::fs {
+
+inline constexpr std::string_view kTidemarkName = ".tidemark";
+inline constexpr std::string_view kAtName = "at";
+inline constexpr std::string_view kInoName = "ino";
+
+// Attributes of one of the directories that exist only here (node.h); kNotFound for any other id.
+Result<struct stat> own_stat(fuse_ino_t id);
+
+// Thread-safe.
+class TimeTravel {
+ public:
+  explicit TimeTravel(Group& group) : group_(group), slots_(kSlots + 1) {}
+
+  // The root of the tree at `point`, with one lookup counted. kNotFound: no such point. kLimit: all slots are in use.
+  Result<fuse_entry_param> enter(std::string_view point, double timeout_seconds);
+  // The tree of a slot the kernel holds; null for one it does not.
+  std::shared_ptr<TreeView> view(uint32_t slot);
+  void add(uint32_t slot, uint64_t lookups);
+  void forget(uint32_t slot, uint64_t lookups);
+
+ private:
+  // Slots 1 … kSlots. One tree reached by two names gets two slots: a directory can have one place only.
+  static constexpr uint32_t kSlots = 1024;
+  static constexpr uint32_t kIdleViews = 16;  // trees kept open though the kernel has forgotten them
+  struct Slot {
+    std::string point;
+    Seq seq;
+    std::shared_ptr<TreeView> view;  // null: free
+    uint64_t lookups = 0;
+    uint64_t generation = 0;
+    uint64_t used = 0;               // for "least recently"
+  };
+  // A slot for (point, seq), counted once: the one that has it already, or else a free or the longest idle one; 0: none.
+  uint32_t claim(const std::string& point, Seq seq, const std::shared_ptr<TreeView>& view);
+  uint32_t find_locked(std::string_view point, Seq seq) const TM_REQUIRES_SHARED(mutex_);
+  void drop_idle_locked() TM_REQUIRES(mutex_);
+
+  Group& group_;
+  SharedMutex mutex_;
+  std::vector<Slot> slots_ TM_GUARDED_BY(mutex_);
+  uint64_t clock_ TM_GUARDED_BY(mutex_) = 0;
+  uint32_t idle_ TM_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tidemark::fs
