@@ -121,18 +121,13 @@ class Exchange {
   std::string_view input_;
 };
 
-Status ended_well(const std::string& program, int how, const std::string& err) {
-  if (WIFEXITED(how) && WEXITSTATUS(how) == 0) return Status();
-  std::string end = WIFSIGNALED(how) ? "was killed by signal " + std::to_string(WTERMSIG(how))
-                                     : "ended with " + std::to_string(WEXITSTATUS(how));
-  std::string shown = err.size() > kErrorShown ? "…" + err.substr(err.size() - kErrorShown) : err;
-  while (!shown.empty() && shown.back() == '\n') shown.pop_back();
-  return Status(Code::kIo, program + " " + end + (shown.empty() ? "" : ":\n" + shown));
+std::string name_of(const std::vector<std::string>& arguments) {
+  return arguments[0].substr(arguments[0].rfind('/') + 1) + (arguments.size() > 1 ? " " + arguments[1] : "");
 }
 
 }  // namespace
 
-Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input, std::chrono::seconds timeout) {
+Result<Ended> run_to_end(const std::vector<std::string>& arguments, const std::string& input, std::chrono::seconds timeout) {
   auto began = std::chrono::steady_clock::now();
   std::signal(SIGPIPE, SIG_IGN);
   Pipe in;
@@ -151,11 +146,20 @@ Result<Finished> run_child(const std::vector<std::string>& arguments, const std:
   int how = 0;
   while (::waitpid(pid, &how, 0) < 0 && errno == EINTR) {
   }
-  std::string name = arguments[0].substr(arguments[0].rfind('/') + 1) + (arguments.size() > 1 ? " " + arguments[1] : "");
-  TM_TRY(exchanged.within(name));
-  TM_TRY(ended_well(name, how, exchange.err));
+  TM_TRY(exchanged.within(name_of(arguments)));
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  return Finished{std::move(exchange.out), took.count()};
+  int code = WIFSIGNALED(how) ? 128 + WTERMSIG(how) : WEXITSTATUS(how);
+  return Ended{code, std::move(exchange.out), std::move(exchange.err), took.count()};
+}
+
+Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input, std::chrono::seconds timeout) {
+  TM_ASSIGN(Ended ended, run_to_end(arguments, input, timeout));
+  if (ended.exit_code == 0) return Finished{std::move(ended.out), ended.seconds};
+  std::string& err = ended.err;
+  std::string shown = err.size() > kErrorShown ? "…" + err.substr(err.size() - kErrorShown) : err;
+  while (!shown.empty() && shown.back() == '\n') shown.pop_back();
+  return Status(Code::kIo, name_of(arguments) + " ended with " + std::to_string(ended.exit_code) +
+                               (shown.empty() ? "" : ":\n" + shown));
 }
 
 Result<std::unique_ptr<Child>> Child::start(const std::vector<std::string>& arguments) {

@@ -1,4 +1,4 @@
-// Child processes of the demonstration: the same binary and the tools it is shown with.
+// Child processes: of the demonstration and of the tests.
 #pragma once
 
 #include <sys/types.h>
@@ -12,13 +12,24 @@
 
 namespace tidemark::cli {
 
+struct Ended {
+  int exit_code = 0;  // 128 + the signal where one killed it
+  std::string out;
+  std::string err;
+  double seconds = 0;
+};
+
+// Runs to the end, `input` on its stdin, in a process group of its own (Ctrl-C reaches us alone). kTimeout and kInterrupted (it is
+// killed then), kNotFound where there is no such program.
+Result<Ended> run_to_end(const std::vector<std::string>& arguments, const std::string& input = "",
+                         std::chrono::seconds timeout = std::chrono::seconds(120));
+
 struct Finished {
   std::string out;
   double seconds = 0;
 };
 
-// Runs to the end, `input` on its stdin. kIo with the end of its stderr where it does not exit with 0, kTimeout (it is killed
-// then), kInterrupted, kNotFound where there is no such program. It is in a process group of its own: Ctrl-C reaches us alone.
+// The same for one that has to succeed: kIo with the end of its stderr where it does not exit with 0.
 Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input = "",
                            std::chrono::seconds timeout = std::chrono::seconds(120));
 

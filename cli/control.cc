@@ -105,6 +105,7 @@ void ControlServer::serve_peer(Peer& peer, const ControlPeer& who) {
     if (answer.size() > kControlAnswerMax) answer = json_text(failure(Status(Code::kTooLarge, "the answer is too long")));
     if (!write_all(peer.fd, answer + "\n").ok()) break;
   }
+  ::shutdown(peer.fd, SHUT_RDWR);  // the descriptor itself is closed when the thread is reaped
   peer.done = true;
 }
 

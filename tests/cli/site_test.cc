@@ -1,0 +1,114 @@
+// Commands that involve a second site.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "tests/cli/program.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct Site {
+  explicit Site(const Scratch& work) {
+    auto started = Child::start({program(), "serve", "--dir", work / "site", "--listen", "tcp://127.0.0.1:*", "--json"});
+    REQUIRE(started.ok());
+    child = std::move(*started);
+    Result<std::string> line = child->read_line(std::chrono::seconds(20));
+    REQUIRE(line.ok());
+    endpoint = Json::parse(*line)["endpoint"].get<std::string>();
+  }
+  std::unique_ptr<Child> child;
+  std::string endpoint;
+};
+
+}  // namespace
+
+TEST_CASE("a mounted volume is paired, shipped, and read at the site in every way") {
+  if (!can_mount()) return;
+  Scratch work;
+  Site site(work);
+  std::string volume = work / "vol";
+  std::string mountpoint = work / "mnt";
+  tidemark_ok({"init", volume, "--name", "shop"});
+  std::filesystem::create_directory(mountpoint);
+  tidemark_ok({"mount", volume, mountpoint});
+  write_file(mountpoint + "/before", "was there before the pair");
+  tidemark_ok({"pair", "create", volume, "away", site.endpoint});
+  write_file(mountpoint + "/file", "shipped");
+  Json mark = tidemark_json({"mark", "create", mountpoint, "good", "--wait", "away", "--timeout", "30s"});
+  CHECK(mark["confirmed"] == true);
+  std::string remote = site.endpoint + "/shop";
+
+  Json pairs = tidemark_json({"pair", "list", volume})["pairs"];
+  REQUIRE(pairs.size() == 1);
+  CHECK(pairs[0]["connected"] == true);
+  CHECK(pairs[0]["durable"].get<uint64_t>() >= mark["seq"].get<uint64_t>());
+
+  CHECK(tidemark_json({"mark", "list", remote})["marks"][0]["name"] == "good");
+  CHECK(tidemark_json({"status", remote})["volumes"][0]["name"] == "shop");
+  CHECK(tidemark_json({"status", work / "site"})["volumes"][0]["role"] == "replica");
+  CHECK(tidemark_ok({"log", remote}).find("\"file\"") != std::string::npos);
+  CHECK(tidemark_json({"verify", remote})["sound"] == true);
+  tidemark_ok({"restore", remote + "@good", "--target", work / "back"});
+  CHECK(read_whole(work / "back/file") == "shipped");
+  CHECK(read_whole(work / "back/before") == "was there before the pair");
+
+  std::filesystem::create_directory(work / "remote-mnt");
+  tidemark_ok({"mount", remote + "@good", work / "remote-mnt"});
+  CHECK(read_whole(work / "remote-mnt/file") == "shipped");
+  tidemark_ok({"umount", work / "remote-mnt"});
+
+  std::filesystem::create_directory(work / "replica-mnt");
+  tidemark_ok({"mount", work / "site/shop@good", work / "replica-mnt"});  // on the site's own machine
+  CHECK(read_whole(work / "replica-mnt/file") == "shipped");
+  tidemark_ok({"umount", work / "replica-mnt"});
+
+  CHECK(tidemark_run({"restore", remote + "@bad", "--target", work / "x"}).exit_code == 10);
+  CHECK(tidemark_run({"restore", site.endpoint + "/nothing", "--target", work / "x"}).exit_code == 10);
+  CHECK(tidemark_run({"mark", "create", work / "site/shop", "no"}).exit_code == 1);
+  CHECK(tidemark_run({"pair", "create", work / "site/shop", "x", "tcp://127.0.0.1:1"}).exit_code == 1);
+  tidemark_ok({"umount", mountpoint});
+  CHECK(tidemark_json({"verify", volume, "--against", remote})["relation"] == "equal");
+  tidemark_ok({"pair", "delete", volume, "away"});
+}
+
+TEST_CASE("a site that is not there is exit code 14") {
+  Scratch work;
+  Ended ended = tidemark_run({"restore", "tcp://127.0.0.1:1/shop", "--target", work / "x"});
+  CHECK(ended.exit_code == 14);
+  CHECK(!ended.err.empty());
+}
+
+TEST_CASE("a mark that no site confirms in time is made, and says so with 14") {
+  if (!can_mount()) return;
+  Scratch work;
+  std::string volume = work / "vol";
+  tidemark_ok({"init", volume});
+  std::filesystem::create_directory(work / "mnt");
+  tidemark_ok({"mount", volume, work / "mnt"});
+  tidemark_ok({"pair", "create", volume, "away", "tcp://127.0.0.1:1"});
+  Json mark = tidemark_json({"mark", "create", work / "mnt", "alone", "--wait", "all", "--timeout", "1s"}, 14);
+  CHECK(mark["confirmed"] == false);
+  mark = tidemark_json({"mark", "create", volume, "alone too", "--wait", "away", "--timeout", "1s"}, 14);
+  CHECK(mark["confirmed"] == false);
+  CHECK(tidemark_json({"mark", "list", volume})["marks"].size() == 2);
+}
+
+TEST_CASE("a public endpoint without keys is refused") {
+  Scratch work;
+  Ended ended = tidemark_run({"serve", "--dir", work / "site", "--listen", "tcp://0.0.0.0:0"});
+  CHECK(ended.exit_code == 12);
+}
+
+TEST_CASE("the two-site example works") {
+  if (!can_mount()) return;
+  ::setenv("TIDEMARK", program().c_str(), 1);
+  Result<Ended> ended = run_to_end({"/bin/bash", examples_folder() + "/two_site_restore.sh"});
+  REQUIRE(ended.ok());
+  INFO(ended->out << ended->err);
+  CHECK(ended->exit_code == 0);
+  CHECK(ended->out.find("restored exactly") != std::string::npos);
+}
+
+}  // namespace tidemark::cli
