@@ -100,7 +100,8 @@ class [[nodiscard]] Result {
   [[nodiscard]] const Status& status() const { return status_; }
   [[nodiscard]] T& value() & { CHECK_INVARIANT(ok()); return *value_; }
   [[nodiscard]] const T& value() const& { CHECK_INVARIANT(ok()); return *value_; }
-  [[nodiscard]] T&& value() && { CHECK_INVARIANT(ok()); return std::move(*value_); }
+  // By value, so that `for (x : call().value())` keeps what it walks over.
+  [[nodiscard]] T value() && { CHECK_INVARIANT(ok()); return std::move(*value_); }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }

@@ -162,7 +162,7 @@ class OpenGroup final : public Group {
   Result<Seq> resolve(std::string_view text) override {
     TM_ASSIGN(PointText point, parse_point(text, options_.clock->wall_ns()));
     switch (point.kind) {
-      case PointText::Kind::kLatest: return checked(newest());
+      case PointText::Kind::kNewest: return checked(newest());
       case PointText::Kind::kSeq: return checked(point.seq);
       case PointText::Kind::kMark: {
         TM_ASSIGN(Mark mark, find_mark(point.mark));

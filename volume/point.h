@@ -30,8 +30,8 @@ Status check_mark_name(std::string_view name);
 
 // A point as written, before it is looked up.
 struct PointText {
-  enum class Kind { kLatest, kSeq, kTime, kMark };
-  Kind kind = Kind::kLatest;
+  enum class Kind { kNewest, kSeq, kTime, kMark };
+  Kind kind = Kind::kNewest;
   Seq seq;               // kSeq
   int64_t time_ns = 0;   // kTime
   std::string mark;      // kMark
