@@ -124,9 +124,10 @@ class Search {
       found_.end = record.header.position();
       found_.end_time_ns = record.header.time_ns;
     }
-    TM_ASSIGN(const uint64_t rubbish, skip_zeros(window, segment.known.bytes));
-    if (rubbish >= segment.file_bytes) return Status();
-    found_.torn_bytes += segment.file_bytes - segment.known.bytes;
+    TM_ASSIGN(const uint64_t rubbish_end, end_of_content(window, segment.known.bytes));
+    if (rubbish_end == segment.known.bytes) return Status();
+    const uint64_t torn = rubbish_end - segment.known.bytes;
+    found_.torn_bytes += (torn + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
     if (fault_ == RecordFault::kUnwritten) fault_ = RecordFault::kHeaderDamaged;  // zeros, but not to the end
     return Status();
   }

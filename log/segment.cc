@@ -151,6 +151,18 @@ Result<uint64_t> skip_zeros(SegmentWindow& window, uint64_t from) {
   return window.end();
 }
 
+Result<uint64_t> end_of_content(SegmentWindow& window, uint64_t from) {
+  uint64_t end = from;
+  while (from < window.end()) {
+    TM_ASSIGN(const Bytes bytes, window.view(from, kHopStep));
+    if (bytes.empty()) break;
+    const auto last = std::find_if(bytes.rbegin(), bytes.rend(), [](std::byte b) { return b != std::byte{0}; });
+    if (last != bytes.rend()) end = from + static_cast<uint64_t>(bytes.rend() - last);
+    from += bytes.size();
+  }
+  return end;
+}
+
 Result<std::optional<Found>> find_header(SegmentWindow& window, uint64_t from, Seq least, Seq most) {
   from = (from + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
   Found found;

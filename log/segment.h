@@ -86,6 +86,9 @@ Result<Examined> examine_record(SegmentWindow& window, uint64_t at, const Positi
 // The first byte in [from, window.end()) that is not zero; window.end() where all are.
 Result<uint64_t> skip_zeros(SegmentWindow& window, uint64_t from);
 
+// One byte behind the last byte in [from, window.end()) that is not zero; `from` where all are.
+Result<uint64_t> end_of_content(SegmentWindow& window, uint64_t from);
+
 // The next place at or after `from` (8-aligned) with a sound header whose seq is in [least, most]; nothing where there is
 // none. Payloads of whole, sound records passed on the way are not searched: they may hold anything, even another log.
 struct Found {

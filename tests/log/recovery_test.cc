@@ -1,0 +1,391 @@
+#include <cerrno>
+#include <thread>
+
+#include "tests/log/log_fixture.h"
+
+namespace tidemark::test {
+namespace {
+
+using Operation = FaultFileSystem::Operation;
+
+std::string payload_of(const std::string& whole) {
+  RecordHeader header;
+  REQUIRE(decode_header(as_bytes(whole), header) == RecordFault::kNone);
+  return whole.substr(kRecordHeaderSize, header.stored_length);
+}
+
+// What the program knows at the moment of a crash.
+struct Known {
+  std::vector<std::string> appended;   // payloads of records whose append returned
+  std::vector<std::string> in_flight;  // of an append that had not returned
+  Seq acknowledged;                    // durable, as sync() said
+};
+
+// One life of a log under a seed, with a crash at one operation; the crash is looked at by the caller.
+class Story {
+ public:
+  Story(uint64_t seed, bool follower, bool lying) : random_(seed), seed_(seed), follower_(follower) {
+    must(files_.make_directory(kDirectory));
+    must(Log::create(files_, kDirectory, test_group()));
+    must(source_files_.make_directory(kDirectory));
+    must(Log::create(source_files_, kDirectory, test_group()));
+    files_.ignore_syncs(lying);
+  }
+
+  void live(uint64_t crash_at) {
+    const uint64_t start = files_.operations();
+    files_.on_operation([&, start, crash_at](const FaultFileSystem::Step& step) {
+      if (crashed_ == nullptr && step.number == start + crash_at) crash();
+      if (opening_) return Status();
+      const bool full = step.operation == Operation::kWrite && seed_ % 5 == 0 && random_() % 15 == 0;
+      return full ? errno_status(ENOSPC, "injected") : Status();
+    });
+    source_ = must(Log::open(source_files_, clock_, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
+    open();
+    for (int i = 0; i < 60 && crashed_ == nullptr; ++i) step();
+    if (crashed_ == nullptr) crash();
+    files_.on_operation(nullptr);
+    log_.reset();
+  }
+
+  FaultFileSystem& crashed() { return *crashed_; }
+  std::unique_ptr<FaultFileSystem> take_crashed() { return std::move(crashed_); }
+  const Known& known() const { return at_crash_; }
+  LogOptions options() const { return quiet_options(4096 + static_cast<uint32_t>(seed_ % 4) * 4096); }
+  TestClock& clock() { return clock_; }
+
+ private:
+  void crash() {
+    crashed_ = files_.after_crash(seed_ * 31 + 7);
+    at_crash_ = known_;
+  }
+  void open() {
+    log_.reset();
+    opening_ = true;
+    log_ = must(Log::open(files_, clock_, kDirectory, options(), known_.acknowledged, nullptr));
+    opening_ = false;
+    // After a poisoned life, what was never acknowledged may be gone.
+    if (known_.appended.size() > log_->appended().value()) known_.appended.resize(log_->appended().value());
+  }
+  void step() {
+    switch (random_() % 10) {
+      case 0: return open();
+      case 1:
+      case 2:
+      case 3: {
+        const Seq all = log_->appended();
+        if (log_->sync(all).ok()) known_.acknowledged = all;
+        return;
+      }
+      default: return append();
+    }
+  }
+  void append() {
+    std::vector<RecordDraft> drafts;
+    for (size_t i = random_() % 5 + 1; i > 0; --i) {
+      known_.in_flight.push_back(numbered(++count_, random_() % 8 == 0 ? random_() % 9000 : random_() % 600));
+      drafts.push_back(make_draft(RecordType::kSetXattr, 1, Ino(count_), known_.in_flight.back()));
+    }
+    bool done = false;
+    if (follower_) {
+      if (random_() % 3 == 0) must(source_->sync(kLatest));  // so that received records carry the flag
+      (void)must(source_->append(drafts, Epoch(1)));
+      done = ship();
+    } else {
+      done = log_->append(drafts, Epoch(1)).ok();
+    }
+    if (done) known_.appended.insert(known_.appended.end(), known_.in_flight.begin(), known_.in_flight.end());
+    if (done || !follower_) known_.in_flight.clear();
+  }
+  bool ship() {
+    LogCursor cursor(*source_, log_->appended().next());
+    const LogCursor::Run run = must(cursor.read(size_t{1} << 20, kLatest));
+    return log_->append_verified(run.bytes).ok();
+  }
+
+  std::mt19937_64 random_;
+  const uint64_t seed_;
+  const bool follower_;
+  FaultFileSystem files_, source_files_;
+  TestClock clock_;
+  std::unique_ptr<Log> log_, source_;
+  uint64_t count_ = 0;
+  bool opening_ = false;
+  Known known_, at_crash_;
+  std::unique_ptr<FaultFileSystem> crashed_;
+};
+
+// "" if the log holds everything acknowledged and nothing that was not appended, in order; else what is wrong.
+std::string judge(FaultFileSystem& files, Story& story) {
+  const Known& known = story.known();
+  auto opened = Log::open(files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
+  if (!opened.ok()) return "does not open: " + opened.status().text();
+  Log& log = **opened;
+  if (log.appended() < known.acknowledged) {
+    return "lost: holds " + std::to_string(log.appended().value()) + " of " + std::to_string(known.acknowledged.value());
+  }
+  if (!must(verify_log(files, kDirectory, log.appended(), nullptr)).damage.empty()) return "damage after recovery";
+  const auto records = read_all(log, Seq(1));
+  std::vector<std::string> possible = known.appended;
+  possible.insert(possible.end(), known.in_flight.begin(), known.in_flight.end());
+  if (records.size() > possible.size()) return "holds more than was appended";
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (payload_of(records[i]) != possible[i]) return "another content at record " + std::to_string(i + 1);
+  }
+  // What came back is durable, and the log goes on.
+  const RecordDraft draft = numbered_draft(77, 100);
+  if (!log.append({&draft, 1}, Epoch(1)).ok() || !log.sync(kLatest).ok()) return "does not go on";
+  const Seq all = log.appended();
+  auto again = files.after_crash(all.value());
+  auto reopened = Log::open(*again, story.clock(), kDirectory, story.options(), all, nullptr);
+  if (!reopened.ok()) return "does not open after another crash: " + reopened.status().text();
+  if ((*reopened)->appended() != all) return "lost after another crash";
+  const auto verdict = must(verify_log(*again, kDirectory, all, nullptr));
+  return verdict.damage.empty() ? "" : "damage after recovery";
+}
+
+}  // namespace
+
+TEST_CASE("power failures at random moments lose nothing that was acknowledged") {
+  for (uint64_t seed = 1; seed <= 600; ++seed) {
+    INFO("seed " << seed);
+    Story story(seed, seed % 3 == 0, false);
+    story.live(seed * 7919 % 200);
+    const std::string verdict = judge(story.crashed(), story);
+    REQUIRE(verdict == "");
+  }
+}
+
+TEST_CASE("power failures during recovery lose nothing either") {
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    INFO("seed " << seed);
+    Story story(seed, seed % 3 == 0, false);
+    story.live(seed * 104729 % 150);
+    auto files = story.take_crashed();
+    for (uint64_t round = 0; round < 3; ++round) {
+      std::unique_ptr<FaultFileSystem> next;
+      const uint64_t at = files->operations() + (seed + round) % 6;
+      files->on_operation([&](const auto& step) {
+        if (step.number == at) next = files->after_crash(seed + round);
+        return Status();
+      });
+      const auto opened = Log::open(*files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
+      INFO(opened.status().text());
+      REQUIRE(opened.ok());
+      files->on_operation(nullptr);
+      if (next == nullptr) break;
+      files = std::move(next);
+    }
+    REQUIRE(judge(*files, story) == "");
+  }
+}
+
+TEST_CASE("negative control: a disk that lies about syncs is found out") {
+  int found = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    Story story(seed, false, true);
+    story.live(60 + seed);
+    auto files = story.take_crashed();
+    files->ignore_syncs(false);
+    const std::string verdict = judge(*files, story);
+    found += verdict.empty() ? 0 : 1;
+  }
+  CHECK(found > 20);
+}
+
+TEST_CASE("a killed process loses nothing that was appended") {
+  for (size_t records : {size_t{3}, size_t{40}, size_t{200}}) {
+    TestLog t(quiet_options(4096));
+    t.add(records);
+    auto killed = t.files.after_exit();
+    RecoveryReport report;
+    auto log = must(Log::open(*killed, t.clock, kDirectory, quiet_options(4096), Seq(), &report));
+    CHECK(log->appended() == Seq(records));
+    CHECK(report.torn_bytes == 0);
+    CHECK(report.unborn_segments == 0);
+    CHECK(log->durable() == Seq(records));
+    auto after = killed->after_crash(0);
+    CHECK(must(Log::open(*after, t.clock, kDirectory, quiet_options(4096), Seq(records), nullptr))->appended() ==
+          Seq(records));
+  }
+}
+
+TEST_CASE("power failures under threads") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    INFO("seed " << seed);
+    LogOptions options = quiet_options(8192);
+    options.commit_interval = std::chrono::milliseconds(1);
+    TestLog t(options);
+    std::atomic<uint64_t> acknowledged{0};
+    std::unique_ptr<FaultFileSystem> crashed;
+    uint64_t acknowledged_then = 0;
+    t.files.on_operation([&](const auto& step) {
+      if (step.number != 20 + seed * 13) return Status();
+      acknowledged_then = acknowledged;
+      crashed = t.files.after_crash(seed);
+      return Status();
+    });
+    std::vector<std::thread> threads;
+    for (uint64_t n = 1; n <= 3; ++n) {
+      threads.emplace_back([&, n] {
+        for (uint64_t i = 0; i < 100; ++i) {
+          const RecordDraft draft = numbered_draft(n * 1000 + i, n * 200);
+          const auto appended = t.log->append({&draft, 1}, Epoch(1));
+          if (!appended.ok()) return;
+          const uint64_t seq = (*appended)[0].header.seq.value();
+          if (i % 3 != 0 || !t.log->sync(Seq(seq)).ok()) continue;
+          for (uint64_t was = acknowledged; was < seq && !acknowledged.compare_exchange_weak(was, seq);) {
+          }
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    t.files.on_operation(nullptr);
+    if (crashed == nullptr) continue;
+    auto log = must(Log::open(*crashed, t.clock, kDirectory, options, Seq(acknowledged_then), nullptr));
+    REQUIRE(log->appended() >= Seq(acknowledged_then));
+    const auto survivors = read_all(*log, Seq(1));
+    const auto all = read_all(*t.log, Seq(1));
+    for (size_t i = 0; i < survivors.size(); ++i) REQUIRE(survivors[i] == all[i]);
+  }
+}
+
+TEST_CASE("a torn tail is cut, once") {
+  TestLog t;
+  const auto all = t.add(10);
+  must(t.log->sync(kLatest));
+  const auto torn = t.add(1);
+  auto files = t.files.after_exit();
+  const std::string path = segment_path(kDirectory, Seq(1));
+  files->flip_bit(path, torn[0].location.offset + 100, 1);
+  RecoveryReport report;
+  {
+    auto log = must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report));
+    CHECK(log->appended() == Seq(10));
+    CHECK(report.torn_bytes == torn[0].header.size_in_log());
+    CHECK(report.text.find("torn tail") != std::string::npos);
+    CHECK(log->tail_position() == all[9].header.position());
+  }
+  CHECK(must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report))->appended() == Seq(10));
+  CHECK(report.torn_bytes == 0);
+}
+
+TEST_CASE("damage that was durable is reported and never cut") {
+  TestLog t(quiet_options(1u << 20));
+  auto all = t.add(10);
+  must(t.log->sync(kLatest));
+  for (const Appended& each : t.add(10)) all.push_back(each);  // the first of them proves the ten before it
+  auto files = t.files.after_exit();
+  const std::string path = segment_path(kDirectory, Seq(1));
+  const auto refused = [&](Seq known_durable, Seq expected, std::string_view fault) {
+    const std::string before = files->content(path);
+    const auto opened = Log::open(*files, t.clock, kDirectory, quiet_options(), known_durable, nullptr);
+    REQUIRE(opened.status().code() == Code::kCorrupt);
+    INFO(opened.status().text());
+    CHECK(opened.status().text().find(segment_name(Seq(1))) != std::string::npos);
+    CHECK(opened.status().text().find("seq " + std::to_string(expected.value())) != std::string::npos);
+    CHECK(opened.status().text().find(fault) != std::string::npos);
+    CHECK(opened.status().text().find("byte " + std::to_string(all[expected.value() - 1].location.offset)) !=
+          std::string::npos);
+    CHECK(files->content(path) == before);
+  };
+  SECTION("by what a later record says") {
+    files->flip_bit(path, all[4].location.offset + 80, 0);
+    refused(Seq(), Seq(5), "payload damaged");
+  }
+  SECTION("a header") {
+    files->flip_bit(path, all[4].location.offset + 45, 7);
+    refused(Seq(), Seq(5), "header damaged");
+  }
+  SECTION("zeros in the middle") {
+    files->overwrite(path, all[4].location.offset, std::string(200, '\0'));
+    refused(Seq(), Seq(5), "header damaged");
+  }
+  SECTION("by what the caller knows") {
+    files->flip_bit(path, all[14].location.offset + 80, 0);
+    refused(Seq(15), Seq(15), "payload damaged");
+    RecoveryReport report;
+    CHECK(must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(14), &report))->appended() == Seq(14));
+  }
+  SECTION("missing altogether") {
+    files->set_content(path, files->content(path).substr(0, all[10].location.offset));
+    CHECK(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(11), nullptr).status().code() == Code::kCorrupt);
+  }
+}
+
+TEST_CASE("received records' flags prove nothing about this disk") {
+  TestLog source(quiet_options(1u << 20));
+  TestLog target(quiet_options(1u << 20));
+  for (int i = 0; i < 10; ++i) {
+    source.add(1);
+    must(source.log->sync(kLatest));
+  }
+  LogCursor cursor(*source.log, Seq(1));
+  const auto locations = must(target.log->append_verified(must(cursor.read(1 << 20, kLatest)).bytes));
+  auto files = target.files.after_exit();
+  files->flip_bit(segment_path(kDirectory, Seq(1)), locations[4].offset + 70, 0);
+  CHECK(must(Log::open(*files, target.clock, kDirectory, quiet_options(), Seq(4), nullptr))->appended() == Seq(4));
+}
+
+TEST_CASE("segments: missing, foreign, headerless") {
+  TestLog t(quiet_options(4096));
+  t.add(60);
+  must(t.log->sync(kLatest));
+  const auto segments = t.log->segments();
+  REQUIRE(segments.size() > 5);
+  t.log.reset();
+  const auto open = [&](Seq known = Seq()) {
+    return Log::open(t.files, t.clock, kDirectory, quiet_options(4096), known, nullptr).status();
+  };
+  const std::string middle = segment_path(kDirectory, segments[2].first_seq);
+  SECTION("missing in the middle") {
+    must(t.files.remove(middle));
+    CHECK(open().code() == Code::kCorrupt);
+  }
+  SECTION("missing at the start is retention's doing") {
+    must(t.files.remove(segment_path(kDirectory, Seq(1))));
+    auto log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), nullptr));
+    CHECK(log->first() == segments[1].first_seq);
+    CHECK(read_all(*log, log->first()).size() == 60 - log->first().value() + 1);
+    CHECK(must(log->position_at(log->first().prev())).seq == log->first().prev());
+    CHECK(log->position_at(Seq(1)).status().code() == Code::kNotFound);
+    LogCursor cursor(*log, Seq(1));
+    CHECK(cursor.read(1000, kLatest).status().code() == Code::kNotFound);
+    CHECK(must(verify_log(t.files, kDirectory, kLatest, nullptr)).damage.empty());
+  }
+  SECTION("cut short in the middle") {
+    t.files.set_content(middle, t.files.content(middle).substr(0, 2000));
+    CHECK(open().code() == Code::kCorrupt);
+  }
+  SECTION("a damaged header in the middle") {
+    t.files.flip_bit(middle, 33, 0);
+    CHECK(open().code() == Code::kCorrupt);
+  }
+  SECTION("a damaged header of the last segment heals") {
+    t.files.flip_bit(segment_path(kDirectory, segments.back().first_seq), 33, 0);
+    must(open(Seq(60)));
+    must(open(Seq(60)));
+  }
+  SECTION("a foreign name") {
+    t.files.set_content(kDirectory + "/old.seg", "x");
+    CHECK(open().code() == Code::kCorrupt);
+  }
+  SECTION("a foreign group") {
+    TestLog other(quiet_options(4096));
+    SegmentHeader header;
+    REQUIRE(decode_segment_header(as_bytes(t.files.content(middle)).first(64), header) == SegmentFault::kNone);
+    header.group[0] = std::byte{99};
+    t.files.overwrite(middle, 0, as_text(encode_segment_header(header)));
+    CHECK(open().code() == Code::kCorrupt);
+  }
+  SECTION("an unborn one that follows nothing is removed") {
+    t.files.set_content(segment_path(kDirectory, Seq(99)), std::string(5000, '\0'));
+    RecoveryReport report;
+    auto log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), &report));
+    CHECK(report.unborn_segments == 1);
+    CHECK(log->appended() == Seq(60));
+    CHECK_FALSE(must(t.files.exists(segment_path(kDirectory, Seq(99)))));
+  }
+}
+
+}  // namespace tidemark::test
