@@ -52,4 +52,7 @@ class RemoteGroup {
   virtual Result<std::string> read_log(Seq next, size_t bytes_max) = 0;
 };
 
+// Names of the groups the site at `endpoint` holds. Fails as RemoteGroup::connect.
+Result<std::vector<std::string>> list_remote_groups(const std::string& endpoint, const RemoteOptions& options);
+
 }  // namespace tidemark

@@ -1,0 +1,79 @@
+// A client's connection to a site: one DEALER socket, watched, so that a refused key, a dead peer and a closed port each say
+// what they are. It never reconnects by itself: a session does not survive its connection.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "replicator/keys.h"
+#include "replicator/protocol.h"
+#include "replicator/socket.h"
+
+namespace tidemark {
+
+struct ConnectTarget {
+  std::string endpoint;  // as libzmq takes it
+  ClientKeys keys;
+};
+
+class Connection {
+ public:
+  // Connected, and the security handshake done. kUnreachable, kTimeout, kNotAuthorised, kInvalid; kInterrupted if `wake` fires.
+  static Result<std::unique_ptr<Connection>> open(ZmqContext& context, const ConnectTarget& target,
+                                                  std::chrono::milliseconds timeout, WakeFd* wake);
+
+  // Waits until a message can be taken, `want_write` and one can be sent, `wake` fires, or the time is over. kUnreachable,
+  // kNotAuthorised: the connection is gone.
+  Status wait(std::chrono::milliseconds timeout, bool want_write, WakeFd* wake);
+
+  // Nothing where none is there yet. kCorrupt: more than one frame.
+  Result<std::optional<Message>> try_receive();
+  // False where the queue is full.
+  Result<bool> try_send(Message& message) { return socket_.try_send(message); }
+  // For the last word before closing: lets it go out within a moment.
+  void send_last(std::string&& message);
+
+  [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
+
+ private:
+  Connection() = default;
+  Status set_up(ZmqContext& context, const ConnectTarget& target);
+  Status take_events();
+  Status lost(std::string_view why, Code code = Code::kUnreachable) const;
+  Status lost_before_ready() const;
+
+  std::string endpoint_;
+  bool secured_ = false;
+  Socket socket_;
+  Socket monitor_;
+  bool connected_ = false;  // the transport
+  bool ready_ = false;      // the handshake
+};
+
+// Sends, waiting for room in the queue. kTimeout, and what wait() can say; kInterrupted if `wake` fires.
+Status send_within(Connection& connection, Message& message, std::chrono::steady_clock::time_point deadline, WakeFd* wake);
+
+// A message and what it says.
+struct Received {
+  Message message;
+  WireHeader header;
+  Bytes body;  // in `message`
+};
+// Waits for the answer to `request`: a message of type `expected` that repeats it. Others are skipped. An ERROR that repeats it
+// comes back as its status (*retry says what to do). kTimeout, and what wait() can say; kInterrupted if `wake` fires.
+Result<Received> await_reply(Connection& connection, MessageType expected, uint64_t request,
+                             std::chrono::steady_clock::time_point deadline, WakeFd* wake, Retry* retry);
+
+// HELLO and its answer. `session`: what to put into every message from now on.
+struct Greeted {
+  Welcome welcome;
+  uint64_t session = 0;
+};
+Result<Greeted> say_hello(Connection& connection, const Hello& hello, std::chrono::steady_clock::time_point deadline,
+                          WakeFd* wake, Retry* retry);
+
+// Who we are, for the other side's messages: host name and process id.
+std::string own_identity();
+
+}  // namespace tidemark

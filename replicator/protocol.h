@@ -1,0 +1,183 @@
+// The wire: what one message is, its limits, and the messages between a shipper and a site. Knows nothing of sockets.
+// docs/PROTOCOL.md is the other half of this file.
+//
+//   byte  size  field
+//      0     4  magic     "TMK1"
+//      4     1  version   of this header and of all that follows
+//      5     1  type      MessageType
+//      6     2  zero
+//      8     8  session   as given in WELCOME; 0 before
+//     16     8  request   chosen by the client, rising; an answer repeats it
+//     24     8  check     XXH3-64 of the body, seeded with XXH3-64 of bytes 0..23
+//     32        body
+//
+// A message is exactly one ZeroMQ frame.
+#pragma once
+
+#include <tidemark/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "log/body.h"
+
+namespace tidemark {
+
+inline constexpr uint32_t kWireMagic = 0x314b4d54;  // "TMK1"
+inline constexpr uint8_t kWireVersion = 1;
+inline constexpr size_t kWireHeaderSize = 32;
+
+// Limits. Each is checked before memory is taken or time is spent.
+inline constexpr size_t kRunMax = 1u << 20;                 // bytes of records in one DATA or READ_LOG
+inline constexpr size_t kReadMax = 1u << 20;                // bytes of one READ
+inline constexpr size_t kWireMax = (1u << 20) + 4096;       // bytes of any message, header included (ZMQ_MAXMSGSIZE)
+inline constexpr size_t kGroupNameMax = 63;
+inline constexpr size_t kIdentityMax = 255;                 // who a client says it is; for messages to people only
+inline constexpr size_t kErrorTextMax = 2048;
+inline constexpr uint32_t kWindowBytes = 8u << 20;          // DATA not yet consumed by the site, a session
+inline constexpr uint32_t kWindowFrames = 64;               // likewise, in messages
+
+// Time.
+inline constexpr std::chrono::milliseconds kHeartbeatInterval{1000};
+inline constexpr std::chrono::milliseconds kPeerSilenceMax{4000};    // then the other side counts as dead
+inline constexpr std::chrono::milliseconds kHandshakeMax{3000};      // connect and CURVE handshake
+inline constexpr std::chrono::milliseconds kHelloMax{10000};         // for the answer to HELLO and BEGIN
+
+enum class MessageType : uint8_t {
+  kHello = 1,      // client → site
+  kWelcome = 2,    // site → client
+  kError = 3,      // site → client
+  kBegin = 4,      // shipper → site: the position is agreed, DATA follows
+  kData = 5,       // shipper → site
+  kAck = 6,        // site → shipper
+  kHeartbeat = 7,  // shipper → site; answered by ACK
+  kBye = 8,        // client → site: the session is over
+  // Reading: each is answered by the same type + kReplyBit, or by ERROR.
+  kInfo = 16,
+  kListGroups = 17,
+  kResolve = 18,
+  kListMarks = 19,
+  kGetAttr = 20,
+  kLookup = 21,
+  kList = 22,
+  kReadLink = 23,
+  kRead = 24,
+  kDataRanges = 25,
+  kGetXattr = 26,
+  kListXattr = 27,
+  kReadLog = 28,
+};
+inline constexpr uint8_t kReplyBit = 0x80;
+constexpr MessageType reply_to(MessageType type) { return static_cast<MessageType>(static_cast<uint8_t>(type) | kReplyBit); }
+// True for the requests of reading.
+constexpr bool is_read_request(MessageType type) { return type >= MessageType::kInfo && type <= MessageType::kReadLog; }
+
+struct WireHeader {
+  uint8_t version = kWireVersion;
+  MessageType type{};
+  uint64_t session = 0;
+  uint64_t request = 0;
+};
+
+// Fills the header of `message`, whose body is already in place behind it.
+void seal_message(MutableBytes message, const WireHeader& header);
+// kCorrupt: too short, wrong magic, wrong check; kUnsupported: another version. `body` is a view into `message`.
+Result<WireHeader> open_message(Bytes message, Bytes& body);
+
+// A message being written: put() the body, then finish().
+class MessageWriter {
+ public:
+  MessageWriter() : text_(kWireHeaderSize, '\0') {}
+  [[nodiscard]] Encoder body() { return Encoder(text_); }
+  [[nodiscard]] std::string& text() { return text_; }  // header included
+  [[nodiscard]] std::string finish(MessageType type, uint64_t session, uint64_t request);
+
+ private:
+  std::string text_;
+};
+
+enum class WireRole : uint8_t { kShip = 1, kRead = 2 };
+
+struct Hello {
+  WireRole role = WireRole::kRead;
+  GroupId group_id{};        // kShip; zeros in kRead
+  std::string group;         // kRead: may be "", for a session that only lists groups
+  std::string identity;      // who asks, for people
+  Epoch epoch;               // kShip: of the shipper's newest record
+  Position position;         // kShip: of the shipper's newest durable record
+};
+std::string encode_hello(const Hello& hello);
+Result<Hello> decode_hello(Bytes body);
+
+// How the site's history stands to the shipper's. The site says what it can tell; the shipper, who has the longer log in every
+// case but two, has the last word (position_case.h).
+enum class PositionCase : uint8_t {
+  kUnknownGroup = 1,  // the site has just made the replica; it holds nothing
+  kEmpty = 2,         // the site holds nothing
+  kBehind = 3,        // the site holds a beginning of the shipper's history
+  kEqual = 4,         // same epoch, seq and chain
+  kDiverged = 5,      // same seq, another history
+  kAhead = 6,         // the site holds records the shipper does not have
+};
+std::string_view position_case_name(PositionCase which);
+
+struct Welcome {
+  WireRole role = WireRole::kRead;
+  PositionCase which = PositionCase::kEmpty;
+  uint32_t window_bytes = 0;
+  uint32_t window_frames = 0;
+  GroupId group_id{};
+  Position position;   // of the newest record the site holds
+  Seq durable;         // there
+  Epoch highest;       // highest epoch the site has heard of for this group
+};
+std::string encode_welcome(const Welcome& welcome, uint64_t session, uint64_t request);
+Result<Welcome> decode_welcome(Bytes body);
+
+std::string encode_begin(const Position& agreed, uint64_t session, uint64_t request);
+Result<Position> decode_begin(Bytes body);
+
+// DATA: two seqs, then the run of records as it lies in the log.
+inline constexpr size_t kDataFixed = 16;
+struct DataHeader {
+  Seq first;
+  Seq last;
+  Bytes run;
+};
+// Writes a DATA message; `message` has kWireHeaderSize + kDataFixed + run.size() bytes.
+void encode_data_message(MutableBytes message, const DataHeader& data, uint64_t session, uint64_t request);
+Result<DataHeader> decode_data_message(Bytes body);
+
+// Progress of one session at the site; all rise and none ever falls.
+struct Ack {
+  Seq received;               // appended and applied there
+  Seq durable;
+  uint64_t consumed_bytes = 0;   // of DATA messages since BEGIN; frees that much of the window
+  uint64_t consumed_frames = 0;
+};
+std::string encode_ack(const Ack& ack, uint64_t session);
+Result<Ack> decode_ack(Bytes body);
+
+std::string encode_heartbeat(Seq durable, uint64_t session);
+Result<Seq> decode_heartbeat(Bytes body);
+
+std::string encode_bye(uint64_t session);
+
+// What a client should do about an error.
+enum class Retry : uint8_t {
+  kNever = 0,  // the same request will be answered the same until a person changes something
+  kLater = 1,  // the site cannot now (disk full, log failed, busy)
+  kHello = 2,  // the session is gone: say hello again
+};
+struct WireError {
+  Retry retry = Retry::kNever;
+  Status status;
+};
+std::string encode_error(const Status& status, Retry retry, uint64_t session, uint64_t request);
+Result<WireError> decode_error(Bytes body);
+
+}  // namespace tidemark

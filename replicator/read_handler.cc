@@ -1,0 +1,188 @@
+#include "replicator/read_handler.h"
+
+#include <algorithm>
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kXattrNamesBytesMax = kReplyBodyMax / 2;
+
+// What every answer is written into; the caller finishes it.
+using Answer = MessageWriter;
+
+Result<RemoteGroupInfo> describe(ReplicaHost& host) {
+  Group& group = *host.group();
+  RemoteGroupInfo info;
+  info.id = group.identity().id;
+  info.name = host.name();
+  Seq newest = group.newest();
+  info.base = group.base();
+  info.durable = std::min(group.log().durable(), newest);
+  info.log_bytes = group.log().bytes();
+  if (newest == Seq(0)) return info;
+  TM_ASSIGN(info.newest, group.log().position_at(newest));
+  LogCursor cursor(group.log(), newest, false);
+  TM_ASSIGN(LogCursor::Run run, cursor.read(1, newest));
+  RecordHeader header;
+  if (run.bytes.size() >= kRecordHeaderSize && decode_header(run.bytes, header) == RecordFault::kNone) {
+    info.newest_time_ns = header.time_ns;
+  }
+  return info;
+}
+
+Status answer_info(ReplicaHost& host, Bytes body, Answer& answer) {
+  if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
+  TM_ASSIGN(RemoteGroupInfo info, describe(host));
+  encode_info(answer.body(), info);
+  return Status();
+}
+
+Status answer_resolve(ReplicaHost& host, Bytes bytes, Answer& answer) {
+  Decoder body(bytes);
+  std::string_view text = body.get_text16();
+  if (!body.finished() || text.size() > kPointTextMax) return Status(Code::kCorrupt, "malformed request");
+  TM_ASSIGN(Seq seq, host.group()->resolve(text));
+  answer.body().put(seq.value());
+  return Status();
+}
+
+Status answer_marks(ReplicaHost& host, Bytes body, Answer& answer) {
+  TM_ASSIGN(MarksRequest request, decode_marks_request(body));
+  TM_ASSIGN(std::vector<Mark> marks, host.group()->list_marks(request.after, std::min(request.max, kMarksMax)));
+  Encoder out = answer.body();
+  size_t count_at = answer.text().size();
+  out.put(uint32_t{0});
+  uint32_t count = 0;
+  std::string one;
+  for (const Mark& mark : marks) {
+    one.clear();
+    Encoder piece(one);
+    encode_mark(piece, mark);
+    if (answer.text().size() + one.size() > kWireMax) break;
+    out.put_raw(one);
+    ++count;
+  }
+  std::memcpy(answer.text().data() + count_at, &count, sizeof count);
+  return Status();
+}
+
+// Attributes of an entry, and whether it has xattrs at all. An entry that cannot be described is sent without: the client
+// then asks for it and gets the failure where it belongs.
+void describe_entry(TreeView& view, ListEntry& entry) {
+  Result<Attr> attr = view.get_attr(entry.entry.ino);
+  if (!attr.ok()) return;
+  entry.attr = *attr;
+  entry.has_attr = true;
+  Result<std::vector<std::string>> xattrs = view.list_xattr(entry.entry.ino);
+  entry.no_xattrs = xattrs.ok() && xattrs->empty();
+}
+
+Status answer_list(TreeView& view, const TreeRequest& request, Answer& answer) {
+  uint32_t max = std::clamp<uint32_t>(request.count, 1, kListEntriesMax);
+  TM_ASSIGN(std::vector<DirEntry> entries, view.list(request.ino, request.name, max));
+  Encoder out = answer.body();
+  out.put(static_cast<uint32_t>(entries.size()));
+  for (DirEntry& entry : entries) {
+    ListEntry item;
+    item.entry = std::move(entry);
+    if (request.plus) describe_entry(view, item);
+    encode_list_entry(out, item);
+  }
+  return Status();
+}
+
+Status answer_read_bytes(TreeView& view, const TreeRequest& request, Answer& answer) {
+  if (request.count > kReadMax) return Status(Code::kTooLarge, "a READ asks for at most 1 MiB");
+  std::string& text = answer.text();
+  text.resize(kWireHeaderSize + request.count);
+  MutableBytes out(reinterpret_cast<std::byte*>(text.data()) + kWireHeaderSize, request.count);
+  TM_ASSIGN(size_t size, view.read(request.ino, request.at, out));
+  text.resize(kWireHeaderSize + size);
+  return Status();
+}
+
+Status answer_ranges(TreeView& view, const TreeRequest& request, Answer& answer) {
+  size_t max = std::clamp<uint32_t>(request.count, 1, kRangesMax);
+  TM_ASSIGN(std::vector<DataRange> ranges, view.data_ranges(request.ino, request.at, request.to, max));
+  encode_ranges(answer.body(), ranges);
+  return Status();
+}
+
+Status answer_xattr_names(TreeView& view, const TreeRequest& request, Answer& answer) {
+  TM_ASSIGN(std::vector<std::string> names, view.list_xattr(request.ino));
+  size_t bytes = 0;
+  for (const std::string& name : names) bytes += name.size() + 2;
+  if (bytes > kXattrNamesBytesMax) return Status(Code::kTooLarge, "the names of the extended attributes fill more than 512 KiB");
+  encode_texts(answer.body(), names);
+  return Status();
+}
+
+Status put_attr(Result<Attr> attr, Answer& answer) {
+  if (!attr.ok()) return attr.status();
+  Encoder out = answer.body();
+  encode_attr(out, *attr);
+  return Status();
+}
+
+Status put_text(Result<std::string> text, Answer& answer) {
+  if (!text.ok()) return text.status();
+  if (text->size() > kReplyBodyMax - 4) return Status(Code::kTooLarge, "the answer does not fit a message");
+  answer.body().put_text32(*text);
+  return Status();
+}
+
+Status answer_tree(ReplicaHost& host, MessageType type, Bytes body, Answer& answer) {
+  TM_ASSIGN(TreeRequest request, decode_tree_request(body));
+  TM_ASSIGN(std::shared_ptr<TreeView> view, host.view(request.point));
+  switch (type) {
+    case MessageType::kGetAttr: return put_attr(view->get_attr(request.ino), answer);
+    case MessageType::kLookup: return put_attr(view->lookup(request.ino, request.name), answer);
+    case MessageType::kList: return answer_list(*view, request, answer);
+    case MessageType::kReadLink: return put_text(view->read_link(request.ino), answer);
+    case MessageType::kRead: return answer_read_bytes(*view, request, answer);
+    case MessageType::kDataRanges: return answer_ranges(*view, request, answer);
+    case MessageType::kGetXattr: return put_text(view->get_xattr(request.ino, request.name), answer);
+    case MessageType::kListXattr: return answer_xattr_names(*view, request, answer);
+    default: return Status(Code::kUnsupported, "unknown request");
+  }
+}
+
+Status answer_log(ReplicaHost& host, Bytes body, Answer& answer) {
+  TM_ASSIGN(LogRequest request, decode_log_request(body));
+  Log& log = host.group()->log();
+  Seq last = log.durable();
+  if (request.next > last) return Status();
+  LogCursor cursor(log, request.next);
+  TM_ASSIGN(LogCursor::Run run, cursor.read(std::min<size_t>(request.bytes_max, kRunMax), last));
+  answer.body().put_raw(as_text(run.bytes));
+  return Status();
+}
+
+Status answer_groups(SiteGroups& groups, Bytes body, Answer& answer) {
+  if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
+  encode_texts(answer.body(), groups.names());
+  return Status();
+}
+
+Status dispatch(SiteGroups& groups, ReplicaHost* host, MessageType type, Bytes body, Answer& answer) {
+  if (type == MessageType::kListGroups) return answer_groups(groups, body, answer);
+  if (host == nullptr || host->group() == nullptr) return Status(Code::kInvalid, "this session has no group");
+  switch (type) {
+    case MessageType::kInfo: return answer_info(*host, body, answer);
+    case MessageType::kResolve: return answer_resolve(*host, body, answer);
+    case MessageType::kListMarks: return answer_marks(*host, body, answer);
+    case MessageType::kReadLog: return answer_log(*host, body, answer);
+    default: return answer_tree(*host, type, body, answer);
+  }
+}
+
+}  // namespace
+
+std::string answer_read(SiteGroups& groups, ReplicaHost* host, const WireHeader& header, Bytes body) {
+  Answer answer;
+  Status status = dispatch(groups, host, header.type, body, answer);
+  if (!status.ok()) return encode_error(status, Retry::kNever, header.session, header.request);
+  return answer.finish(reply_to(header.type), header.session, header.request);
+}
+
+}  // namespace tidemark

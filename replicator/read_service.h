@@ -1,0 +1,54 @@
+// The threads of a site that answer readers, so that a slow read holds up neither shipping nor heartbeats.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "replicator/outbox.h"
+#include "replicator/site_groups.h"
+
+namespace tidemark {
+
+inline constexpr size_t kReadThreads = 3;
+inline constexpr size_t kReadsQueuedMax = 512;          // requests of all readers
+inline constexpr uint32_t kReadsPerSessionMax = 16;     // requests of one reader that are not answered yet
+
+struct ReadSession {
+  std::string routing_id;
+  uint64_t id = 0;
+  ReplicaHost* host = nullptr;  // null: a session that only lists groups
+  std::shared_ptr<std::atomic<uint32_t>> pending = std::make_shared<std::atomic<uint32_t>>(0);
+};
+
+class ReadService {
+ public:
+  ReadService(SiteGroups& groups, Outbox& outbox) : groups_(groups), outbox_(outbox) {}
+  ~ReadService() { stop(); }
+  void start();
+  void stop();
+  // From the router thread. `message` is whole and its header checked. False: too much is waiting.
+  bool post(const ReadSession& session, const WireHeader& header, Message message);
+
+ private:
+  struct Request {
+    std::string routing_id;
+    ReplicaHost* host = nullptr;
+    WireHeader header;
+    Message message;
+    std::shared_ptr<std::atomic<uint32_t>> pending;
+  };
+  void run();
+
+  SiteGroups& groups_;
+  Outbox& outbox_;
+  Mutex mutex_;
+  CondVar work_;
+  std::deque<Request> queue_ TM_GUARDED_BY(mutex_);
+  bool stopping_ TM_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace tidemark

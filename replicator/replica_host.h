@@ -1,0 +1,104 @@
+// One group at a site: takes what its shipper sends, makes it durable, says so; and the views readers ask for.
+//
+// Two threads, from the first HELLO on: the ingestion verifies, appends and applies in order; the committer syncs behind it,
+// so that a sync never holds up what arrives meanwhile. Exactly one session ships at a time: the newest whose BEGIN fits.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/mutex.h"
+#include "replicator/outbox.h"
+#include "replicator/socket.h"
+#include "volume/group.h"
+
+namespace tidemark {
+
+class ReplicaHost {
+ public:
+  // `opened` is called once the group is open, on the thread that opened it.
+  ReplicaHost(std::string name, std::string directory, GroupOptions options, Outbox& outbox,
+              std::function<void(Group&)> opened);
+  ~ReplicaHost();  // stops and closes
+  ReplicaHost(const ReplicaHost&) = delete;
+  ReplicaHost& operator=(const ReplicaHost&) = delete;
+
+  // Opens what the directory holds. Before any other call; without it the first HELLO makes the replica.
+  Status open_existing();
+  // Close reports what the destructor could not.
+  Status close();
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  // The open group, or null; once not null it stays.
+  [[nodiscard]] Group* group() const { return open_group_.load(std::memory_order_acquire); }
+  // Why there is no group; ok where nobody has tried yet.
+  [[nodiscard]] Status open_status();
+  // The tree at `point`, from a small cache.
+  Result<std::shared_ptr<TreeView>> view(Seq point);
+
+  // From the router thread. None of them waits for work. False: too much is waiting.
+  bool post_hello(std::shared_ptr<ShipSession> session, Hello hello);
+  bool post_begin(std::shared_ptr<ShipSession> session, uint64_t request, Position agreed);
+  // `size` counts against the session's window and is given back when the message was dealt with. The window bounds the queue.
+  void post_data(std::shared_ptr<ShipSession> session, Message message);
+  // The session is over; what is queued of it is dropped unseen.
+  void forget(const std::shared_ptr<ShipSession>& session);
+
+ private:
+  struct Item {
+    enum class Kind { kHello, kBegin, kData } kind = Kind::kData;
+    std::shared_ptr<ShipSession> session;
+    Hello hello;
+    uint64_t request = 0;
+    Position agreed;
+    Message message;
+  };
+
+  void start_threads() TM_REQUIRES(mutex_);
+  bool post(Item item, bool limited);
+  void run_ingest();
+  void run_commit();
+  void handle(Item item);
+  void handle_hello(const Item& item);
+  void handle_begin(const Item& item);
+  void handle_data(const Item& item);
+  Status make_replica(const Hello& hello);
+  Status check_identity(const Hello& hello) const;
+  Status raise_epoch(Epoch epoch);
+  void load_epoch();
+  void fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry);
+  void adopt(std::unique_ptr<Group> group);
+  void commit_once();
+
+  const std::string name_;
+  const std::string directory_;
+  const GroupOptions options_;
+  Outbox& outbox_;
+  const std::function<void(Group&)> opened_;
+
+  std::unique_ptr<Group> group_;  // set once, before open_group_
+  std::atomic<Group*> open_group_{nullptr};
+  Epoch highest_;                 // of the ingestion thread
+
+  Mutex mutex_;
+  CondVar work_;    // the ingestion waits here
+  CondVar commit_;  // the committer
+  std::deque<Item> queue_ TM_GUARDED_BY(mutex_);
+  size_t hellos_ TM_GUARDED_BY(mutex_) = 0;  // HELLO and BEGIN in the queue
+  bool stopping_ TM_GUARDED_BY(mutex_) = false;
+  bool unsynced_ TM_GUARDED_BY(mutex_) = false;
+  int64_t unsynced_since_ns_ TM_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<ShipSession> active_ TM_GUARDED_BY(mutex_);
+  Status open_status_ TM_GUARDED_BY(mutex_);
+  std::thread ingest_thread_ TM_GUARDED_BY(mutex_);
+  std::thread commit_thread_ TM_GUARDED_BY(mutex_);
+
+  Mutex views_mutex_;
+  std::list<std::pair<Seq, std::shared_ptr<TreeView>>> views_ TM_GUARDED_BY(views_mutex_);  // newest used first
+};
+
+}  // namespace tidemark

@@ -1,0 +1,123 @@
+#include "replicator/site.h"
+
+#include <sys/stat.h>
+
+#include "base/logging.h"
+#include "replicator/endpoint.h"
+#include "replicator/site_router.h"
+#include "replicator/zap.h"
+
+namespace tidemark {
+namespace {
+
+class SiteImpl final : public Site {
+ public:
+  explicit SiteImpl(const SiteOptions& options) : options_(options), groups_(options, outbox_), reads_(groups_, outbox_) {}
+
+  ~SiteImpl() override {
+    stop();
+    reads_.stop();
+    if (Status status = groups_.close_all(); !status.ok()) log_error(status.text());
+  }
+
+  Status start();
+
+  std::string endpoint() const override { return endpoint_; }
+  Status serve() override;
+  void stop() override {
+    if (router_ != nullptr) router_->stop();
+  }
+  std::vector<std::string> groups() const override { return groups_.names(); }
+  Group* find(const std::string& name) override {
+    ReplicaHost* host = groups_.find(name);
+    return host == nullptr ? nullptr : host->group();
+  }
+  void on_group(std::function<void(Group&)> callback) override { callback_ = std::move(callback); }
+
+ private:
+  Status load_keys(const Endpoint& endpoint);
+  Result<Socket> listen(const Endpoint& endpoint);
+
+  const SiteOptions options_;
+  std::string endpoint_;
+  KeyPair keys_;
+  AllowList allow_;
+  bool secured_ = false;
+  std::function<void(Group&)> callback_;
+
+  // In the order in which they depend on one another; destroyed the other way round.
+  ZmqContext context_;
+  std::unique_ptr<ZapHandler> zap_;
+  Outbox outbox_;
+  mutable SiteGroups groups_;
+  ReadService reads_;
+  std::unique_ptr<SiteRouter> router_;
+};
+
+Status SiteImpl::load_keys(const Endpoint& endpoint) {
+  secured_ = !options_.key.empty();
+  if (!secured_) {
+    if (!options_.allow.empty()) return Status(Code::kInvalid, "an allow-list needs a key pair of the site (--key)");
+    if (endpoint.is_local()) return Status();
+    return Status(Code::kNotAuthorised, options_.listen + " can be reached from other machines: a key pair (--key) and an "
+                                                          "allow-list (--allow) are needed; make a pair with tidemark keygen");
+  }
+  if (options_.allow.empty()) return Status(Code::kNotAuthorised, "a key pair needs an allow-list (--allow) beside it");
+  TM_ASSIGN(keys_, load_key_pair(options_.key));
+  TM_ASSIGN(allow_, AllowList::load(options_.allow));
+  return Status();
+}
+
+Result<Socket> SiteImpl::listen(const Endpoint& endpoint) {
+  TM_ASSIGN(Socket socket, Socket::open(context_, ZMQ_ROUTER));
+  TM_TRY(socket.set(ZMQ_LINGER, 0));
+  TM_TRY(socket.set(ZMQ_ROUTER_MANDATORY, 1));  // a peer that is gone or does not read is told apart
+  TM_TRY(socket.set(ZMQ_SNDHWM, kSiteQueueMax));
+  TM_TRY(socket.set(ZMQ_RCVHWM, kSiteQueueMax));
+  TM_TRY(socket.set(ZMQ_MAXMSGSIZE, int64_t{kWireMax}));
+  TM_TRY(socket.set(ZMQ_HANDSHAKE_IVL, static_cast<int>(kHandshakeMax.count())));
+  TM_TRY(socket.set(ZMQ_HEARTBEAT_IVL, static_cast<int>(kHeartbeatInterval.count())));
+  TM_TRY(socket.set(ZMQ_HEARTBEAT_TIMEOUT, static_cast<int>(kPeerSilenceMax.count()) * 3));
+  TM_TRY(socket.set(ZMQ_BACKLOG, 128));
+  if (endpoint.ipv6()) TM_TRY(socket.set(ZMQ_IPV6, 1));
+  if (secured_) {
+    TM_TRY(socket.set(ZMQ_CURVE_SERVER, 1));
+    TM_TRY(socket.set(ZMQ_CURVE_SECRETKEY, keys_.secret_key));
+    // A domain makes libzmq insist on the handler: without one nobody gets in, instead of everybody.
+    TM_TRY(socket.set(ZMQ_ZAP_DOMAIN, kZapDomain));
+  }
+  TM_TRY(socket.bind(endpoint.text()));
+  if (endpoint.ipc && ::chmod(endpoint.host.c_str(), 0600) != 0) return errno_status(errno, endpoint.host);
+  return socket;
+}
+
+Status SiteImpl::start() {
+  TM_ASSIGN(Endpoint endpoint, parse_endpoint(options_.listen, true));
+  TM_TRY(load_keys(endpoint));
+  TM_TRY(groups_.open_all());
+  if (secured_) {
+    TM_ASSIGN(zap_, ZapHandler::start(context_, allow_));
+  }
+  TM_ASSIGN(Socket socket, listen(endpoint));
+  TM_ASSIGN(endpoint_, socket.last_endpoint());
+  reads_.start();
+  router_ = std::make_unique<SiteRouter>(std::move(socket), secured_ ? &allow_ : nullptr, groups_, reads_, outbox_);
+  return Status();
+}
+
+Status SiteImpl::serve() {
+  groups_.announce(callback_);
+  Status status = router_->run();
+  groups_.stop_announcing();
+  return status;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Site>> Site::open(const SiteOptions& options) {
+  auto site = std::make_unique<SiteImpl>(options);
+  if (Status status = site->start(); !status.ok()) return status.within("site");
+  return std::unique_ptr<Site>(std::move(site));
+}
+
+}  // namespace tidemark

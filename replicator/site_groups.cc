@@ -1,0 +1,107 @@
+#include "replicator/site_groups.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "replicator/endpoint.h"
+
+namespace tidemark {
+
+std::unique_ptr<ReplicaHost> SiteGroups::make_host(const std::string& name) {
+  GroupOptions group = options_.group;
+  if (group.purpose.empty()) group.purpose = "site";
+  return std::make_unique<ReplicaHost>(name, options_.directory + "/" + name, group, outbox_,
+                                       [this](Group& group_opened) { tell(group_opened); });
+}
+
+Status SiteGroups::open_all() {
+  FileSystem& files = *options_.group.files;
+  if (Status made = files.make_directory(options_.directory); !made.ok() && made.code() != Code::kExists) {
+    return made.within("the site's directory");
+  }
+  TM_ASSIGN(std::vector<std::string> names, files.list(options_.directory));
+  for (const std::string& name : names) {
+    std::string directory = options_.directory + "/" + name;
+    if (!check_name(name, "group").ok()) continue;
+    Result<bool> is_group = files.exists(directory + "/group.json");
+    if (!is_group.ok() || !*is_group) continue;
+    Result<GroupIdentity> identity = Group::identify(directory, files);
+    if (identity.ok() && identity->role == Role::kPrimary) {
+      log_warning(directory + " is a primary, not a replica: it is not served");
+      continue;
+    }
+    std::unique_ptr<ReplicaHost> host = make_host(name);
+    Status status = identity.ok() ? host->open_existing() : identity.status();
+    if (!status.ok()) log_error(directory + ": " + status.text() + "; the other groups are served");
+    MutexLock lock(mutex_);
+    if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, options_.directory + " holds more than 256 groups");
+    hosts_.emplace(name, std::move(host));
+  }
+  return Status();
+}
+
+Status SiteGroups::close_all() {
+  MutexLock lock(mutex_);
+  Status first;
+  for (auto& [name, host] : hosts_) {
+    Status status = host->close().within("group " + name);
+    if (first.ok()) first = status;
+  }
+  return first;
+}
+
+ReplicaHost* SiteGroups::find(const std::string& name) {
+  MutexLock lock(mutex_);
+  auto found = hosts_.find(name);
+  return found == hosts_.end() ? nullptr : found->second.get();
+}
+
+Result<ReplicaHost*> SiteGroups::find_or_add(const std::string& name, const GroupId& id) {
+  TM_TRY(check_name(name, "group"));
+  if (id == GroupId{}) return Status(Code::kInvalid, "a group's id is missing");
+  MutexLock lock(mutex_);
+  for (auto& [other, host] : hosts_) {
+    Group* group = host->group();
+    if (group != nullptr && other != name && group->identity().id == id) {
+      return Status(Code::kExists, "the site holds this group already, under the name '" + other + "'");
+    }
+  }
+  auto found = hosts_.find(name);
+  if (found != hosts_.end()) return found->second.get();
+  if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, "the site holds as many groups as it can (256)");
+  return hosts_.emplace(name, make_host(name)).first->second.get();
+}
+
+std::vector<std::string> SiteGroups::names() {
+  MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (auto& [name, host] : hosts_) {
+    if (host->group() != nullptr) names.push_back(name);
+  }
+  return names;
+}
+
+void SiteGroups::announce(std::function<void(Group&)> callback) {
+  {
+    MutexLock lock(callback_mutex_);
+    callback_ = std::move(callback);
+    told_.clear();
+  }
+  for (const std::string& name : names()) {
+    Group* group = find(name)->group();
+    if (group != nullptr) tell(*group);
+  }
+}
+
+void SiteGroups::stop_announcing() {
+  MutexLock lock(callback_mutex_);
+  callback_ = nullptr;
+}
+
+void SiteGroups::tell(Group& group) {
+  // Under the lock: stop_announcing() returns only when nobody is being told.
+  MutexLock lock(callback_mutex_);
+  if (callback_ && told_.insert(&group).second) callback_(group);
+}
+
+}  // namespace tidemark

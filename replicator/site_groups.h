@@ -1,0 +1,50 @@
+// The groups of a site, by name.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "replicator/replica_host.h"
+#include "replicator/site.h"
+
+namespace tidemark {
+
+inline constexpr size_t kGroupsMax = 256;
+
+class SiteGroups {
+ public:
+  SiteGroups(const SiteOptions& options, Outbox& outbox) : options_(options), outbox_(outbox) {}
+
+  // Makes the directory if need be and opens every replica in it. A group that does not open is reported and kept closed; one
+  // that is a primary's is left alone.
+  Status open_all();
+  // Closes all; the first failure.
+  Status close_all();
+
+  [[nodiscard]] ReplicaHost* find(const std::string& name);
+  // kInvalid, kLimit, kExists (the id is held here under another name). Makes no directory yet.
+  Result<ReplicaHost*> find_or_add(const std::string& name, const GroupId& id);
+  [[nodiscard]] std::vector<std::string> names();  // of the open ones
+
+  // `callback` is told once of every group that is open now and that opens from now on.
+  void announce(std::function<void(Group&)> callback);
+  void stop_announcing();
+
+ private:
+  std::unique_ptr<ReplicaHost> make_host(const std::string& name);
+  void tell(Group& group);
+
+  const SiteOptions options_;
+  Outbox& outbox_;
+  Mutex mutex_;
+  std::map<std::string, std::unique_ptr<ReplicaHost>> hosts_ TM_GUARDED_BY(mutex_);
+  Mutex callback_mutex_;
+  std::function<void(Group&)> callback_ TM_GUARDED_BY(callback_mutex_);
+  std::set<Group*> told_ TM_GUARDED_BY(callback_mutex_);
+};
+
+}  // namespace tidemark

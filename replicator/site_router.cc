@@ -1,0 +1,307 @@
+#include "replicator/site_router.h"
+
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <array>
+
+#include "base/clock.h"
+#include "base/logging.h"
+#include "replicator/endpoint.h"
+#include "replicator/read_protocol.h"
+
+namespace tidemark {
+namespace {
+
+constexpr int kMessagesARound = 64;  // then the outbox has its turn
+constexpr std::chrono::milliseconds kRoundMax{500};
+constexpr size_t kStrikesKeptMax = 4096;
+
+int64_t now_ns() { return system_clock().steady_ns(); }
+int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
+
+// A number nobody can guess, never 0.
+uint64_t random_session() {
+  uint64_t value = 0;
+  while (value == 0) {
+    if (getrandom(&value, sizeof value, 0) != sizeof value) value = 0;
+  }
+  return value;
+}
+
+std::string readable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+std::string name_list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    if (text.size() > 300) return text + ", …";
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+void SiteRouter::stop() {
+  stopping_ = true;
+  outbox_.wake().wake();
+}
+
+Status SiteRouter::run() {
+  while (!stopping_) {
+    std::array<zmq_pollitem_t, 2> items{poll_item(socket_, ZMQ_POLLIN), poll_item(outbox_.wake())};
+    TM_TRY(poll_items(items, kRoundMax));
+    TM_TRY(drain_socket());
+    drain_outbox();
+    expire();
+  }
+  return Status();
+}
+
+Status SiteRouter::drain_socket() {
+  for (int i = 0; i < kMessagesARound; ++i) {
+    Message id;
+    TM_ASSIGN(bool got, socket_.try_receive(id));
+    if (!got) return Status();
+    Origin origin;
+    origin.routing_id = as_text(id.bytes());
+    Message message;
+    bool more = id.more();
+    size_t parts = 0;
+    while (more) {
+      // Only the first part is kept; the others go as they come.
+      Message part;
+      TM_ASSIGN(bool there, socket_.try_receive(part));
+      if (!there) break;
+      more = part.more();
+      if (++parts == 1) message = std::move(part);
+    }
+    if (allow_ != nullptr) origin.user = message.property("User-Id");
+    origin.fd = message.source_fd();
+    if (parts == 1) {
+      dispatch(origin, std::move(message));
+    } else {
+      strike(origin, Status(Code::kInvalid, "a message is one frame, not " + std::to_string(parts)), 0);
+    }
+  }
+  return Status();
+}
+
+void SiteRouter::dispatch(const Origin& origin, Message message) {
+  Bytes body;
+  Result<WireHeader> header = open_message(message.bytes(), body);
+  if (!header.ok()) return strike(origin, header.status(), 0);
+  if (header->type == MessageType::kHello) return handle_hello(origin, body, header->request);
+  auto found = peers_.find(origin.routing_id);
+  if (found == peers_.end() || found->second.session != header->session || found->second.user != origin.user) {
+    // What was on its way when its session ended is no offence.
+    if (header->type == MessageType::kBye) return;
+    send(origin.routing_id, encode_error(Status(Code::kStale, "this session is over; say hello again"), Retry::kHello,
+                                         header->session, header->request));
+    return;
+  }
+  found->second.heard_ns = now_ns();
+  handle_session(origin, found->second, *header, body, std::move(message));
+}
+
+Rights SiteRouter::rights_of(const Origin& origin) const {
+  if (allow_ != nullptr) return allow_->rights(origin.user);
+  Rights all;  // loopback and ipc without keys: everybody who reaches us
+  all.append = true;
+  all.read = true;
+  return all;
+}
+
+void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request) {
+  Result<Hello> hello = decode_hello(body);
+  if (!hello.ok()) return strike(origin, hello.status(), request);
+  hello->identity = readable(std::move(hello->identity));
+  drop(origin.routing_id);  // a second hello on a connection replaces the first
+  Rights rights = rights_of(origin);
+  Status status;
+  if (peers_.size() >= kSessionsMax) {
+    status = Status(Code::kLimit, "the site serves as many peers as it can");
+  } else if (hello->role == WireRole::kShip) {
+    status = greet_shipper(origin, *hello, rights);
+  } else {
+    status = greet_reader(origin, *hello, rights);
+  }
+  if (status.ok()) return;
+  log_warning("refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
+  Retry retry = status.code() == Code::kLimit ? Retry::kLater : Retry::kNever;
+  send(origin.routing_id, encode_error(status, retry, 0, request));
+}
+
+Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights) {
+  if (!rights.append) {
+    return Status(Code::kNotAuthorised, "this key has no right to append here; add 'append' to its line of the allow-list");
+  }
+  TM_ASSIGN(ReplicaHost* host, groups_.find_or_add(hello.group, hello.group_id));
+  auto session = std::make_shared<ShipSession>();
+  session->routing_id = origin.routing_id;
+  session->user = hello.identity;
+  session->id = random_session();
+  if (!host->post_hello(session, hello)) return Status(Code::kLimit, "the site is busy with this group");
+  Peer& peer = peers_[origin.routing_id];
+  peer.user = origin.user;
+  peer.session = session->id;
+  peer.heard_ns = now_ns();
+  peer.ship = std::move(session);
+  peer.host = host;
+  return Status();
+}
+
+Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const Rights& rights) {
+  if (!rights.read) {
+    return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
+  }
+  ReplicaHost* host = nullptr;
+  Welcome welcome;
+  welcome.role = WireRole::kRead;
+  if (!hello.group.empty()) {
+    TM_TRY(check_name(hello.group, "group"));
+    host = groups_.find(hello.group);
+    Group* group = host == nullptr ? nullptr : host->group();
+    if (group == nullptr) {
+      if (host != nullptr) TM_TRY(host->open_status());
+      return Status(Code::kNotFound, "no group '" + hello.group + "' at this site; it holds: " + name_list(groups_.names()));
+    }
+    welcome.group_id = group->identity().id;
+    welcome.position = group->position();
+    welcome.durable = group->log().durable();
+    if (welcome.position.seq != Seq(0)) welcome.which = PositionCase::kBehind;
+  }
+  Peer& peer = peers_[origin.routing_id];
+  peer.user = origin.user;
+  peer.session = random_session();
+  peer.heard_ns = now_ns();
+  peer.read = std::make_unique<ReadSession>();
+  peer.read->routing_id = origin.routing_id;
+  peer.read->id = peer.session;
+  peer.read->host = host;
+  send(origin.routing_id, encode_welcome(welcome, peer.session, 0));
+  return Status();
+}
+
+void SiteRouter::handle_session(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message) {
+  if (header.type == MessageType::kBye) return drop(origin.routing_id);
+  if (peer.ship != nullptr) return handle_ship(origin, peer, header, body, std::move(message));
+  if (is_read_request(header.type)) return handle_read(origin, peer, header, std::move(message));
+  strike(origin, Status(Code::kInvalid, "a reader may not send this"), header.request);
+}
+
+void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message) {
+  switch (header.type) {
+    case MessageType::kBegin: {
+      Result<Position> agreed = decode_begin(body);
+      if (!agreed.ok()) return strike(origin, agreed.status(), header.request);
+      if (!peer.host->post_begin(peer.ship, header.request, *agreed)) {
+        send(origin.routing_id, encode_error(Status(Code::kLimit, "the site is busy with this group"), Retry::kLater,
+                                             header.session, header.request));
+      }
+      return;
+    }
+    case MessageType::kHeartbeat: {
+      if (Result<Seq> durable = decode_heartbeat(body); !durable.ok()) return strike(origin, durable.status(), 0);
+      outbox_.post_ack(peer.ship);
+      return;
+    }
+    case MessageType::kData: {
+      peer.arrived_bytes += message.bytes().size();
+      peer.arrived_frames += 1;
+      // Never more in memory than the window the shipper was given, whatever it sends.
+      if (peer.arrived_bytes - peer.ship->consumed_bytes > kWindowBytes ||
+          peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
+        return strike(origin, Status(Code::kLimit, "more was sent than the window allows"), header.request);
+      }
+      peer.host->post_data(peer.ship, std::move(message));
+      return;
+    }
+    default: return strike(origin, Status(Code::kInvalid, "a shipper may not send this"), header.request);
+  }
+}
+
+void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader& header, Message message) {
+  if (message.bytes().size() > kReadRequestMax) {
+    return strike(origin, Status(Code::kTooLarge, "a request of reading is at most 1 KiB"), header.request);
+  }
+  if (reads_.post(*peer.read, header, std::move(message))) return;
+  send(origin.routing_id, encode_error(Status(Code::kBusy, "the site has too many requests waiting"), Retry::kLater,
+                                       header.session, header.request));
+}
+
+void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t request) {
+  if (strikes_.size() >= kStrikesKeptMax) strikes_.clear();
+  uint32_t count = ++strikes_[origin.routing_id];
+  if (count == 1) log_warning("a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
+  drop(origin.routing_id);
+  if (count < kStrikesMax) {
+    Retry retry = status.code() == Code::kUnsupported ? Retry::kNever : Retry::kHello;
+    send(origin.routing_id, encode_error(status, retry, 0, request));
+    return;
+  }
+  // libzmq has no call to close one peer's connection. The descriptor may be another peer's by now: then that one has to
+  // connect again, which it does by itself; what is not a socket is left as it is.
+  strikes_.erase(origin.routing_id);
+  if (origin.fd >= 0) ::shutdown(origin.fd, SHUT_RDWR);
+}
+
+void SiteRouter::drop(const std::string& routing_id) {
+  auto found = peers_.find(routing_id);
+  if (found == peers_.end()) return;
+  if (found->second.ship != nullptr) found->second.host->forget(found->second.ship);
+  peers_.erase(found);
+}
+
+void SiteRouter::drain_outbox() {
+  for (Outgoing& outgoing : outbox_.take_all()) {
+    auto found = peers_.find(outgoing.routing_id);
+    bool current = found != peers_.end() && found->second.session == outgoing.session;
+    bool sent = false;
+    if (outgoing.acked != nullptr) {
+      ShipSession& session = *outgoing.acked;
+      session.ack_queued = false;  // first, so that what happens from now on makes another
+      Ack ack;
+      // In this order: durable never above received, whatever is stored meanwhile.
+      ack.durable = Seq(session.durable);
+      ack.received = Seq(session.received);
+      ack.consumed_bytes = session.consumed_bytes;
+      ack.consumed_frames = session.consumed_frames;
+      if (current) sent = send(outgoing.routing_id, encode_ack(ack, session.id));
+    } else if (current) {
+      sent = send(outgoing.routing_id, std::move(outgoing.message));
+    }
+    if (outgoing.pending != nullptr) outgoing.pending->fetch_sub(1);
+    // Gone, or it does not read what it asked for.
+    if (current && (!sent || outgoing.ends_session)) drop(outgoing.routing_id);
+  }
+}
+
+bool SiteRouter::send(const std::string& routing_id, std::string&& message) {
+  Message id = Message::copy_of(as_bytes(routing_id));
+  Result<bool> taken = socket_.try_send(id, true);
+  if (!taken.ok() || !*taken) return false;
+  Message body = Message::own(std::move(message));
+  Result<bool> sent = socket_.try_send(body);
+  return sent.ok() && *sent;
+}
+
+void SiteRouter::expire() {
+  int64_t now = now_ns();
+  if (now - expired_ns_ < as_ns(std::chrono::seconds(1))) return;
+  expired_ns_ = now;
+  std::vector<std::string> silent;
+  for (auto& [routing_id, peer] : peers_) {
+    // A shipper speaks every second; three times its limit allows for a machine under load.
+    std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
+    if (now - peer.heard_ns > as_ns(limit)) silent.push_back(routing_id);
+  }
+  for (const std::string& routing_id : silent) drop(routing_id);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,81 @@
+// The one thread of a site that owns its socket: takes every message, decides whose it is and who deals with it, sends what
+// the other threads have to say. Never waits for work: what it cannot answer at once it hands on.
+//
+// Trust: who a peer is comes from the handshake (ZAP's User-Id) and is compared on every message; a session's number is a
+// random one that only its peer was told. A message that breaks a rule ends its session; a peer that goes on loses its
+// connection.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "replicator/keys.h"
+#include "replicator/outbox.h"
+#include "replicator/read_service.h"
+#include "replicator/site_groups.h"
+#include "replicator/socket.h"
+
+namespace tidemark {
+
+inline constexpr size_t kSessionsMax = 1024;
+inline constexpr int kSiteQueueMax = static_cast<int>(kWindowFrames) + 16;  // messages a peer, each way
+inline constexpr std::chrono::seconds kReaderIdleMax{120};                  // then a reader has to say hello again
+inline constexpr uint32_t kStrikesMax = 16;                                 // broken rules until the connection goes
+
+class SiteRouter {
+ public:
+  // `allow`: null where the site runs without keys.
+  SiteRouter(Socket socket, const AllowList* allow, SiteGroups& groups, ReadService& reads, Outbox& outbox)
+      : socket_(std::move(socket)), allow_(allow), groups_(groups), reads_(reads), outbox_(outbox) {}
+
+  Status run();  // until stop()
+  void stop();   // any thread
+
+ private:
+  struct Peer {
+    std::string user;
+    uint64_t session = 0;
+    int64_t heard_ns = 0;
+    std::shared_ptr<ShipSession> ship;  // one of the two
+    ReplicaHost* host = nullptr;
+    uint64_t arrived_bytes = 0;         // of DATA
+    uint64_t arrived_frames = 0;
+    std::unique_ptr<ReadSession> read;
+  };
+  // Where a message came from.
+  struct Origin {
+    std::string routing_id;
+    std::string user;
+    int fd = -1;
+  };
+
+  Status drain_socket();
+  void drain_outbox();
+  void dispatch(const Origin& origin, Message message);
+  void handle_hello(const Origin& origin, Bytes body, uint64_t request);
+  Status greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights);
+  Status greet_reader(const Origin& origin, const Hello& hello, const Rights& rights);
+  void handle_session(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message);
+  void handle_ship(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message);
+  void handle_read(const Origin& origin, Peer& peer, const WireHeader& header, Message message);
+  // The peer broke a rule: it is told, its session is over, and if it goes on its connection is closed.
+  void strike(const Origin& origin, const Status& status, uint64_t request);
+  void drop(const std::string& routing_id);
+  void expire();
+  bool send(const std::string& routing_id, std::string&& message);
+  [[nodiscard]] Rights rights_of(const Origin& origin) const;
+
+  Socket socket_;
+  const AllowList* allow_;
+  SiteGroups& groups_;
+  ReadService& reads_;
+  Outbox& outbox_;
+  std::atomic<bool> stopping_{false};
+  std::unordered_map<std::string, Peer> peers_;  // by routing id; only those with a session
+  std::unordered_map<std::string, uint32_t> strikes_;
+  int64_t expired_ns_ = 0;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,34 @@
+// Who may connect: the handler libzmq asks about every CURVE handshake of a context (ZAP, RFC 27). Without one libzmq accepts
+// any key.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "replicator/keys.h"
+#include "replicator/socket.h"
+
+namespace tidemark {
+
+inline constexpr std::string_view kZapDomain = "tidemark";
+
+class ZapHandler {
+ public:
+  // Answers from a thread of its own until destroyed. Start it before the server socket binds; `list` must outlive it.
+  static Result<std::unique_ptr<ZapHandler>> start(ZmqContext& context, const AllowList& list);
+  ~ZapHandler();
+  ZapHandler(const ZapHandler&) = delete;
+  ZapHandler& operator=(const ZapHandler&) = delete;
+
+ private:
+  ZapHandler(Socket socket, const AllowList& list) : socket_(std::move(socket)), list_(list) {}
+  void run();
+  Status answer();
+
+  Socket socket_;  // of the handler's thread once it runs
+  const AllowList& list_;
+  WakeFd wake_;
+  std::thread thread_;
+};
+
+}  // namespace tidemark
