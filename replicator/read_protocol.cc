@@ -109,7 +109,7 @@ void encode_ranges(Encoder to, const std::vector<DataRange>& ranges) {
 Result<std::vector<DataRange>> decode_ranges(Bytes bytes) {
   Decoder body(bytes);
   uint32_t count = body.get<uint32_t>();
-  if (count > kRangesMax || body.rest().size() != size_t{count} * 16) return malformed("DATA_RANGES answer");
+  if (body.failed() || count > kRangesMax || body.rest().size() != size_t{count} * 16) return malformed("DATA_RANGES answer");
   std::vector<DataRange> ranges(count);
   for (DataRange& range : ranges) {
     range.at = body.get<uint64_t>();
