@@ -114,10 +114,10 @@ std::string NativeView::path_of(Ino ino) {
 Result<Fd> NativeView::open_node(Ino ino, int flags) {
   TM_ASSIGN(Node known, node(ino));
   std::string path = path_of(ino);
-  Fd fd = open_beneath(root_.get(), path, flags | O_NOFOLLOW | O_NOATIME, Mounts::kStay);
-  if (!fd.valid() && errno == EPERM) {  // O_NOATIME is the owner's privilege
-    fd = open_beneath(root_.get(), path, flags | O_NOFOLLOW, Mounts::kStay);
-  }
+  flags |= O_NOFOLLOW;
+  int quiet = (flags & O_PATH) != 0 ? 0 : O_NOATIME;  // O_PATH goes with no such flag
+  Fd fd = open_beneath(root_.get(), path, flags | quiet, Mounts::kStay);
+  if (!fd.valid() && errno == EPERM) fd = open_beneath(root_.get(), path, flags, Mounts::kStay);  // the owner's privilege
   if (!fd.valid()) return read_failure(errno, "opening it");
   struct statx info {};
   if (look(fd.get(), "", info) != 0) return read_failure(errno, "looking at it");

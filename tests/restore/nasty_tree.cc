@@ -60,13 +60,13 @@ void make_content(const std::string& root) {
   std::string sparse = root + "/content/sparse over 4 GiB";
   put(sparse, 0, random_bytes(5000, 1));
   put(sparse, (uint64_t{4} << 30) - 2048, random_bytes(4096, 2));
-  put(sparse, uint64_t{5} << 30, random_bytes(3 << 20, 3));
-  REQUIRE(::truncate(sparse.c_str(), (off_t{6} << 30) + 12345) == 0);
+  put(sparse, (uint64_t{4} << 30) + (20 << 20), random_bytes(3 << 20, 3));
+  REQUIRE(::truncate(sparse.c_str(), (off_t{4} << 30) + (40 << 20) + 12345) == 0);
   std::string holes = root + "/content/every second block";
   for (uint64_t i = 0; i < 700; ++i) put(holes, i * 8192 + 4096, random_bytes(4096, i));
   REQUIRE(::truncate((root + "/content/text4097").c_str(), 4000) == 0);
   write_file(root + "/content/only a hole", "");
-  REQUIRE(::truncate((root + "/content/only a hole").c_str(), 1 << 30) == 0);
+  REQUIRE(::truncate((root + "/content/only a hole").c_str(), 16 << 20) == 0);
 }
 
 void make_types(const std::string& root) {

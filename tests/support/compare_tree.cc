@@ -140,7 +140,8 @@ class Comparison {
     if (options_.mtime && (options_.directory_mtime || !is_directory)) {
       compare(path, "mtime", time_text(a.st_mtim), time_text(b.st_mtim));
     }
-    if (options_.atime) compare(path, "atime", time_text(a.st_atim), time_text(b.st_atim));
+    // A symbolic link cannot be read without changing its atime.
+    if (options_.atime && !S_ISLNK(a.st_mode)) compare(path, "atime", time_text(a.st_atim), time_text(b.st_atim));
     if (!options_.xattrs) return;
     auto here = xattrs_of(here_ + "/" + path), there = xattrs_of(there_ + "/" + path);
     for (const auto& [name, value] : here) {
