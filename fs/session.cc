@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -93,8 +94,9 @@ Status clear_mountpoint(const std::string& path) {
   for (;;) {
     TM_ASSIGN(std::optional<MountEntry> entry, mount_at(path));
     if (!entry) return {};
-    struct stat about {};
-    const bool dead = stat(path.c_str(), &about) != 0 && errno == ENOTCONN;
+    // Not stat(): the kernel may answer that from what it remembers of a daemon that is gone.
+    struct statvfs about {};
+    const bool dead = statvfs(path.c_str(), &about) != 0 && errno == ENOTCONN;
     if (!dead || entry->type != kFilesystemType) {
       return {Code::kBusy, "something is mounted at " + path + " already: " + entry->source + " (" + entry->type + ")"};
     }

@@ -70,7 +70,7 @@ class World:
             if not any(f" {self.mount} " in line for line in mounts):
                 return False
         try:
-            os.stat(os.path.join(self.mount, ".tidemark"))
+            os.statvfs(self.mount)  # asks the daemon; a stat might be answered from the kernel's cache for a dead one
             return True
         except OSError:
             return False
