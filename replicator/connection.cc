@@ -161,25 +161,31 @@ Status send_within(Connection& connection, Message& message, SteadyTime deadline
   }
 }
 
-Result<Received> await_reply(Connection& connection, MessageType expected, uint64_t request, SteadyTime deadline,
-                             WakeFd* wake, Retry* retry) {
-  if (retry != nullptr) *retry = Retry::kLater;
+namespace {
+// The message as an answer; nothing where it is to a request nobody waits for any more.
+Result<std::optional<Answer>> read_answer(Message message, const Awaited& awaited) {
+  Answer answer;
+  answer.received.message = std::move(message);
+  TM_ASSIGN(answer.received.header, open_message(answer.received.message.bytes(), answer.received.body));
+  answer.request = answer.received.header.request;
+  if (answer.request < awaited.first || answer.request - awaited.first >= awaited.count) return std::optional<Answer>();
+  if (answer.received.header.type == MessageType::kError) {
+    TM_ASSIGN(answer.failure, decode_error(answer.received.body));
+  } else if (answer.received.header.type != awaited.answer) {
+    return Status(Code::kCorrupt, "answered with another type of message");
+  }
+  return std::optional<Answer>(std::move(answer));
+}
+}  // namespace
+
+Result<Answer> await_answer(Connection& connection, const Awaited& awaited, SteadyTime deadline, WakeFd* wake) {
   for (;;) {
     TM_ASSIGN(std::optional<Message> message, connection.try_receive());
     if (message.has_value()) {
-      Received received;
-      received.message = std::move(*message);
-      Result<WireHeader> header = open_message(received.message.bytes(), received.body);
-      if (!header.ok()) return header.status().within("site at " + connection.endpoint());
-      received.header = *header;
-      if (received.header.request != request) continue;  // an answer nobody waits for any more
-      if (received.header.type == expected) return received;
-      if (received.header.type != MessageType::kError) {
-        return Status(Code::kCorrupt, "site at " + connection.endpoint() + " answered with another type of message");
-      }
-      TM_ASSIGN(WireError error, decode_error(received.body));
-      if (retry != nullptr) *retry = error.retry;
-      return error.status;
+      Result<std::optional<Answer>> answer = read_answer(std::move(*message), awaited);
+      if (!answer.ok()) return answer.status().within("site at " + connection.endpoint());
+      if (answer->has_value()) return std::move(**answer);
+      continue;
     }
     std::chrono::milliseconds left = until(deadline);
     if (left.count() <= 0) return Status(Code::kTimeout, "site at " + connection.endpoint() + " did not answer in time");
@@ -191,10 +197,15 @@ Result<Received> await_reply(Connection& connection, MessageType expected, uint6
 Result<Greeted> say_hello(Connection& connection, const Hello& hello, SteadyTime deadline, WakeFd* wake, Retry* retry) {
   Message message = Message::own(encode_hello(hello));
   TM_TRY(send_within(connection, message, deadline, wake));
-  TM_ASSIGN(Received reply, await_reply(connection, MessageType::kWelcome, 0, deadline, wake, retry));
+  if (retry != nullptr) *retry = Retry::kLater;
+  TM_ASSIGN(Answer answer, await_answer(connection, {MessageType::kWelcome, 0, 1}, deadline, wake));
+  if (!answer.failure.status.ok()) {
+    if (retry != nullptr) *retry = answer.failure.retry;
+    return answer.failure.status;
+  }
   Greeted greeted;
-  TM_ASSIGN(greeted.welcome, decode_welcome(reply.body));
-  greeted.session = reply.header.session;
+  TM_ASSIGN(greeted.welcome, decode_welcome(answer.received.body));
+  greeted.session = answer.received.header.session;
   if (greeted.welcome.role != hello.role || greeted.session == 0) {
     return Status(Code::kCorrupt, "site at " + connection.endpoint() + " answered HELLO with another session");
   }

@@ -60,10 +60,21 @@ struct Received {
   WireHeader header;
   Bytes body;  // in `message`
 };
-// Waits for the answer to `request`: a message of type `expected` that repeats it. Others are skipped. An ERROR that repeats it
-// comes back as its status (*retry says what to do). kTimeout, and what wait() can say; kInterrupted if `wake` fires.
-Result<Received> await_reply(Connection& connection, MessageType expected, uint64_t request,
-                             std::chrono::steady_clock::time_point deadline, WakeFd* wake, Retry* retry);
+// Which requests an answer may be to: `count` of them from `first` on.
+struct Awaited {
+  MessageType answer{};
+  uint64_t first = 0;
+  uint64_t count = 1;
+};
+// Waits for the answer to any of them: a message of that type that repeats the request. Others are skipped. An ERROR that
+// repeats one comes back as `failure`. kTimeout, and what wait() can say; kInterrupted if `wake` fires.
+struct Answer {
+  uint64_t request = 0;
+  Received received;
+  WireError failure;  // its status is ok where there is an answer
+};
+Result<Answer> await_answer(Connection& connection, const Awaited& awaited, std::chrono::steady_clock::time_point deadline,
+                            WakeFd* wake);
 
 // HELLO and its answer. `session`: what to put into every message from now on.
 struct Greeted {

@@ -66,17 +66,6 @@ Status answer_marks(ReplicaHost& host, Bytes body, Answer& answer) {
   return Status();
 }
 
-// Attributes of an entry, and whether it has xattrs at all. An entry that cannot be described is sent without: the client
-// then asks for it and gets the failure where it belongs.
-void describe_entry(TreeView& view, ListEntry& entry) {
-  Result<Attr> attr = view.get_attr(entry.entry.ino);
-  if (!attr.ok()) return;
-  entry.attr = *attr;
-  entry.has_attr = true;
-  Result<std::vector<std::string>> xattrs = view.list_xattr(entry.entry.ino);
-  entry.no_xattrs = xattrs.ok() && xattrs->empty();
-}
-
 Status answer_list(TreeView& view, const TreeRequest& request, Answer& answer) {
   uint32_t max = std::clamp<uint32_t>(request.count, 1, kListEntriesMax);
   TM_ASSIGN(std::vector<DirEntry> entries, view.list(request.ino, request.name, max));
@@ -85,7 +74,12 @@ Status answer_list(TreeView& view, const TreeRequest& request, Answer& answer) {
   for (DirEntry& entry : entries) {
     ListEntry item;
     item.entry = std::move(entry);
-    if (request.plus) describe_entry(view, item);
+    if (request.plus) {
+      // One that cannot be described is sent without: the client then asks for it and gets the failure where it belongs.
+      Result<Attr> attr = view.get_attr(item.entry.ino);
+      item.has_attr = attr.ok();
+      if (attr.ok()) item.attr = *attr;
+    }
     encode_list_entry(out, item);
   }
   return Status();

@@ -13,7 +13,7 @@ FileTime decode_time(Decoder& from) {
   return time;
 }
 
-enum EntryFlag : uint8_t { kEntryAttr = 1, kEntryNoXattrs = 2 };
+enum EntryFlag : uint8_t { kEntryAttr = 1 };
 constexpr size_t kEntryLeast = 2 + 8 + 4 + 1;  // bytes of the shortest entry: bounds a count before memory is taken
 
 }  // namespace
@@ -41,6 +41,8 @@ Result<TreeRequest> decode_tree_request(Bytes bytes) {
   return request;
 }
 
+static_assert(sizeof(Attr) == 136, "a new attribute has to travel too, under a new protocol version");
+
 void encode_attr(Encoder& to, const Attr& attr) {
   to.put(attr.ino.value()).put(attr.mode).put(attr.uid).put(attr.gid).put(attr.nlink).put(attr.device);
   to.put(attr.size).put(attr.blocks);
@@ -48,7 +50,7 @@ void encode_attr(Encoder& to, const Attr& attr) {
   encode_time(to, attr.mtime);
   encode_time(to, attr.ctime);
   encode_time(to, attr.btime);
-  to.put(attr.parent.value()).put(attr.changed.value());
+  to.put(attr.parent.value()).put(attr.xattr_count).put(attr.changed.value());
 }
 
 Attr decode_attr(Decoder& from) {
@@ -66,13 +68,14 @@ Attr decode_attr(Decoder& from) {
   attr.ctime = decode_time(from);
   attr.btime = decode_time(from);
   attr.parent = Ino(from.get<uint64_t>());
+  attr.xattr_count = from.get<uint32_t>();
   attr.changed = Seq(from.get<uint64_t>());
   return attr;
 }
 
 void encode_list_entry(Encoder& to, const ListEntry& entry) {
   to.put_text16(entry.entry.name).put(entry.entry.ino.value()).put(entry.entry.mode);
-  to.put(static_cast<uint8_t>((entry.has_attr ? kEntryAttr : 0) | (entry.no_xattrs ? kEntryNoXattrs : 0)));
+  to.put(static_cast<uint8_t>(entry.has_attr ? kEntryAttr : 0));
   if (entry.has_attr) encode_attr(to, entry.attr);
 }
 
@@ -86,9 +89,8 @@ Result<std::vector<ListEntry>> decode_list(Bytes bytes) {
     entry.entry.ino = Ino(body.get<uint64_t>());
     entry.entry.mode = body.get<uint32_t>();
     uint8_t flags = body.get<uint8_t>();
-    if (flags > (kEntryAttr | kEntryNoXattrs)) return malformed("LIST answer");
+    if (flags > kEntryAttr) return malformed("LIST answer");
     entry.has_attr = (flags & kEntryAttr) != 0;
-    entry.no_xattrs = (flags & kEntryNoXattrs) != 0;
     if (entry.has_attr) entry.attr = decode_attr(body);
     const std::string& name = entry.entry.name;
     // A name goes to somebody's disk: what no directory can hold is not taken from a wire.

@@ -36,11 +36,10 @@ Result<TreeRequest> decode_tree_request(Bytes body);
 void encode_attr(Encoder& to, const Attr& attr);
 Attr decode_attr(Decoder& from);  // ask the decoder whether it failed
 
-// LIST: an entry, with what spares the client two more requests per file.
+// LIST: an entry, with what spares the client one more request per file.
 struct ListEntry {
   DirEntry entry;
   bool has_attr = false;
-  bool no_xattrs = false;  // known to have none; meaningful with has_attr
   Attr attr;
 };
 void encode_list_entry(Encoder& to, const ListEntry& entry);

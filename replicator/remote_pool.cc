@@ -82,26 +82,26 @@ Result<std::vector<Received>> RemotePool::exchange(Link& link, MessageType type,
     Message message = Message::own(writer.finish(type, link.session, first + i));
     TM_TRY(send_within(*link.connection, message, deadline, nullptr));
   }
-  std::vector<Received> answers;
-  Status failure;
+  // Several threads work at the site, so they come in any order.
+  std::vector<Received> answers(bodies.size());
+  WireError failure;
+  uint64_t failed = bodies.size();
   for (size_t i = 0; i < bodies.size(); ++i) {
-    Retry told = Retry::kLater;
-    Result<Received> answer = await_reply(*link.connection, reply_to(type), first + i, deadline, nullptr, &told);
-    if (answer.ok()) {
-      answers.push_back(std::move(*answer));
-      continue;
+    *retry = Retry::kLater;
+    TM_ASSIGN(Answer answer, await_answer(*link.connection, {reply_to(type), first, bodies.size()}, deadline, nullptr));
+    size_t index = answer.request - first;
+    if (answer.failure.status.ok()) {
+      answers[index] = std::move(answer.received);
+    } else if (index < failed) {
+      failed = index;  // the first one is what a caller who asked one by one would have seen
+      failure = std::move(answer.failure);
     }
-    // A word of the site's about one request, or the end of the session or connection? Only the first leaves a good link.
-    bool sites_word = told == Retry::kNever;
-    if (failure.ok()) {
-      failure = answer.status();
-      *retry = told;
-    }
-    if (!sites_word) return failure;
-    // The answers to the others are on their way: awaiting a later one skips nothing else.
+    // The session is over: no other answer will come.
+    if (failure.retry == Retry::kHello) break;
   }
-  *keep = true;
-  if (!failure.ok()) return failure;
+  *retry = failure.retry;
+  *keep = failure.retry != Retry::kHello;
+  if (!failure.status.ok()) return failure.status;
   return answers;
 }
 

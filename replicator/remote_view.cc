@@ -36,35 +36,33 @@ Result<Received> RemoteView::ask(MessageType type, TreeRequest request) {
   return pool_->call(type, body_of(std::move(request)));
 }
 
-void RemoteView::remember(Ino ino, const Known& known) {
+void RemoteView::remember(const Attr& attr) {
   MutexLock lock(mutex_);
   if (young_.size() >= kAttrsKeptMax) {
     old_ = std::move(young_);
     young_.clear();
   }
-  young_.insert_or_assign(ino, known);
+  young_.insert_or_assign(attr.ino, attr);
 }
 
-bool RemoteView::recall(Ino ino, Known& known) {
+std::optional<Attr> RemoteView::recall(Ino ino) {
   MutexLock lock(mutex_);
   for (const auto* generation : {&young_, &old_}) {
     auto found = generation->find(ino);
-    if (found == generation->end()) continue;
-    known = found->second;
-    return true;
+    if (found != generation->end()) return found->second;
   }
-  return false;
+  return std::nullopt;
 }
 
 Result<Attr> RemoteView::get_attr(Ino ino) {
-  Known known;
-  if (recall(ino, known)) return known.attr;
+  if (std::optional<Attr> known = recall(ino)) return *known;
   TreeRequest request;
   request.ino = ino;
   TM_ASSIGN(Received answer, ask(MessageType::kGetAttr, std::move(request)));
-  TM_ASSIGN(known.attr, attr_of(answer));
-  remember(ino, known);
-  return known.attr;
+  TM_ASSIGN(Attr attr, attr_of(answer));
+  if (attr.ino != ino) return Status(Code::kCorrupt, "the site answered for another inode");
+  remember(attr);
+  return attr;
 }
 
 Result<Attr> RemoteView::lookup(Ino directory, std::string_view name) {
@@ -72,7 +70,9 @@ Result<Attr> RemoteView::lookup(Ino directory, std::string_view name) {
   request.ino = directory;
   request.name = name;
   TM_ASSIGN(Received answer, ask(MessageType::kLookup, std::move(request)));
-  return attr_of(answer);
+  TM_ASSIGN(Attr attr, attr_of(answer));
+  remember(attr);
+  return attr;
 }
 
 Result<std::vector<DirEntry>> RemoteView::list(Ino directory, std::string_view after, size_t max) {
@@ -91,7 +91,8 @@ Result<std::vector<DirEntry>> RemoteView::list(Ino directory, std::string_view a
     for (ListEntry& item : listed) {
       if (item.entry.name <= last) return Status(Code::kCorrupt, "the site lists names out of order");
       last = item.entry.name;
-      if (item.has_attr) remember(item.entry.ino, {item.attr, item.no_xattrs});
+      if (item.has_attr && item.attr.ino != item.entry.ino) return Status(Code::kCorrupt, "malformed answer");
+      if (item.has_attr) remember(item.attr);
       entries.push_back(std::move(item.entry));
     }
     if (listed.size() < asked) break;
@@ -166,8 +167,7 @@ Result<std::string> RemoteView::get_xattr(Ino ino, std::string_view name) {
 }
 
 Result<std::vector<std::string>> RemoteView::list_xattr(Ino ino) {
-  Known known;
-  if (recall(ino, known) && known.no_xattrs) return std::vector<std::string>();
+  if (std::optional<Attr> known = recall(ino); known && known->xattr_count == 0) return std::vector<std::string>();
   TreeRequest request;
   request.ino = ino;
   TM_ASSIGN(Received answer, ask(MessageType::kListXattr, std::move(request)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "base/mutex.h"
@@ -25,21 +26,17 @@ class RemoteView final : public TreeView {
   Result<std::vector<std::string>> list_xattr(Ino ino) override;
 
  private:
-  struct Known {
-    Attr attr;
-    bool no_xattrs = false;
-  };
   Result<Received> ask(MessageType type, TreeRequest request);
   std::string body_of(TreeRequest request) const;
-  void remember(Ino ino, const Known& known);
-  [[nodiscard]] bool recall(Ino ino, Known& known);
+  void remember(const Attr& attr);
+  std::optional<Attr> recall(Ino ino);
 
   const std::shared_ptr<RemotePool> pool_;
   const Seq point_;
   // Two generations instead of a list: when the young one is full it becomes the old one, and the old one goes.
   Mutex mutex_;
-  std::unordered_map<Ino, Known> young_ TM_GUARDED_BY(mutex_);
-  std::unordered_map<Ino, Known> old_ TM_GUARDED_BY(mutex_);
+  std::unordered_map<Ino, Attr> young_ TM_GUARDED_BY(mutex_);
+  std::unordered_map<Ino, Attr> old_ TM_GUARDED_BY(mutex_);
 };
 
 }  // namespace tidemark
