@@ -21,14 +21,15 @@ auto strictly(const std::string& payload, Decode decode) {
 // The encoded form of `body` with `size` bytes at `at` replaced: for what an encoder would never write.
 std::string patched(std::string payload, size_t at, std::string_view bytes) { return payload.replace(at, bytes.size(), bytes); }
 
-bool any_decoder(Bytes payload) {
+// How many decoders take it: none may crash on it, or read outside of it.
+int accepted_by(Bytes payload) {
   RecordHeader header;
   header.stored_length = static_cast<uint32_t>(payload.size());
   header.raw_length = header.stored_length;
-  return decode_genesis(payload).ok() | decode_epoch(payload).ok() | decode_data(header, payload).ok() |
-         decode_make_node(payload).ok() | decode_link(payload).ok() | decode_rename(payload).ok() |
-         decode_set_attr(payload).ok() | decode_truncate(payload).ok() | decode_punch(payload).ok() |
-         decode_clone(payload).ok() | decode_xattr(payload).ok() | decode_free(payload).ok() | decode_mark(payload).ok() |
+  return decode_genesis(payload).ok() + decode_epoch(payload).ok() + decode_data(header, payload).ok() +
+         decode_make_node(payload).ok() + decode_link(payload).ok() + decode_rename(payload).ok() +
+         decode_set_attr(payload).ok() + decode_truncate(payload).ok() + decode_punch(payload).ok() +
+         decode_clone(payload).ok() + decode_xattr(payload).ok() + decode_free(payload).ok() + decode_mark(payload).ok() +
          decode_mark_change(payload).ok();
 }
 
@@ -193,7 +194,7 @@ TEST_CASE("marks and freed inodes come back") {
 }
 
 TEST_CASE("no payload, however hostile, breaks a decoder") {
-  CHECK(rc::check("random bytes", [](const std::string& bytes) { (void)any_decoder(as_bytes(bytes)); }));
+  CHECK(rc::check("random bytes", [](const std::string& bytes) { RC_ASSERT(accepted_by(as_bytes(bytes)) <= 14); }));
   CHECK(rc::check("damaged make-node", [](uint16_t at, uint8_t with) {
     MakeNode node;
     node.parent = Ino(1);
