@@ -20,8 +20,12 @@ class LogSnapshot final : public LogReader {
   // Takes the segments up to record `last`, and walks the headers of the one it lies in.
   Status take(FileSystem& files, const SegmentList& list, Seq last) {
     tail_ = list.born.front().known.before;
+    if (tail_.seq > last) {
+      return Status(Code::kNotFound, "record " + std::to_string(last.value()) + " is no longer held; the oldest is record " +
+                                         std::to_string(tail_.seq.next().value()));
+    }
     for (const RecoveredSegment& segment : list.born) {
-      if (segment.known.first_seq > last) break;
+      if (segment.known.first_seq > last && &segment != &list.born.front()) break;
       const bool newest = &segment == &list.born.back() || (&segment + 1)->known.first_seq > last;
       KnownSegment known = segment.known;
       if (newest) TM_TRY(find_end(files, segment.file_bytes, last, known));

@@ -100,13 +100,13 @@ Result<std::vector<Appended>> LogWriter::append(std::span<const RecordDraft> dra
   result.reserve(drafts.size());
   {
     MutexLock lock(append_mutex_);
-    uint64_t bytes = 0;
-    for (const RecordDraft& draft : drafts) bytes += kRecordHeaderSize + draft.payload.size() + kRecordAlignment;
-    TM_TRY(before_append(false, bytes));
     if (epoch == Epoch() || epoch < tail_.position.epoch) {
       return Status(Code::kStaleEpoch, "epoch " + std::to_string(epoch.value()) + " is over: the log is at epoch " +
                                            std::to_string(tail_.position.epoch.value()));
     }
+    uint64_t bytes = 0;
+    for (const RecordDraft& draft : drafts) bytes += kRecordHeaderSize + draft.payload.size() + kRecordAlignment;
+    TM_TRY(before_append(false, bytes));
     Position position = tail_.position;
     const int64_t time_ns = std::max(tail_.time_ns, clock_.wall_ns());
     for (size_t i = 0; i < drafts.size(); ++i) {
@@ -342,7 +342,8 @@ Status LogWriter::replace_empty_tail(uint16_t flags) {
   }
   header.flags = flags;
   bytes = encode_segment_header(header);
-  TM_TRY(write_file_atomically(files_, path, as_text(bytes)));
+  // Should this fail half-way, nobody knows which file has the name: nothing may be appended to either.
+  if (Status written = write_file_atomically(files_, path, as_text(bytes)); !written.ok()) return poison(written);
   auto opened = files_.open(path, FileSystem::Open::kReadWrite);
   if (!opened.ok()) return poison(opened.status());
   std::shared_ptr<File> file = std::move(opened).value();

@@ -32,6 +32,9 @@ TEST_CASE("an empty log") {
   must(t.log->sync(kLatest));
   CHECK(Log::create(t.files, kDirectory, test_group()).code() == Code::kNotEmpty);
   CHECK(t.log->append({}, Epoch(1)).status().code() == Code::kInvalid);
+  auto reader = must(Log::open_read_only(t.files, kDirectory, Seq()));
+  CHECK(reader->first() == Seq(1));
+  CHECK(read_all(*reader, Seq(1)).empty());
 }
 
 TEST_CASE("what is appended over many segments can be read in every way") {
