@@ -77,7 +77,8 @@ Result<pid_t> spawn(const std::vector<std::string>& arguments, int in, int out, 
 // Moves bytes between us and one child until it has closed both its outputs.
 class Exchange {
  public:
-  Exchange(Pipe& in, Pipe& out, Pipe& err, std::string_view input) : in_(in), out_(out), err_(err), input_(input) {
+  Exchange(Pipe& to_child, Pipe& from_out, Pipe& from_err, std::string_view input)
+      : in_(to_child), out_(from_out), err_(from_err), input_(input) {
     ::fcntl(in_.write, F_SETFL, O_NONBLOCK);
     if (input_.empty()) Pipe::close_end(in_.write);
   }
@@ -162,10 +163,15 @@ Result<Finished> run_child(const std::vector<std::string>& arguments, const std:
                                (shown.empty() ? "" : ":\n" + shown));
 }
 
-Result<std::unique_ptr<Child>> Child::start(const std::vector<std::string>& arguments) {
+Result<std::unique_ptr<Child>> Child::start(const std::vector<std::string>& arguments, const std::string& err_file) {
   Pipe out;
+  Pipe err;  // only its writing end, which is a file
   TM_TRY(out.open());
-  TM_ASSIGN(pid_t pid, spawn(arguments, -1, out.write, -1));
+  if (!err_file.empty()) {
+    err.write = ::open(err_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (err.write < 0) return errno_status(errno, "cannot open " + err_file);
+  }
+  TM_ASSIGN(pid_t pid, spawn(arguments, -1, out.write, err.write));
   int fd = out.read;
   out.read = -1;
   return std::unique_ptr<Child>(new Child(pid, fd));

@@ -36,7 +36,8 @@ Result<Finished> run_child(const std::vector<std::string>& arguments, const std:
 // One that stays. The destructor ends it: SIGTERM, after a while SIGKILL.
 class Child {
  public:
-  static Result<std::unique_ptr<Child>> start(const std::vector<std::string>& arguments);
+  // What it writes to stderr goes to the end of `err_file`; "": where ours goes.
+  static Result<std::unique_ptr<Child>> start(const std::vector<std::string>& arguments, const std::string& err_file = "");
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;

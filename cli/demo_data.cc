@@ -185,11 +185,12 @@ Result<uint64_t> delete_half(const std::string& tree) {
   return deleted;
 }
 
+// Window -1: times are compared to the nanosecond. In the copy too: otherwise rsync leaves a directory's time as it is where it
+// lies in the same second.
 Status copy_reference(const std::string& from, const std::string& to) {
-  return run_child({"rsync", "-aHAXS", from + "/", to + "/"}).status();
+  return run_child({"rsync", "-aHAXS", "--modify-window=-1", from + "/", to + "/"}).status();
 }
 
-// Window -1: times are compared to the nanosecond.
 Result<std::string> compare_trees(const std::string& reference, const std::string& other) {
   TM_ASSIGN(Finished compared, run_child({"rsync", "-aHAXni", "--delete", "--checksum", "--modify-window=-1", reference + "/",
                                           other + "/"}));

@@ -30,7 +30,8 @@ struct Mounted {
   std::string mountpoint = work / "mnt";
 };
 
-bool alive(int pid) { return ::kill(pid, 0) == 0; }
+// One that has ended counts as gone, even if its parent has not asked for it yet.
+bool alive(int pid) { return ProcessWatch(pid).wait_gone(std::chrono::milliseconds(0)).code() == Code::kTimeout; }
 
 }  // namespace
 
