@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <thread>
 
 namespace tidemark {
 namespace {
@@ -15,6 +16,7 @@ constexpr int kWatched = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISC
                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 constexpr int kClientQueueMax = static_cast<int>(kWindowFrames) + 16;  // messages, each way
 constexpr int kLastWordMs = 200;
+constexpr std::chrono::milliseconds kSecondTryPause{50};
 
 std::chrono::milliseconds until(SteadyTime deadline) {
   return std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -30,8 +32,9 @@ Status Connection::lost(std::string_view why, Code code) const {
 
 Status Connection::lost_before_ready() const {
   if (!connected_) return lost("cannot connect; is 'tidemark serve' running there?");
-  if (!secured_) return lost("closed the connection in the handshake");
-  return lost("closed the connection in the handshake; is this the site's public key?", Code::kNotAuthorised);
+  return lost(secured_ ? "closed the connection in the handshake; is this the site's public key?"
+                       : "closed the connection in the handshake; it may want keys (its public key and a pair of our own)",
+              Code::kNotAuthorised);
 }
 
 Status Connection::set_up(ZmqContext& context, const ConnectTarget& target) {
@@ -64,6 +67,17 @@ Status Connection::set_up(ZmqContext& context, const ConnectTarget& target) {
 
 Result<std::unique_ptr<Connection>> Connection::open(ZmqContext& context, const ConnectTarget& target,
                                                      std::chrono::milliseconds timeout, WakeFd* wake) {
+  SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
+  bool shut_out = false;
+  auto connection = try_open(context, target, timeout, wake, &shut_out);
+  if (connection.ok() || !shut_out) return connection;
+  // A key that does not fit, or a site that has just died? The second cannot be connected to again.
+  std::this_thread::sleep_for(kSecondTryPause);
+  return try_open(context, target, until(deadline), wake, &shut_out);
+}
+
+Result<std::unique_ptr<Connection>> Connection::try_open(ZmqContext& context, const ConnectTarget& target,
+                                                         std::chrono::milliseconds timeout, WakeFd* wake, bool* shut_out) {
   std::unique_ptr<Connection> connection(new Connection);
   TM_TRY(connection->set_up(context, target));
   SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
@@ -74,7 +88,9 @@ Result<std::unique_ptr<Connection>> Connection::open(ZmqContext& context, const 
     if (wake != nullptr) items[1] = poll_item(*wake);
     TM_TRY(poll_items(std::span(items).first(wake == nullptr ? 1 : 2), left));
     if (wake != nullptr && items[1].revents != 0) return connection->lost("interrupted", Code::kInterrupted);
-    TM_TRY(connection->take_events());
+    Status events = connection->take_events();
+    *shut_out = connection->shut_out();
+    TM_TRY(events);
   }
   return connection;
 }

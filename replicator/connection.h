@@ -23,6 +23,10 @@ class Connection {
   static Result<std::unique_ptr<Connection>> open(ZmqContext& context, const ConnectTarget& target,
                                                   std::chrono::milliseconds timeout, WakeFd* wake);
 
+  ~Connection() { socket_.stop_monitor(); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
   // Waits until a message can be taken, `want_write` and one can be sent, `wake` fires, or the time is over. kUnreachable,
   // kNotAuthorised: the connection is gone.
   Status wait(std::chrono::milliseconds timeout, bool want_write, WakeFd* wake);
@@ -38,10 +42,14 @@ class Connection {
 
  private:
   Connection() = default;
+  // One attempt. `shut_out`: the other side closed the connection in the handshake, without a reason.
+  static Result<std::unique_ptr<Connection>> try_open(ZmqContext& context, const ConnectTarget& target,
+                                                      std::chrono::milliseconds timeout, WakeFd* wake, bool* shut_out);
   Status set_up(ZmqContext& context, const ConnectTarget& target);
   Status take_events();
   Status lost(std::string_view why, Code code = Code::kUnreachable) const;
   Status lost_before_ready() const;
+  [[nodiscard]] bool shut_out() const { return connected_ && !ready_; }
 
   std::string endpoint_;
   bool secured_ = false;

@@ -36,7 +36,7 @@ class SiteImpl final : public Site {
 
  private:
   Status load_keys(const Endpoint& endpoint);
-  Result<Socket> listen(const Endpoint& endpoint);
+  Result<Socket> listen(const Endpoint& endpoint, ConnectionMeter& meter);
 
   const SiteOptions options_;
   std::string endpoint_;
@@ -68,7 +68,7 @@ Status SiteImpl::load_keys(const Endpoint& endpoint) {
   return Status();
 }
 
-Result<Socket> SiteImpl::listen(const Endpoint& endpoint) {
+Result<Socket> SiteImpl::listen(const Endpoint& endpoint, ConnectionMeter& meter) {
   TM_ASSIGN(Socket socket, Socket::open(context_, ZMQ_ROUTER));
   TM_TRY(socket.set(ZMQ_LINGER, 0));
   TM_TRY(socket.set(ZMQ_ROUTER_MANDATORY, 1));  // a peer that is gone or does not read is told apart
@@ -86,6 +86,7 @@ Result<Socket> SiteImpl::listen(const Endpoint& endpoint) {
     // A domain makes libzmq insist on the handler: without one nobody gets in, instead of everybody.
     TM_TRY(socket.set(ZMQ_ZAP_DOMAIN, kZapDomain));
   }
+  TM_TRY(meter.watch(context_, socket));
   TM_TRY(socket.bind(endpoint.text()));
   if (endpoint.ipc && ::chmod(endpoint.host.c_str(), 0600) != 0) return errno_status(errno, endpoint.host);
   return socket;
@@ -98,10 +99,12 @@ Status SiteImpl::start() {
   if (secured_) {
     TM_ASSIGN(zap_, ZapHandler::start(context_, allow_));
   }
-  TM_ASSIGN(Socket socket, listen(endpoint));
+  ConnectionMeter meter;
+  TM_ASSIGN(Socket socket, listen(endpoint, meter));
   TM_ASSIGN(endpoint_, socket.last_endpoint());
   reads_.start();
-  router_ = std::make_unique<SiteRouter>(std::move(socket), secured_ ? &allow_ : nullptr, groups_, reads_, outbox_);
+  router_ = std::make_unique<SiteRouter>(std::move(socket), std::move(meter), secured_ ? &allow_ : nullptr, groups_, reads_,
+                                         outbox_);
   return Status();
 }
 

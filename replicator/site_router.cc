@@ -1,7 +1,6 @@
 #include "replicator/site_router.h"
 
 #include <sys/random.h>
-#include <sys/socket.h>
 
 #include <array>
 
@@ -14,7 +13,6 @@ namespace tidemark {
 namespace {
 
 constexpr int kMessagesARound = 64;  // then the outbox has its turn
-constexpr std::chrono::milliseconds kRoundMax{500};
 constexpr size_t kStrikesKeptMax = 4096;
 
 int64_t now_ns() { return system_clock().steady_ns(); }
@@ -54,10 +52,11 @@ void SiteRouter::stop() {
 
 Status SiteRouter::run() {
   while (!stopping_) {
-    std::array<zmq_pollitem_t, 2> items{poll_item(socket_, ZMQ_POLLIN), poll_item(outbox_.wake())};
-    TM_TRY(poll_items(items, kRoundMax));
+    std::array<zmq_pollitem_t, 3> items{poll_item(socket_, ZMQ_POLLIN), poll_item(outbox_.wake()), meter_.item()};
+    TM_TRY(poll_items(items, kMeterInterval));
     TM_TRY(drain_socket());
     drain_outbox();
+    TM_TRY(meter_.check());
     expire();
   }
   return Status();
@@ -83,6 +82,7 @@ Status SiteRouter::drain_socket() {
     }
     if (allow_ != nullptr) origin.user = message.property("User-Id");
     origin.fd = message.source_fd();
+    meter_.message(origin.fd);
     if (parts == 1) {
       dispatch(origin, std::move(message));
     } else {
@@ -245,10 +245,8 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
     send(origin.routing_id, encode_error(status, retry, 0, request));
     return;
   }
-  // libzmq has no call to close one peer's connection. The descriptor may be another peer's by now: then that one has to
-  // connect again, which it does by itself; what is not a socket is left as it is.
   strikes_.erase(origin.routing_id);
-  if (origin.fd >= 0) ::shutdown(origin.fd, SHUT_RDWR);
+  shut_connection(origin.fd);  // libzmq has no call for that
 }
 
 void SiteRouter::drop(const std::string& routing_id) {

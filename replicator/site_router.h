@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "replicator/connection_meter.h"
 #include "replicator/keys.h"
 #include "replicator/outbox.h"
 #include "replicator/read_service.h"
@@ -27,8 +28,13 @@ inline constexpr uint32_t kStrikesMax = 16;                                 // b
 class SiteRouter {
  public:
   // `allow`: null where the site runs without keys.
-  SiteRouter(Socket socket, const AllowList* allow, SiteGroups& groups, ReadService& reads, Outbox& outbox)
-      : socket_(std::move(socket)), allow_(allow), groups_(groups), reads_(reads), outbox_(outbox) {}
+  SiteRouter(Socket socket, ConnectionMeter meter, const AllowList* allow, SiteGroups& groups, ReadService& reads,
+             Outbox& outbox)
+      : socket_(std::move(socket)), meter_(std::move(meter)), allow_(allow), groups_(groups), reads_(reads), outbox_(outbox) {}
+
+  ~SiteRouter() { meter_.stop(socket_); }
+  SiteRouter(const SiteRouter&) = delete;
+  SiteRouter& operator=(const SiteRouter&) = delete;
 
   Status run();  // until stop()
   void stop();   // any thread
@@ -68,6 +74,7 @@ class SiteRouter {
   [[nodiscard]] Rights rights_of(const Origin& origin) const;
 
   Socket socket_;
+  ConnectionMeter meter_;
   const AllowList* allow_;
   SiteGroups& groups_;
   ReadService& reads_;

@@ -102,6 +102,10 @@ Status Socket::monitor(const std::string& endpoint, int mask) {
   return zmq_status(zmq_errno(), "cannot watch a socket");
 }
 
+void Socket::stop_monitor() {
+  if (handle_ != nullptr) static_cast<void>(zmq_socket_monitor(handle_, nullptr, 0));
+}
+
 Result<bool> Socket::try_send(Message& message, bool more) {
   while (zmq_msg_send(message.raw(), handle_, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
     int error = zmq_errno();

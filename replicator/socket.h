@@ -88,7 +88,9 @@ class Socket {
   Status connect(const std::string& endpoint);
   Result<std::string> last_endpoint();
   // Tells of the events in `mask` on the in-process endpoint; a PAIR socket connects to it.
+  // libzmq waits for room when it has something to tell, so the reader has to stop this before it closes.
   Status monitor(const std::string& endpoint, int mask);
+  void stop_monitor();
 
   // Never wait. send: false where the queue is full; the message is taken only if true. receive: nothing where nothing is there.
   Result<bool> try_send(Message& message, bool more = false);
