@@ -247,7 +247,12 @@ Result<Position> OpenGroup::ingest(Bytes run) {
 
 Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
   TM_TRY(check_mark_name(request.name));
-  if (request.note.size() > kNoteMax) return Status(Code::kInvalid, "the note of a mark has at most 4,096 bytes");
+  if (request.note.size() > kNoteMax || request.note.find('\0') != std::string::npos) {
+    return Status(Code::kInvalid, "the note of a mark has at most 4,096 bytes and no NUL");
+  }
+  if (request.application.find('\0') != std::string::npos) {
+    return Status(Code::kInvalid, "the name of an application has no NUL");
+  }
   MarkBody body;
   body.name = request.name;
   body.note = request.note;

@@ -137,10 +137,17 @@ Result<RecordDraft> LiveVolume::truncate_draft(Ino ino, uint64_t size) {
 }
 
 Result<Attr> LiveVolume::set_attr(Ino ino, const SetAttr& change) {
+  constexpr uint32_t kNanoseconds = 1'000'000'000;
+  if (change.atime.nanoseconds >= kNanoseconds || change.mtime.nanoseconds >= kNanoseconds ||
+      change.ctime.nanoseconds >= kNanoseconds) {
+    return Status(Code::kInvalid, "a second has 999,999,999 nanoseconds at most");
+  }
   SetAttr rest = change;
+  rest.mode &= 07777;
   std::vector<RecordDraft> drafts;
   const bool resize = (change.mask & kSetSize) != 0;
   if (resize) TM_TRY(check_extent(change.size, 0));
+  if (!resize) rest.size = 0;
   // Alone: nobody may write between the look at the last block and the cut.
   std::optional<ExclusiveLock> alone;
   if (resize) alone.emplace(stripe(ino));

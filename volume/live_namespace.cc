@@ -36,6 +36,9 @@ Status check_node(const NewNode& node) {
       if (node.symlink_target.size() > kSymlinkMax) {
         return Status(Code::kNameTooLong, "the target of a symbolic link is at most 4,095 bytes long");
       }
+      if (node.symlink_target.find('\0') != std::string::npos) {
+        return Status(Code::kInvalid, "the target of a symbolic link has no NUL");
+      }
       break;
     default: return Status(Code::kInvalid, "the type of the new file is unknown");
   }
@@ -75,10 +78,10 @@ Result<Attr> LiveVolume::make(Ino parent, std::string_view name, const NewNode& 
   MakeNode body;
   body.parent = parent;
   body.name = name;
-  body.mode = node_wanted.mode;
+  body.mode = node_wanted.mode & (static_cast<uint32_t>(S_IFMT) | 07777);
   body.uid = node_wanted.uid;
   body.gid = node_wanted.gid;
-  body.device = node_wanted.device;
+  if (S_ISCHR(body.mode) || S_ISBLK(body.mode)) body.device = node_wanted.device;
   body.symlink_target = node_wanted.symlink_target;
   for (const auto& [key, value] : node_wanted.xattrs) body.xattrs.push_back({key, value});
   const std::string payload = encode_make_node(body);

@@ -4,23 +4,12 @@
 #include <ctime>
 #include <optional>
 
+#include "log/body.h"
+
 namespace tidemark {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-
-// Length of the UTF-8 character at `at`, 0 where there is none.
-size_t utf8_length(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(at + i < text.size() ? text[at + i] : 0); };
-  const unsigned lead = byte(0);
-  size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (length == 3 && ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0))) return 0;
-  if (length == 4 && ((lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) >= 0x90))) return 0;
-  return length;
-}
 
 std::optional<int64_t> digits(std::string_view text, size_t at, size_t count) {
   if (at + count > text.size()) return std::nullopt;
@@ -95,14 +84,8 @@ std::optional<int64_t> parse_ago(std::string_view text) {
 Status check_mark_name(std::string_view name) {
   if (name.empty()) return Status(Code::kInvalid, "the name of a mark is empty");
   if (name.size() > 255) return Status(Code::kNameTooLong, "the name of a mark has at most 255 bytes");
-  for (size_t at = 0; at < name.size();) {
-    const size_t length = utf8_length(name, at);
-    if (length == 0) return Status(Code::kInvalid, "the name of a mark is UTF-8; this one is not");
-    const auto byte = static_cast<unsigned char>(name[at]);
-    const bool c1_control = length == 2 && byte == 0xc2 && static_cast<unsigned char>(name[at + 1]) < 0xa0;
-    if (byte < 0x20 || byte == 0x7f || c1_control) return Status(Code::kInvalid, "the name of a mark has no control characters");
-    if (byte == '@' || byte == '/' || byte == ':') return Status(Code::kInvalid, "the name of a mark has none of @ / :");
-    at += length;
+  if (!valid_mark_name(name)) {
+    return Status(Code::kInvalid, "the name of a mark is UTF-8 without control characters and without @ / :");
   }
   if (name == "latest" || name == "." || name == ".." || parse_ago(name)) {
     return Status(Code::kInvalid, "'" + std::string(name) + "' means something else; choose another name");

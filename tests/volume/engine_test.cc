@@ -173,6 +173,38 @@ TEST_CASE("marks: names, duplicates, points") {
   CHECK(group->find_mark("first ä")->held);
 }
 
+TEST_CASE("what a record must never hold is refused or left out before it is written") {
+  Scratch scratch;
+  auto group = make_group(scratch / "group");
+  Volume& volume = group->volume();
+  auto fifo = volume.make_node(kRootIno, "fifo", {.mode = 0010644, .device = 77});
+  REQUIRE(fifo.ok());
+  CHECK(fifo->device == 0);
+  NewNode link{.mode = 0120777};
+  link.symlink_target = std::string("a\0b", 3);
+  CHECK(volume.make_node(kRootIno, "link", link).status().code() == Code::kInvalid);
+  CHECK(volume.make_node(kRootIno, "none", {.mode = 0644}).status().code() == Code::kInvalid);
+  CHECK(volume.make_node(kRootIno, "a/b", {.mode = 0100644}).status().code() == Code::kInvalid);
+  CHECK(volume.make_node(kRootIno, std::string(256, 'n'), {.mode = 0100644}).status().code() == Code::kNameTooLong);
+  CHECK(volume.make_node(kRootIno, std::string(255, '\xff'), {.mode = 0100644}).ok());
+  SetAttr times;
+  times.mask = kSetMtime;
+  times.mtime.nanoseconds = 1'000'000'000;
+  CHECK(volume.set_attr(fifo->ino, times).status().code() == Code::kInvalid);
+  const Ino file = volume.make_node(kRootIno, "f", {.mode = 0100644})->ino;
+  CHECK(volume.write(file, kFileSizeMax - 1, as_bytes("ab"), false).status().code() == Code::kTooLarge);
+  CHECK(volume.write(file, kFileSizeMax - 1, as_bytes("a"), false).ok());
+  SetAttr size;
+  size.mask = kSetSize;
+  size.size = kFileSizeMax + 1;
+  CHECK(volume.set_attr(file, size).status().code() == Code::kTooLarge);
+  size.size = 5;
+  CHECK(volume.set_attr(file, size).ok());
+  CHECK(group->create_mark({.name = "m", .note = std::string("a\0b", 3)}).status().code() == Code::kInvalid);
+  group.reset();
+  CHECK(Group::open(scratch / "group", OpenMode::kPrimary).ok());
+}
+
 TEST_CASE("readers beside a writer see what was flushed; a second writer is refused by name") {
   Scratch scratch;
   auto group = make_group(scratch / "group");
