@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <fstream>
+#include <sstream>
 
 #include "base/clock.h"
 #include "base/logging.h"
@@ -14,6 +15,20 @@ namespace {
 constexpr double kForeverSeconds = 86400;
 constexpr double kReplicaSeconds = 1;  // on a replica, records arrive from elsewhere
 constexpr int kReadAheadKib = 1024;
+
+// The kernel tells the caller's first group only; the others are in /proc.
+bool in_group(const Caller& caller, uint32_t group) {
+  if (caller.uid == 0 || caller.gid == group) return true;
+  std::ifstream file("/proc/" + std::to_string(caller.pid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("Groups:")) continue;
+    std::istringstream groups(line.substr(7));
+    for (uint32_t one = 0; groups >> one;) {
+      if (one == group) return true;
+    }
+  }
+  return false;
+}
 
 bool is_primary(const Group* group) { return group && group->identity().role == Role::kPrimary; }
 
@@ -76,9 +91,9 @@ void Daemon::unlinked(const Attr& attr) {
 
 Status Daemon::settle() { return options.sync && group ? group->sync() : Status(); }
 
-Status Daemon::kill_privileges(Ino ino) {
+Status Daemon::kill_privileges(Ino ino, const Caller& caller) {
   TM_ASSIGN(Attr attr, volume->get_attr(ino));
-  const uint32_t mode = without_privileges(attr.mode);
+  const uint32_t mode = without_privileges(attr, caller);
   if (!S_ISREG(attr.mode) || mode == attr.mode) return {};
   SetAttr change;
   change.mask = kSetMode;
@@ -89,9 +104,9 @@ Status Daemon::kill_privileges(Ino ino) {
   return {};
 }
 
-uint32_t without_privileges(uint32_t mode) {
-  uint32_t kept = mode & ~uint32_t{S_ISUID};
-  if (kept & S_IXGRP) kept &= ~uint32_t{S_ISGID};
+uint32_t without_privileges(const Attr& attr, const Caller& caller) {
+  uint32_t kept = attr.mode & ~uint32_t{S_ISUID};
+  if ((kept & S_ISGID) && ((kept & S_IXGRP) || !in_group(caller, attr.gid))) kept &= ~uint32_t{S_ISGID};
   return kept;
 }
 

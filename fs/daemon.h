@@ -72,14 +72,15 @@ struct Daemon {
   void unlinked(const Attr& attr);
   // With -o sync: makes everything up to here durable. Else nothing.
   Status settle();
-  // Takes setuid (and setgid, where the group may execute) away from a regular file, as a write by others must.
-  Status kill_privileges(Ino ino);
+  // Takes setuid and setgid away from a regular file, as far as a write by `caller` must.
+  Status kill_privileges(Ino ino, const Caller& caller);
 };
 
 inline Daemon& daemon_of(fuse_req_t req) { return *static_cast<Daemon*>(fuse_req_userdata(req)); }
 
-// `mode` without setuid, and without setgid where the group may execute.
-uint32_t without_privileges(uint32_t mode);
+// The mode of a file without setuid, and without setgid where that is more than a lock flag (the group may execute) or `caller`,
+// who changes the file, is neither root nor in its group.
+uint32_t without_privileges(const Attr& attr, const Caller& caller);
 
 // kNameTooLong for what no directory of ours can hold.
 Status check_name(std::string_view name);

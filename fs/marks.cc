@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "fs/node.h"
 #include "fs/time_travel.h"
 #include "volume/point.h"
 
@@ -28,6 +29,19 @@ class Descriptor {
  private:
   int fd_;
 };
+
+Status fsync_path(int root, const std::string& path) {
+  constexpr int kFlags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat(root, path.c_str(), O_RDONLY | kFlags);
+  // A mount of an ordinary user: a file may be closed to its owner for reading, for writing, or (EACCES again) for both.
+  if (fd < 0 && errno == EACCES) fd = openat(root, path.c_str(), O_WRONLY | kFlags);
+  if (fd < 0) {
+    if (errno == ENOENT || errno == ESTALE) return {};  // closed and gone meanwhile
+    return errno_status(errno, "opening it");
+  }
+  Descriptor file(fd);
+  return fsync(fd) == 0 ? Status() : errno_status(errno, "writing its dirty pages");
+}
 
 }  // namespace
 
@@ -124,19 +138,11 @@ Status MarkMaker::flush() {
 }
 
 Status MarkMaker::flush_file(int root, Ino ino) const {
-  const std::string path =
-      std::string(kTidemarkName) + "/" + std::string(kInoName) + "/" + std::to_string(ino.value());
-  constexpr int kFlags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
-  int fd = openat(root, path.c_str(), O_RDONLY | kFlags);
-  // A mount of an ordinary user: a file may be closed to its owner for reading, for writing, or (EACCES again) for both.
-  if (fd < 0 && errno == EACCES) fd = openat(root, path.c_str(), O_WRONLY | kFlags);
-  Descriptor file(fd);
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ESTALE) return {};  // closed and gone meanwhile
-    return errno_status(errno, "flushing inode " + std::to_string(ino.value()) + " before a mark");
-  }
-  if (fsync(fd) == 0) return {};
-  return errno_status(errno, "writing dirty pages of inode " + std::to_string(ino.value()) + " before a mark");
+  const std::string number = std::to_string(ino.value());
+  Status result = fsync_path(root, std::string(kTidemarkName) + "/" + std::string(kInoName) + "/" + number);
+  // The kernel would keep that name, and with it the inode, though its last real name be gone.
+  fuse_lowlevel_notify_inval_entry(session_, kInoDir, number.data(), number.size());
+  return result.within("flushing inode " + number + " before a mark");
 }
 
 bool MarkMaker::is_flusher(pid_t tid) const {

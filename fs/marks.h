@@ -15,6 +15,8 @@
 #include "fs/inode_table.h"
 #include "fs/mount.h"
 
+struct fuse_session;
+
 namespace tidemark::fs {
 
 // Thread-safe.
@@ -23,7 +25,7 @@ class MarkMaker {
   MarkMaker(Group& group, InodeTable& inodes, std::string mountpoint);
   ~MarkMaker() { stop(); }
 
-  void set_device(uint64_t device) { device_ = device; }  // st_dev of the mount
+  void set_mount(fuse_session* session, uint64_t device) { session_ = session, device_ = device; }  // device: its st_dev
   void start();
   // The mount is gone, and the kernel flushed it on the way: nothing is left to flush.
   void unmounted() { mounted_ = false; }
@@ -57,6 +59,7 @@ class MarkMaker {
   Group& group_;
   InodeTable& inodes_;
   const std::string mountpoint_;
+  fuse_session* session_ = nullptr;
   uint64_t device_ = 0;
 
   mutable Mutex mutex_;

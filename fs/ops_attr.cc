@@ -39,6 +39,18 @@ void lookup_by_number(fuse_req_t req, Daemon& daemon, std::string_view name) {
   if (fuse_reply_entry(req, &entry) != 0) daemon.drop(number, 1);
 }
 
+// The kernel must be told from a thread that serves nobody: it waits for lookups in that directory to end.
+void forget_crowded_points(Daemon& daemon) {
+  std::vector<std::string> points = daemon.travel->crowded_out();
+  if (points.empty()) return;
+  Status status = daemon.marks->submit([&daemon, points] {
+    for (const std::string& point : points) {
+      fuse_lowlevel_notify_inval_entry(daemon.session, kAtDir, point.data(), point.size());
+    }
+  });
+  report(status);
+}
+
 void lookup_own(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, std::string_view name) {
   if (name == ".") return reply_own(req, parent, daemon.timeout_seconds);
   const bool flusher = daemon.marks && daemon.marks->is_flusher(fuse_req_ctx(req)->pid);
@@ -48,12 +60,16 @@ void lookup_own(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, std::string_v
   if (parent != kAtDir) return reply(req, ENOENT);
   TM_REPLY_ASSIGN(req, fuse_entry_param entry, daemon.travel->enter(name, daemon.timeout_seconds));
   if (fuse_reply_entry(req, &entry) != 0) daemon.drop(entry.ino, 1);
+  forget_crowded_points(daemon);
 }
 
 Result<Attr> find(const Node& directory, std::string_view name) {
   if (name != "." && name != "..") return directory.tree->lookup(directory.ino, name);
-  Result<Attr> self = directory.tree->get_attr(directory.ino);  // asked for by open_by_handle_at(2) and NFS
-  return self.ok() && name == ".." ? directory.tree->get_attr(self->parent) : std::move(self);
+  // Asked for by open_by_handle_at(2) and NFS, for inodes the kernel does not know: those without a name are as good as gone.
+  TM_ASSIGN(Attr self, directory.tree->get_attr(directory.ino));
+  if (self.nlink == 0) return Status(Code::kStale, "no such inode any more");
+  if (name == "..") return directory.tree->get_attr(self.parent);
+  return self;
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name_text) {
@@ -119,12 +135,12 @@ SetAttr change_from(const struct stat& wanted, int to_set) {
 }
 
 // A new owner, and a truncation by somebody else (the kernel says when), take setuid and setgid away.
-Status add_privilege_loss(Volume& volume, Ino ino, int to_set, SetAttr& change) {
+Status add_privilege_loss(Volume& volume, Ino ino, const Caller& caller, int to_set, SetAttr& change) {
   const bool told = (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;  // the wire's FATTR_KILL_SUIDGID
   if (!told && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) == 0) return {};
   if (change.mask & kSetMode) return {};
   TM_ASSIGN(Attr attr, volume.get_attr(ino));
-  const uint32_t mode = without_privileges(attr.mode);
+  const uint32_t mode = without_privileges(attr, caller);
   if (S_ISDIR(attr.mode) || mode == attr.mode) return {};
   change.mask |= kSetMode;
   change.mode = mode & 07777;
@@ -140,7 +156,8 @@ Status change_acl_mode(Volume& volume, Ino ino, uint32_t mode) {
   return volume.set_xattr(ino, kAccessAcl, acl.format(), Volume::XattrMode::kEither);
 }
 
-Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const struct stat& wanted, int to_set) {
+Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const Caller& caller, const struct stat& wanted,
+                            int to_set) {
   SetAttr change = change_from(wanted, to_set);
   constexpr uint32_t kTimes = kSetAtime | kSetMtime | kSetCtime;
   if ((change.mask & ~kTimes) == 0 && daemon.inodes.is_unlinked(ino)) {
@@ -151,7 +168,7 @@ Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const struc
     if (change.mask & kSetCtime) attr.ctime = change.ctime;
     return attr;
   }
-  TM_TRY(add_privilege_loss(volume, ino, to_set, change));
+  TM_TRY(add_privilege_loss(volume, ino, caller, to_set, change));
   TM_ASSIGN(Attr attr, volume.set_attr(ino, change));
   if ((to_set & FUSE_SET_ATTR_MODE) && !S_ISLNK(attr.mode)) TM_TRY(change_acl_mode(volume, ino, change.mode));
   TM_TRY(daemon.settle());
@@ -161,7 +178,7 @@ Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const struc
 void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume* volume, daemon.writable(id));
-  TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), *wanted, to_set));
+  TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), caller_of(req), *wanted, to_set));
   const struct stat about = to_stat(attr, id);
   fuse_reply_attr(req, &about, daemon.timeout_seconds);
 }

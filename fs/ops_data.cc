@@ -18,12 +18,12 @@ namespace {
 
 bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
 
-Status truncate_on_open(Daemon& daemon, fuse_ino_t id) {
+Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
   TM_ASSIGN(Volume * volume, daemon.writable(id));
   SetAttr change;
   change.mask = kSetSize;
   change.size = 0;
-  if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id)));
+  if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id), caller));
   TM_ASSIGN([[maybe_unused]] Attr attr, volume->set_attr(Ino(id), change));
   return daemon.settle();
 }
@@ -32,7 +32,7 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
   Daemon& daemon = daemon_of(req);
   const bool main = slot_of(id) == kMainSlot;
   if (writes(*info) && !main) return reply(req, EROFS);
-  if (info->flags & O_TRUNC) TM_REPLY(req, truncate_on_open(daemon, id));
+  if (info->flags & O_TRUNC) TM_REPLY(req, truncate_on_open(daemon, id, caller_of(req)));
   info->keep_cache = daemon.only_writer || !main;
   info->noflush = 1;
   if (writes(*info)) daemon.inodes.opened_for_write(Ino(id));
@@ -60,7 +60,7 @@ void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_inf
 void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_t at, fuse_file_info* info) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
-  if (request_kills_privileges()) TM_REPLY(req, daemon.kill_privileges(Ino(id)));
+  if (request_kills_privileges()) TM_REPLY(req, daemon.kill_privileges(Ino(id), caller_of(req)));
   // A page out of the writeback cache: the kernel has its times, and sends them when it likes.
   const bool keep_times = info->writepage != 0;
   TM_REPLY_ASSIGN(req, [[maybe_unused]] Attr attr,

@@ -1,7 +1,6 @@
 // Reading directories: opendir, readdir, readdirplus, releasedir, fsyncdir.
 #include <cerrno>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "base/buffer.h"
@@ -123,16 +122,18 @@ class Attributes {
  public:
   explicit Attributes(Node directory) : directory_(std::move(directory)) {}
   Result<Attr> of(const DirEntry& entry, Seq listed_at) {
-    if (!unchanged_) {
+    if (!asked_) {
       TM_ASSIGN(Attr now, directory_.tree->get_attr(directory_.ino));
       unchanged_ = now.changed <= listed_at;
+      asked_ = true;
     }
-    return *unchanged_ ? directory_.tree->get_attr(entry.ino) : directory_.tree->lookup(directory_.ino, entry.name);
+    return unchanged_ ? directory_.tree->get_attr(entry.ino) : directory_.tree->lookup(directory_.ino, entry.name);
   }
 
  private:
   Node directory_;
-  std::optional<bool> unchanged_;
+  bool asked_ = false;
+  bool unchanged_ = false;
 };
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, fuse_file_info* info) {

@@ -15,7 +15,18 @@ namespace {
 constexpr std::string_view kOwnPrefix = "user.tidemark.";
 constexpr std::string_view kSeqName = "user.tidemark.seq";
 
+// As local filesystems have it: four kinds of names, none empty. kUnsupported, kInvalid.
+Status check_xattr_name(std::string_view name) {
+  if (name == kAccessAcl || name == kDefaultAcl) return {};
+  for (std::string_view prefix : {"user.", "trusted.", "security."}) {
+    if (!name.starts_with(prefix)) continue;
+    return name.size() > prefix.size() ? Status() : Status(Code::kInvalid, "an attribute's name is missing");
+  }
+  return {Code::kUnsupported, "this kind of extended attribute"};
+}
+
 Result<std::string> value_of(const Node& node, std::string_view name) {
+  TM_TRY(check_xattr_name(name));
   if (name != kSeqName) return node.tree->get_xattr(node.ino, name);
   TM_ASSIGN(Attr attr, node.tree->get_attr(node.ino));
   return std::to_string(attr.changed.value());
@@ -106,6 +117,7 @@ bool decode(const RawRequest& request, SetRequest& set) {
 Status set_xattr(const RawRequest& request) {
   SetRequest set;
   if (!decode(request, set)) return {Code::kInvalid, "malformed request"};
+  TM_TRY(check_xattr_name(set.name));
   Daemon& daemon = *request.daemon;
   const Ino ino(request.header->nodeid);
   if (set.name.starts_with(kOwnPrefix)) return {Code::kPermission, std::string(kOwnPrefix) + "* is Tidemark's own"};
@@ -126,6 +138,7 @@ Status set_xattr(const RawRequest& request) {
 void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name_text) {
   Daemon& daemon = daemon_of(req);
   const std::string_view name(name_text);
+  TM_REPLY(req, check_xattr_name(name));
   if (name.starts_with(kOwnPrefix)) return reply(req, EPERM);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
   Status removed = volume->remove_xattr(Ino(id), name);

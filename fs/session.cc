@@ -195,7 +195,7 @@ Status FuseMount::learn_device() {
   device_major_ = entry->device_major;
   device_minor_ = entry->device_minor;
   daemon_.bdi_path = "/sys/class/bdi/" + std::to_string(device_major_) + ":" + std::to_string(device_minor_);
-  if (daemon_.marks) daemon_.marks->set_device(makedev(device_major_, device_minor_));
+  if (daemon_.marks) daemon_.marks->set_mount(daemon_.session, makedev(device_major_, device_minor_));
   return {};
 }
 

@@ -52,13 +52,17 @@ void TimeTravel::forget(uint32_t slot, uint64_t lookups) {
   if (s.lookups > 0) return;
   s.used = ++clock_;
   ++idle_;
+  if (!s.sent_away) --in_use_;
+  s.sent_away = false;
   if (idle_ > kIdleViews) drop_idle_locked();
 }
 
 uint32_t TimeTravel::claim(const std::string& point, Seq seq, const std::shared_ptr<TreeView>& tree) {
   ExclusiveLock lock(mutex_);
   if (uint32_t slot = find_locked(point, seq)) {
-    if (slots_[slot].lookups++ == 0) --idle_;
+    Slot& s = slots_[slot];
+    if (s.lookups++ == 0) --idle_, ++in_use_;
+    s.used = ++clock_;
     return slot;
   }
   uint32_t chosen = 0;
@@ -69,8 +73,30 @@ uint32_t TimeTravel::claim(const std::string& point, Seq seq, const std::shared_
   if (chosen == 0) return 0;
   Slot& s = slots_[chosen];
   if (s.view) --idle_;
-  s = Slot{point, seq, tree, 1, s.generation + 1, ++clock_};
+  ++in_use_;
+  s = Slot{point, seq, tree, 1, s.generation + 1, ++clock_, false};
   return chosen;
+}
+
+std::vector<std::string> TimeTravel::crowded_out() {
+  {
+    SharedLock lock(mutex_);
+    if (in_use_ <= kCrowded) return {};
+  }
+  ExclusiveLock lock(mutex_);
+  std::vector<uint32_t> oldest;
+  for (uint32_t slot = 1; slot <= kSlots; ++slot) {
+    if (slots_[slot].view && slots_[slot].lookups > 0 && !slots_[slot].sent_away) oldest.push_back(slot);
+  }
+  std::sort(oldest.begin(), oldest.end(), [this](uint32_t a, uint32_t b) TM_NO_ANALYSIS { return slots_[a].used < slots_[b].used; });
+  oldest.resize(std::min<size_t>(oldest.size(), kSentAway));
+  std::vector<std::string> points;
+  for (uint32_t slot : oldest) {
+    slots_[slot].sent_away = true;
+    --in_use_;
+    points.push_back(slots_[slot].point);
+  }
+  return points;
 }
 
 uint32_t TimeTravel::find_locked(std::string_view point, Seq seq) const {

@@ -26,6 +26,9 @@ class TimeTravel {
 
   // The root of the tree at `point`, with one lookup counted. kNotFound: no such point. kLimit: all slots are in use.
   Result<fuse_entry_param> enter(std::string_view point, double timeout_seconds);
+  // When many slots are in use, the points entered longest ago: the kernel remembers names below them, and with them the slot,
+  // until it is told to forget the point's own name. Each call names others; empty while there is room.
+  std::vector<std::string> crowded_out();
   // The tree of a slot the kernel holds; null for one it does not.
   std::shared_ptr<TreeView> view(uint32_t slot);
   void add(uint32_t slot, uint64_t lookups);
@@ -34,6 +37,8 @@ class TimeTravel {
  private:
   // Slots 1 … kSlots. One tree reached by two names gets two slots: a directory can have one place only.
   static constexpr uint32_t kSlots = 1024;
+  static constexpr uint32_t kCrowded = 512;   // in use: from here on the oldest are sent away
+  static constexpr uint32_t kSentAway = 256;  // at a time
   static constexpr uint32_t kIdleViews = 16;  // trees kept open though the kernel has forgotten them
   struct Slot {
     std::string point;
@@ -41,7 +46,8 @@ class TimeTravel {
     std::shared_ptr<TreeView> view;  // null: free
     uint64_t lookups = 0;
     uint64_t generation = 0;
-    uint64_t used = 0;               // for "least recently"
+    uint64_t used = 0;               // when: for "longest ago"
+    bool sent_away = false;
   };
   // A slot for (point, seq), counted once: the one that has it already, or else a free or the longest idle one; 0: none.
   uint32_t claim(const std::string& point, Seq seq, const std::shared_ptr<TreeView>& view);
@@ -52,7 +58,8 @@ class TimeTravel {
   SharedMutex mutex_;
   std::vector<Slot> slots_ TM_GUARDED_BY(mutex_);
   uint64_t clock_ TM_GUARDED_BY(mutex_) = 0;
-  uint32_t idle_ TM_GUARDED_BY(mutex_) = 0;
+  uint32_t idle_ TM_GUARDED_BY(mutex_) = 0;    // trees nobody looks at
+  uint32_t in_use_ TM_GUARDED_BY(mutex_) = 0;  // trees the kernel knows, without those sent away
 };
 
 }  // namespace tidemark::fs

@@ -1,0 +1,200 @@
+// Mounting and unmounting, cleanly and not.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+
+#include "fs/mount.h"
+#include "tests/fs/mounted.h"
+
+using namespace tidemark;
+using namespace tidemark::test;
+
+TEST_CASE("A mount is listed with its source, and gone after unmount") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  const auto listed = [&] {
+    auto mounts = list_mounts();
+    REQUIRE(mounts.ok());
+    for (const MountedVolume& one : *mounts) {
+      if (one.mountpoint == mounted.path()) return one.source;
+    }
+    return std::string();
+  };
+  CHECK(listed() == mounted.volume());
+  CHECK(run("stat -f -c %T " + mounted.path()) == "fuseblk\n");
+  CHECK(mounted.unmount() == 0);
+  CHECK(listed() == "");
+  CHECK(unmount(mounted.path(), false).code() == Code::kInvalid);
+}
+
+TEST_CASE("A directory in use is not unmounted, and it is said so") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  Status busy = unmount(mounted.path(), false);
+  CHECK(busy.code() == Code::kBusy);
+  CHECK(busy.text().find(mounted.path()) != std::string::npos);
+  ::close(fd);
+  CHECK(mounted.unmount() == 0);
+}
+
+TEST_CASE("After a lazy unmount the open file can still be written; the daemon ends with the last one") {
+  if (!can_mount() || !is_root()) return;
+  Mounted mounted;
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(unmount(mounted.path(), true).ok());
+  CHECK(::write(fd, "late", 4) == 4);
+  CHECK(::fsync(fd) == 0);
+  ::close(fd);
+  CHECK(mounted.wait_for_end() == 0);
+  REQUIRE(mounted.start({}) == "");
+  CHECK(read_file(mounted / "f") == "late");
+}
+
+TEST_CASE("The mountpoint of a killed daemon is cleaned by the next mount, however often") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  for (int i = 0; i < 3; ++i) {
+    write_file(mounted / "f", std::to_string(i));
+    run("sync " + (mounted / "f"));
+    mounted.kill();
+    CHECK(::open((mounted / "f").c_str(), O_RDONLY) == -1);
+    CHECK(errno == ENOTCONN);
+    REQUIRE(mounted.start({}) == "");
+    CHECK(read_file(mounted / "f") == std::to_string(i));
+  }
+  auto mounts = list_mounts();
+  REQUIRE(mounts.ok());
+  size_t here = 0;
+  for (const MountedVolume& one : *mounts) here += one.mountpoint == mounted.path() ? 1 : 0;
+  CHECK(here == 1);
+}
+
+TEST_CASE("A dead mountpoint can also be unmounted") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  mounted.kill();
+  CHECK(unmount(mounted.path(), false).ok());
+  CHECK(::access(mounted.path().c_str(), F_OK) == 0);
+}
+
+TEST_CASE("What cannot be mounted says why") {
+  if (!can_mount()) return;
+  Mounted first;
+  Mounted other;
+  CHECK(other.unmount() == 0);
+  const auto why = [&](const std::string& mountpoint, std::vector<std::string> options = {}) {
+    const std::string error = other.start({.options = std::move(options), .mountpoint = mountpoint});
+    UNSCOPED_INFO(error);
+    const size_t colon = error.find(": ");
+    CHECK(colon < error.size() - 10);  // and says something
+    return error.substr(0, colon);
+  };
+  CHECK(why(first.path()) == "busy");
+  CHECK(why(first.scratch() / "absent") == "not-found");
+  write_file(first.scratch() / "file", "x");
+  CHECK(why(first.scratch() / "file") == "not-a-directory");
+  CHECK(why(first.scratch() / "file/x") == "not-a-directory");
+    CHECK(why(other.path(), {"frobnicate"}) == "invalid");
+  CHECK(why(other.volume()) == "invalid");             // the volume would hide itself
+  CHECK(why(other.scratch().path()) == "invalid");
+}
+
+TEST_CASE("An odd mountpoint and source survive the way through libfuse and /proc") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  CHECK(mounted.unmount() == 0);
+  const std::string odd = mounted.scratch() / "a b\\c,d\te";
+  REQUIRE(::mkdir(odd.c_str(), 0755) == 0);
+  const std::string source = "so,urce\\ of all";
+  const auto listed = [&] {
+    auto mounts = list_mounts();
+    REQUIRE(mounts.ok());
+    for (const MountedVolume& one : *mounts) {
+      if (one.mountpoint == odd) return one.source;
+    }
+    return std::string();
+  };
+  REQUIRE(mounted.start({.mountpoint = odd, .source_name = source}) == "");
+  CHECK(listed() == source);
+  write_file(odd + "/f", "x");
+  CHECK(unmount(odd, false).ok());
+  CHECK(mounted.wait_for_end() == 0);
+  CHECK(listed() == "");
+}
+
+TEST_CASE("A mount that is never served is unmounted all the same") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  CHECK(mounted.unmount() == 0);
+  REQUIRE(mounted.start({.serve = false}) == "the daemon died");
+  auto mounts = list_mounts();
+  REQUIRE(mounts.ok());
+  for (const MountedVolume& one : *mounts) CHECK(one.mountpoint != mounted.path());
+}
+
+TEST_CASE("stop() unmounts and lets serve() return") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  write_file(mounted / "f", "x");
+  mounted.stop();
+  CHECK(mounted.wait_for_end() == 0);
+  REQUIRE(mounted.start({}) == "");
+  CHECK(read_file(mounted / "f") == "x");
+}
+
+TEST_CASE("stop() makes safe what was written, then takes the mount away from those who use it") {
+  if (!can_mount()) return;
+  Mounted mounted({.commit_interval_ms = 3'600'000});
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(::write(fd, "dirty", 5) == 5);
+  mounted.stop();
+  CHECK(mounted.wait_for_end() == 0);
+  CHECK(::access(mounted.path().c_str(), F_OK) == 0);
+  CHECK(::fsync(fd) == -1);
+  ::close(fd);
+  REQUIRE(mounted.start({}) == "");
+  CHECK(read_file(mounted / "f") == "dirty");
+}
+
+TEST_CASE("ro serves a live volume that cannot be changed") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  write_file(mounted / "f", "x");
+  CHECK(mounted.unmount() == 0);
+  REQUIRE(mounted.start({.options = {"ro"}}) == "");
+  CHECK(read_file(mounted / "f") == "x");
+  CHECK(::open((mounted / "f").c_str(), O_WRONLY) == -1);
+  CHECK(errno == EROFS);
+  CHECK(::unlink((mounted / "f").c_str()) == -1);
+  CHECK(errno == EROFS);
+  CHECK(mounted.unmount() == 0);
+}
+
+TEST_CASE("noexec and atime options reach the kernel") {
+  if (!can_mount()) return;
+  Mounted mounted({.options = {"noexec", "nodev"}});
+  const std::string line = run("grep ' " + mounted.path() + " ' /proc/mounts");
+  CHECK(line.find("noexec") != std::string::npos);
+  CHECK(line.find("nodev") != std::string::npos);
+  CHECK(line.find("default_permissions") != std::string::npos);
+}
+
+TEST_CASE("Files left without a name by a killed daemon are freed by the next") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(::write(fd, "x", 1) == 1);
+  REQUIRE(::unlink((mounted / "f").c_str()) == 0);
+  REQUIRE(::fsync(fd) == 0);
+  CHECK(mounted.seqs().unnamed == 1);
+  mounted.kill();
+  ::close(fd);
+  REQUIRE(mounted.start({}) == "");
+  for (int i = 0; i < 100 && mounted.seqs().unnamed > 0; ++i) ::usleep(20'000);
+  CHECK(mounted.seqs().unnamed == 0);
+}
