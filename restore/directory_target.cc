@@ -47,6 +47,7 @@ class DirectoryFile final : public SinkFile {
 
   Status write(uint64_t at, Bytes data) override {
     size_t done = 0;
+    if (at + data.size() == sink_.tree().entry(index_).attr.size) reached_end_ = true;
     while (done < data.size()) {
       ssize_t put = ::pwrite(fd_.get(), data.data() + done, data.size() - done, static_cast<off_t>(at + done));
       if (put < 0 && errno == EINTR) continue;
@@ -58,7 +59,10 @@ class DirectoryFile final : public SinkFile {
 
   Status finish() override {
     const PlanEntry& entry = sink_.tree().entry(index_);
-    if (::ftruncate(fd_.get(), static_cast<off_t>(entry.attr.size)) != 0) return errno_status(errno, "setting the size");
+    bool ends_in_hole = !reached_end_ && entry.attr.size != 0;
+    if (ends_in_hole && ::ftruncate(fd_.get(), static_cast<off_t>(entry.attr.size)) != 0) {
+      return errno_status(errno, "setting the size");
+    }
     TM_TRY(apply_attributes({fd_, false}, entry, sink_.tree().details(index_), sink_.warnings()));
     finished_ = true;
     fd_ = Fd();
@@ -69,6 +73,7 @@ class DirectoryFile final : public SinkFile {
   DirectorySink& sink_;
   size_t index_;
   Fd fd_;
+  std::atomic<bool> reached_end_{false};
   bool finished_ = false;
 };
 

@@ -64,13 +64,16 @@ Status apply_xattrs(const NativeHandle& handle, const PlanEntry& entry, const Pl
 // True when the owner is what the entry says.
 Result<bool> apply_owner(const NativeHandle& handle, const PlanEntry& entry, Warnings& warnings) {
   const Attr& attr = entry.attr;
+  struct stat now {};
+  auto look = [&] { return ::fstatat(handle.fd.get(), "", &now, AT_EMPTY_PATH); };
+  if (look() != 0) return errno_status(errno, "looking at the owner");
+  if (now.st_uid == attr.uid && now.st_gid == attr.gid) return true;
   if (change_owner(handle, attr.uid, attr.gid) == 0) return true;
   if (!is_refusal(errno)) return errno_status(errno, "setting the owner");
   int error = errno;
   // A group of one's own can be given even where the user cannot.
   static_cast<void>(change_owner(handle, static_cast<uid_t>(-1), attr.gid));
-  struct stat now {};
-  if (::fstatat(handle.fd.get(), "", &now, AT_EMPTY_PATH) != 0) return errno_status(errno, "looking at the owner");
+  if (look() != 0) return errno_status(errno, "looking at the owner");
   if (now.st_uid != attr.uid) warnings.add("the owner is not kept" + reason(error), entry.path);
   if (now.st_gid != attr.gid) warnings.add("the group is not kept" + reason(error), entry.path);
   return now.st_uid == attr.uid && now.st_gid == attr.gid;
