@@ -57,8 +57,9 @@ int report_start(const std::string& message, pid_t child) {
   int how = 0;
   ::waitpid(child, &how, 0);
   std::string end = WIFSIGNALED(how) ? "killed by signal " + std::to_string(WTERMSIG(how)) : "gone";
-  print_error(Status(Code::kIo, "the background process was " + end + " before it was ready; its log is in syslog, and -f keeps "
-                                "it in the foreground"));
+  print_error(Status(Code::kIo, "the background process was " + end +
+                                    " before it was ready; its log is in syslog, and -f keeps "
+                                    "it in the foreground"));
   return TIDEMARK_EXIT_FAILURE;
 }
 

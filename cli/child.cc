@@ -51,6 +51,7 @@ struct Pipe {
 // -1 leaves that standard file as it is.
 Result<pid_t> spawn(const std::vector<std::string>& arguments, int in, int out, int err) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -153,7 +154,8 @@ Result<Ended> run_to_end(const std::vector<std::string>& arguments, const std::s
   return Ended{code, std::move(exchange.out), std::move(exchange.err), took.count()};
 }
 
-Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input, std::chrono::seconds timeout) {
+Result<Finished> run_child(const std::vector<std::string>& arguments, const std::string& input,
+                           std::chrono::seconds timeout) {
   TM_ASSIGN(Ended ended, run_to_end(arguments, input, timeout));
   if (ended.exit_code == 0) return Finished{std::move(ended.out), ended.seconds};
   std::string& err = ended.err;
@@ -198,7 +200,8 @@ Result<std::string> Child::read_line(std::chrono::seconds timeout) {
     int ready = ::poll(&wait, 1, kPollMs);
     if (ready < 0 && errno != EINTR) return errno_status(errno, "cannot wait for a child");
     if (interrupted_flag()->load()) return Status(Code::kInterrupted, "interrupted");
-    if (ready <= 0 && std::chrono::steady_clock::now() > until) return Status(Code::kTimeout, "a child said nothing in time");
+    if (ready <= 0 && std::chrono::steady_clock::now() > until)
+      return Status(Code::kTimeout, "a child said nothing in time");
     if (ready <= 0) continue;
     char chunk[4096];
     ssize_t got = ::read(out_, chunk, sizeof chunk);

@@ -78,7 +78,8 @@ void add_init(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<InitFlags>();
   CLI::App* command = app.add_subcommand("init", "Make a volume, empty or with the content of an existing directory");
   command->add_option("DIR", flags->directory, "Where the volume's log is kept: not there yet, or empty")->required();
-  command->add_option("--name", flags->name, "The group's name, [A-Za-z0-9._-]; default: DIR's last name")->option_text("NAME");
+  command->add_option("--name", flags->name, "The group's name, [A-Za-z0-9._-]; default: DIR's last name")
+      ->option_text("NAME");
   command->add_option("--from", flags->from, "Copy the content of this directory into it")->option_text("EXISTING_DIR");
   add_json_flag(*command, flags->json);
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run_init(*flags); }); }; });

@@ -44,9 +44,10 @@ void print_record(const RecordView& record, bool json) {
     return;
   }
   char fixed[128];
-  std::snprintf(fixed, sizeof fixed, "%10llu  %-30s  %-12.*s %8llu  ", static_cast<unsigned long long>(record.header.seq.value()),
-                format_time(record.header.time_ns).c_str(), static_cast<int>(record_type_name(record.header.type).size()),
-                record_type_name(record.header.type).data(), static_cast<unsigned long long>(record.header.ino.value()));
+  std::snprintf(fixed, sizeof fixed, "%10llu  %-30s  %-12.*s %8llu  ",
+                static_cast<unsigned long long>(record.header.seq.value()), format_time(record.header.time_ns).c_str(),
+                static_cast<int>(record_type_name(record.header.type).size()), record_type_name(record.header.type).data(),
+                static_cast<unsigned long long>(record.header.ino.value()));
   print_line(fixed + detail_text(shown["detail"]));
 }
 
@@ -80,7 +81,8 @@ Outcome run(const LogFlags& flags) {
 void add_log(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<LogFlags>();
   CLI::App* command = app.add_subcommand("log", "Show the records: what was changed, and when");
-  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
+      ->required();
   add_at_option(*command, flags->at);
   command->add_option("--from", flags->from, "First record to show (inclusive)")->option_text("POINT");
   command->add_option("--to", flags->to, "Last record to show (inclusive); default: the newest")->option_text("POINT");

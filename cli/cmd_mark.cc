@@ -64,8 +64,8 @@ Outcome run_list(const MarkFlags& flags) {
   }
   Table table({"MARK", "SEQ", "TIME", "BY", "HELD", "NOTE"});
   for (const Mark& mark : marks) {
-    table.add({printable(mark.name), std::to_string(mark.seq.value()), format_time(mark.time_ns), printable(mark.application),
-               mark.held ? "yes" : "", printable(mark.note.substr(0, mark.note.find('\n')))});
+    table.add({printable(mark.name), std::to_string(mark.seq.value()), format_time(mark.time_ns),
+               printable(mark.application), mark.held ? "yes" : "", printable(mark.note.substr(0, mark.note.find('\n')))});
   }
   table.print();
   return 0;
@@ -115,7 +115,9 @@ void add_mark(CLI::App& app, Invocation& invocation) {
   mark->require_subcommand(1);
 
   CLI::App* create = mark->add_subcommand("create", "Make a mark: it holds every write that has returned");
-  add_source(create, *flags, "A path in a mount, or a volume's DIR")->add_option("NAME", flags->name, "Its name")->required();
+  add_source(create, *flags, "A path in a mount, or a volume's DIR")
+      ->add_option("NAME", flags->name, "Its name")
+      ->required();
   create->add_option("--note", flags->note, "A remark kept with it")->option_text("TEXT");
   create->add_option("--application", flags->application, "Who marks")->option_text("NAME");
   create->add_option("--wait", flags->wait, "Wait until it is durable here (local), at a SITE, or at all sites")
@@ -135,8 +137,8 @@ void add_mark(CLI::App& app, Invocation& invocation) {
   on_chosen(show, invocation, [flags] { return run_show(*flags); });
 
   for (bool held : {true, false}) {
-    CLI::App* hold = mark->add_subcommand(held ? "hold" : "release", held ? "Keep a mark beyond retention"
-                                                                         : "Let retention have a mark again");
+    CLI::App* hold = mark->add_subcommand(held ? "hold" : "release",
+                                          held ? "Keep a mark beyond retention" : "Let retention have a mark again");
     add_source(hold, *flags, "DIR or a path in a mount")->add_option("NAME", flags->name, "Its name")->required();
     on_chosen(hold, invocation, [flags, held] { return run_hold(*flags, held); });
   }

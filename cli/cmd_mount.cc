@@ -41,7 +41,8 @@ Result<MountJob> make_job(const MountFlags& flags) {
   job.mountpoint = absolute_path(flags.mountpoint);
   std::string below = job.source.directory + "/";
   if (!job.source.remote && (job.mountpoint + "/").starts_with(below)) {
-    return Status(Code::kInvalid, "the mountpoint " + job.mountpoint + " lies inside the volume's own directory; choose another");
+    return Status(Code::kInvalid,
+                  "the mountpoint " + job.mountpoint + " lies inside the volume's own directory; choose another");
   }
   job.options = split_options(flags.options);
   if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
@@ -63,7 +64,8 @@ int run(const MountFlags& flags) {
 void add_mount(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<MountFlags>();
   CLI::App* command = app.add_subcommand("mount", "Mount a volume, or any point of it read-only");
-  command->add_option("SOURCE", flags->source, "DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  command->add_option("SOURCE", flags->source, "DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
+      ->required();
   command->add_option("MOUNTPOINT", flags->mountpoint, "An existing directory")->required();
   command->add_flag("-f,--foreground", flags->foreground, "Stay in the foreground, log to stderr (for supervisors)");
   command->add_option("-o", flags->options, "Mount options: sync, ro, noexec, nosuid, nodev, allow_other …")

@@ -30,7 +30,8 @@ Result<std::string> primary_directory(const std::string& text) {
   if (source.remote) return Status(Code::kUnsupported, "pairs are made at the primary, not at " + source.text);
   TM_ASSIGN(GroupIdentity identity, Group::identify(source.directory));
   if (identity.role == Role::kPrimary) return source.directory;
-  return Status(Code::kReadOnly, source.directory + " is a site's copy of '" + identity.name + "'; pairs belong to its primary");
+  return Status(Code::kReadOnly,
+                source.directory + " is a site's copy of '" + identity.name + "'; pairs belong to its primary");
 }
 
 // Asks the process that has it mounted; where there is none, `otherwise`.
@@ -53,7 +54,8 @@ Outcome run_create(const PairFlags& flags) {
   if (flags.json) print_json(pair_to_json(pair));
   if (!flags.json) {
     print_line("paired with site '" + pair.site + "' at " + pair.endpoint);
-    print_note(mounted ? "  shipping has begun; `tidemark status` shows how far it is" : "  shipping begins when the volume is mounted");
+    print_note(mounted ? "  shipping has begun; `tidemark status` shows how far it is"
+                       : "  shipping begins when the volume is mounted");
   }
   return 0;
 }

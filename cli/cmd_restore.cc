@@ -38,7 +38,8 @@ Outcome show_plan(TreeView& view, const RestoreFlags& flags) {
     print_json(made);
   } else {
     print_plan(plan);
-    print_note("would restore " + plan_text(plan) + " as of seq " + std::to_string(plan.point.value()) + "; nothing is written");
+    print_note("would restore " + plan_text(plan) + " as of seq " + std::to_string(plan.point.value()) +
+               "; nothing is written");
   }
   return 0;
 }
@@ -72,8 +73,8 @@ Outcome run(const RestoreFlags& flags) {
     made.update(report_json(report));
     print_json(made);
   } else {
-    print_line("restored " + source.full_text() + " (seq " + std::to_string(report.plan.point.value()) + ") to " + flags.target +
-               ": " + report_text(report));
+    print_line("restored " + source.full_text() + " (seq " + std::to_string(report.plan.point.value()) + ") to " +
+               flags.target + ": " + report_text(report));
   }
   return 0;
 }
@@ -83,13 +84,15 @@ Outcome run(const RestoreFlags& flags) {
 void add_restore(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<RestoreFlags>();
   CLI::App* command = app.add_subcommand("restore", "Write the tree of any point, from here or from a site");
-  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
+      ->required();
   add_at_option(*command, flags->at);
   command->add_option("--target", flags->target, "Where to: not there yet, or empty")->option_text("PATH");
   command->add_option("--as", flags->as, "dir (default): plain files; volume: a new volume")
       ->option_text("dir|volume")
       ->check(CLI::IsMember({"dir", "volume"}));
-  command->add_option("--name", flags->name, "With --as volume: its name; default: the target's last name")->option_text("NAME");
+  command->add_option("--name", flags->name, "With --as volume: its name; default: the target's last name")
+      ->option_text("NAME");
   command->add_option("--include", flags->include, "Only this path and what is below it; may be given several times")
       ->option_text("PATH")
       ->allow_extra_args(false);
@@ -100,8 +103,9 @@ void add_restore(CLI::App& app, Invocation& invocation) {
       ->check(CLI::Range(1u, 256u));
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
-  command->footer("Examples:\n  tidemark restore /srv/vol@before-upgrade --target /srv/back\n"
-                  "  tidemark restore tcp://backup:7400/vol --at -10m --target /srv/back --include etc/app");
+  command->footer(
+      "Examples:\n  tidemark restore /srv/vol@before-upgrade --target /srv/back\n"
+      "  tidemark restore tcp://backup:7400/vol --at -10m --target /srv/back --include etc/app");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

@@ -130,7 +130,8 @@ void show(const Json& all, const StatusFlags& flags) {
     if (one.contains("error")) {
       print_line(text_field(one, "name") + " at " + text_field(one, "mountpoint") + ": " + text_field(one, "error"));
     } else if (text_field(one, "role") == "point") {
-      print_line(printable(text_field(one, "source")) + " is mounted read-only at " + printable(text_field(one, "mountpoint")));
+      print_line(printable(text_field(one, "source")) + " is mounted read-only at " +
+                 printable(text_field(one, "mountpoint")));
     } else {
       print_status(one);
     }

@@ -41,8 +41,8 @@ Outcome run(const UmountFlags& flags) {
   if (flags.lazy) return 0;  // it ends when the last user lets go of it, which may be never
   Status gone = watch.wait_gone(std::chrono::seconds(flags.timeout_s));
   if (gone.code() == Code::kTimeout) {
-    return Status(Code::kBusy, mountpoint + " is unmounted, but " + gone.text() + " after " + std::to_string(flags.timeout_s) +
-                                   " s; it is still closing the log");
+    return Status(Code::kBusy, mountpoint + " is unmounted, but " + gone.text() + " after " +
+                                   std::to_string(flags.timeout_s) + " s; it is still closing the log");
   }
   TM_TRY(gone);
   return 0;

@@ -31,8 +31,8 @@ struct Findings {
   LogVerdict log;
   TreeVerdict tree;
   bool tree_checked = false;
-  std::string not_opened;             // why the index or the remote group could not be read, where damage is the reason
-  std::map<Ino, std::string> paths;   // of inodes in log.damage, as far as they have one
+  std::string not_opened;            // why the index or the remote group could not be read, where damage is the reason
+  std::map<Ino, std::string> paths;  // of inodes in log.damage, as far as they have one
   [[nodiscard]] bool damaged() const { return !log.damage.empty() || !tree.damage.empty() || !not_opened.empty(); }
 };
 
@@ -108,7 +108,8 @@ Result<Findings> examine(const Source& source, const VerifyFlags& flags) {
 }
 
 Json findings_json(const Findings& findings) {
-  Json made = {{"records", findings.log.records}, {"log_bytes", findings.log.bytes}, {"end", position_json(findings.log.end)}};
+  Json made = {
+      {"records", findings.log.records}, {"log_bytes", findings.log.bytes}, {"end", position_json(findings.log.end)}};
   if (findings.tree_checked) {
     made["entries"] = findings.tree.entries;
     made["bytes"] = findings.tree.bytes;
@@ -117,7 +118,10 @@ Json findings_json(const Findings& findings) {
   if (!findings.not_opened.empty()) made["not_opened"] = findings.not_opened;
   made["log_damage"] = Json::array();
   for (const LogDamage& damage : findings.log.damage) {
-    Json one = {{"segment", damage.segment}, {"byte", damage.offset}, {"seq", damage.seq.value()}, {"ino", damage.ino.value()},
+    Json one = {{"segment", damage.segment},
+                {"byte", damage.offset},
+                {"seq", damage.seq.value()},
+                {"ino", damage.ino.value()},
                 {"fault", record_fault_name(damage.fault)}};
     if (auto path = findings.paths.find(damage.ino); path != findings.paths.end()) one["path"] = path->second;
     made["log_damage"].push_back(one);
@@ -202,7 +206,8 @@ Outcome run(const VerifyFlags& flags) {
 void add_verify(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<VerifyFlags>();
   CLI::App* command = app.add_subcommand("verify", "Read and check every byte, or compare two copies");
-  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")->required();
+  command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
+      ->required();
   add_at_option(*command, flags->at);
   command->add_option("--against", flags->against, "Compare (epoch, seq, chain) with this copy instead of reading")
       ->option_text("SOURCE2");

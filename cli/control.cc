@@ -18,9 +18,7 @@ constexpr const char* kSocketName = "control";
 constexpr int kAcceptPauseMs = 100;
 constexpr long kPeerTimeoutMs = 5000;  // for a peer to write its request and to take its answer
 
-Json failure(const Status& status) {
-  return {{"ok", false}, {"code", code_name(status.code())}, {"error", status.text()}};
-}
+Json failure(const Status& status) { return {{"ok", false}, {"code", code_name(status.code())}, {"error", status.text()}}; }
 
 Json answer_to(const std::string& line, const ControlPeer& who, const ControlHandler& handler) {
   Json request = Json::parse(line, nullptr, false);

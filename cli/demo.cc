@@ -114,8 +114,8 @@ class Demo {
   }
 
   Result<std::string> mark_by_command() {
-    TM_ASSIGN(Finished made, run_child({binary_, "mark", "create", primary_.mountpoint(), "before", "--wait", "all", "--note",
-                                        "from the demonstration", "--json"}));
+    TM_ASSIGN(Finished made, run_child({binary_, "mark", "create", primary_.mountpoint(), "before", "--wait", "all",
+                                        "--note", "from the demonstration", "--json"}));
     return "seq " + human_count(number_field(Json::parse(made.out, nullptr, false), "seq"));
   }
 
@@ -146,7 +146,8 @@ class Demo {
   Result<std::string> do_damage() {
     TM_TRY(overwrite_with_rubbish(database()));
     TM_ASSIGN(uint64_t deleted, delete_half(tree()));
-    if (ask_database(database()).ok()) return Status(Code::kIo, "SQLite still reads the database: the rubbish did not arrive");
+    if (ask_database(database()).ok())
+      return Status(Code::kIo, "SQLite still reads the database: the rubbish did not arrive");
     return human_count(deleted) + " files deleted, SQLite refuses the database";
   }
 
@@ -181,8 +182,8 @@ class Demo {
     TM_ASSIGN(std::string before, ask_database(work_ / "restored-before/shop.db"));
     TM_ASSIGN(std::string after, ask_database(work_ / "restored-after/shop.db"));
     if (before != database_before_ || after != database_after_) {
-      return Status(Code::kCorrupt, "the databases say '" + before + "' and '" + after + "', but it was '" + database_before_ +
-                                        "' and '" + database_after_ + "'");
+      return Status(Code::kCorrupt, "the databases say '" + before + "' and '" + after + "', but it was '" +
+                                        database_before_ + "' and '" + database_after_ + "'");
     }
     return "ok: " + before + "; " + after;
   }

@@ -80,9 +80,9 @@ Status make_special_cases(const std::string& folder) {
 Status check_tools() {
   for (const char* tool : {"sqlite3", "rsync"}) {
     if (Status found = run_child({tool, "--version"}).status(); !found.ok()) {
-      return found.code() == Code::kNotFound
-                 ? Status(Code::kNotFound, "the demonstration needs " + std::string(tool) + ": `apt-get install sqlite3 rsync`")
-                 : found;
+      return found.code() == Code::kNotFound ? Status(Code::kNotFound, "the demonstration needs " + std::string(tool) +
+                                                                           ": `apt-get install sqlite3 rsync`")
+                                             : found;
     }
   }
   return Status();
@@ -104,8 +104,9 @@ Status add_orders(const std::string& database, uint64_t rows) {
 }
 
 Result<std::string> ask_database(const std::string& database) {
-  TM_ASSIGN(Finished asked, run_child({"sqlite3", "-bail", database},
-                                      "PRAGMA integrity_check;\nSELECT count(*) || ' orders, sum ' || sum(cents) FROM orders;\n"));
+  TM_ASSIGN(Finished asked,
+            run_child({"sqlite3", "-bail", database},
+                      "PRAGMA integrity_check;\nSELECT count(*) || ' orders, sum ' || sum(cents) FROM orders;\n"));
   size_t line = asked.out.find('\n');
   if (asked.out.substr(0, line) != "ok") return Status(Code::kCorrupt, "SQLite's integrity check: " + asked.out);
   std::string answer = asked.out.substr(line + 1);
@@ -192,8 +193,8 @@ Status copy_reference(const std::string& from, const std::string& to) {
 }
 
 Result<std::string> compare_trees(const std::string& reference, const std::string& other) {
-  TM_ASSIGN(Finished compared, run_child({"rsync", "-aHAXni", "--delete", "--checksum", "--modify-window=-1", reference + "/",
-                                          other + "/"}));
+  TM_ASSIGN(Finished compared,
+            run_child({"rsync", "-aHAXni", "--delete", "--checksum", "--modify-window=-1", reference + "/", other + "/"}));
   return compared.out;
 }
 

@@ -22,7 +22,7 @@ constexpr std::chrono::milliseconds kAskEvery{50};
 Result<std::unique_ptr<DemoSite>> DemoSite::start(const std::string& binary, const std::string& directory) {
   auto site = std::make_unique<DemoSite>();
   TM_ASSIGN(site->child_, Child::start({binary, "serve", "--dir", directory, "--listen", "tcp://127.0.0.1:*", "--json"},
-                                         directory + ".log"));
+                                       directory + ".log"));
   TM_ASSIGN(std::string line, site->child_->read_line(kStartTimeout));
   site->endpoint_ = text_field(Json::parse(line, nullptr, false), "endpoint");
   if (site->endpoint_.empty()) return Status(Code::kIo, "the site did not say where it listens: " + line);

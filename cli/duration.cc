@@ -6,7 +6,7 @@
 namespace tidemark::cli {
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  static constexpr std::pair<std::string_view, int64_t> kUnits[] = {{"ms", 1},      {"s", 1000},      {"", 1000},
+  static constexpr std::pair<std::string_view, int64_t> kUnits[] = {{"ms", 1},     {"s", 1000},      {"", 1000},
                                                                     {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   constexpr int64_t kMax = int64_t{365} * 86'400'000;
   int64_t count = 0;

@@ -82,7 +82,8 @@ constexpr std::pair<std::string_view, Operation> kOperations[] = {
 };
 
 Status no_such_pair(const std::string& directory, const std::string& site) {
-  return Status(Code::kNotFound, directory + " has no pair with a site '" + site + "'; `tidemark pair list " + directory + "`");
+  return Status(Code::kNotFound,
+                directory + " has no pair with a site '" + site + "'; `tidemark pair list " + directory + "`");
 }
 
 bool names(const PairConfig& pair, const std::string& site) { return pair.site == site; }
@@ -107,7 +108,8 @@ Status PairKeeper::add(const PairConfig& pair) {
 Status PairKeeper::remove(const std::string& site) {
   MutexLock lock(mutex_);
   std::vector<PairConfig> wanted = pairs_;
-  if (std::erase_if(wanted, [&](const PairConfig& pair) { return names(pair, site); }) == 0) return no_such_pair(directory_, site);
+  if (std::erase_if(wanted, [&](const PairConfig& pair) { return names(pair, site); }) == 0)
+    return no_such_pair(directory_, site);
   TM_TRY(save_pairs(directory_, wanted));
   pairs_ = std::move(wanted);
   return shipper_.remove(site);
@@ -122,7 +124,8 @@ Status add_pair_to_file(const std::string& directory, const PairConfig& pair) {
   TM_TRY(check_pair(pair));
   TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(directory));
   if (std::any_of(pairs.begin(), pairs.end(), [&](const PairConfig& other) { return names(other, pair.site); })) {
-    return Status(Code::kExists, directory + " has a pair with site '" + pair.site + "' already; delete it first to change it");
+    return Status(Code::kExists,
+                  directory + " has a pair with site '" + pair.site + "' already; delete it first to change it");
   }
   pairs.push_back(pair);
   return save_pairs(directory, pairs);
@@ -130,7 +133,8 @@ Status add_pair_to_file(const std::string& directory, const PairConfig& pair) {
 
 Status remove_pair_from_file(const std::string& directory, const std::string& site) {
   TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(directory));
-  if (std::erase_if(pairs, [&](const PairConfig& pair) { return names(pair, site); }) == 0) return no_such_pair(directory, site);
+  if (std::erase_if(pairs, [&](const PairConfig& pair) { return names(pair, site); }) == 0)
+    return no_such_pair(directory, site);
   return save_pairs(directory, pairs);
 }
 
@@ -148,7 +152,8 @@ Json pair_to_json(const PairConfig& pair) {
 }
 
 PairConfig pair_from_json(const Json& json) {
-  return {text_field(json, "site"), text_field(json, "endpoint"), text_field(json, "server_key"), text_field(json, "own_key")};
+  return {text_field(json, "site"), text_field(json, "endpoint"), text_field(json, "server_key"),
+          text_field(json, "own_key")};
 }
 
 }  // namespace tidemark::cli

@@ -18,8 +18,8 @@ class PairKeeper {
  public:
   PairKeeper(std::string directory, std::vector<PairConfig> pairs, Shipper& shipper)
       : directory_(std::move(directory)), shipper_(shipper), pairs_(std::move(pairs)) {}
-  Status add(const PairConfig& pair) TM_EXCLUDES(mutex_);       // kExists
-  Status remove(const std::string& site) TM_EXCLUDES(mutex_);   // kNotFound
+  Status add(const PairConfig& pair) TM_EXCLUDES(mutex_);      // kExists
+  Status remove(const std::string& site) TM_EXCLUDES(mutex_);  // kNotFound
   [[nodiscard]] std::vector<PairConfig> list() const TM_EXCLUDES(mutex_);
 
  private:

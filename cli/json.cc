@@ -70,9 +70,11 @@ Json plan_entry_json(const PlanEntry& entry) {
 }
 
 Json plan_summary_json(const RestorePlan& plan) {
-  return {{"point", plan.point.value()}, {"entries", plan.entries.size()}, {"files", plan.files},
-          {"directories", plan.directories}, {"symlinks", plan.symlinks}, {"others", plan.others},
-          {"hard_links", plan.hard_links}, {"bytes", plan.bytes}, {"data_bytes", plan.data_bytes}};
+  return {{"point", plan.point.value()},   {"entries", plan.entries.size()},
+          {"files", plan.files},           {"directories", plan.directories},
+          {"symlinks", plan.symlinks},     {"others", plan.others},
+          {"hard_links", plan.hard_links}, {"bytes", plan.bytes},
+          {"data_bytes", plan.data_bytes}};
 }
 
 std::string text_field(const Json& object, const char* name, const std::string& fallback) {

@@ -17,7 +17,8 @@ constexpr std::chrono::seconds kControlMargin{60};  // beyond what is waited for
 
 Status failed_ioctl(int error, const MarkOrder& order, const std::string& where) {
   switch (error) {
-    case EEXIST: return Status(Code::kExists, "a mark '" + order.name + "' exists already; names are never used twice", error);
+    case EEXIST:
+      return Status(Code::kExists, "a mark '" + order.name + "' exists already; names are never used twice", error);
     case EINVAL: return Status(Code::kInvalid, "the mark's name or note is not allowed", error);
     case ENOTTY: return Status(Code::kInvalid, where + " is not in a Tidemark mount", error);
     case EROFS: return Status(Code::kReadOnly, where + " is mounted at a point: what is past takes no marks", error);
@@ -41,7 +42,8 @@ Result<MarkMade> mark_through_mount(const Source& target, const MarkOrder& order
 }
 
 Result<MarkMade> mark_through_holder(const std::string& directory, const MarkOrder& order) {
-  Json request = {{"op", "mark"},       {"name", order.name}, {"note", order.note}, {"application", order.application},
+  Json request = {{"op", "mark"},       {"name", order.name},
+                  {"note", order.note}, {"application", order.application},
                   {"wait", order.wait}, {"timeout_ms", order.timeout.count()}};
   TM_ASSIGN(Json answer, control_call(directory, request, order.timeout + kControlMargin));
   MarkMade made{order.name, Seq(number_field(answer.value("mark", Json::object()), "seq")), Status()};
@@ -71,7 +73,8 @@ Result<MarkMade> mark_unmounted(const std::string& directory, const MarkOrder& o
 }
 
 Status check_target(const Source& target) {
-  if (target.remote) return Status(Code::kUnsupported, "marks are made at the primary; " + target.text + " is a site's copy");
+  if (target.remote)
+    return Status(Code::kUnsupported, "marks are made at the primary; " + target.text + " is a site's copy");
   if (!target.point.empty()) return Status(Code::kInvalid, "a mark names the present; take '@" + target.point + "' away");
   return Status();
 }

@@ -33,7 +33,8 @@ Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(group.directory()));
   std::unique_ptr<Shipper> shipper = Shipper::start(group, pairs);
   PairKeeper keeper(group.directory(), pairs, *shipper);
-  TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), &keeper, job.mountpoint})));
+  TM_ASSIGN(auto control,
+            ControlServer::start(group.directory(), control_handler({&group, mount.get(), &keeper, job.mountpoint})));
   Status served = serve_until_stopped(*mount, group.directory() + " is mounted at " + job.mountpoint, readiness);
   control.reset();
   if (Status drained = shipper->drain(kDrainTimeout); !drained.ok()) log_warning(drained.text());

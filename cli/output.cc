@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 
 #include "base/clock.h"
@@ -69,8 +70,8 @@ void print_error(const Status& status) {
 
 void print_warning(std::string_view text) {
   bool colour = use_colour(stderr);
-  std::fprintf(stderr, "%swarning:%s %.*s\n", colour ? "\033[33m" : "", colour ? "\033[0m" : "", static_cast<int>(text.size()),
-               text.data());
+  std::fprintf(stderr, "%swarning:%s %.*s\n", colour ? "\033[33m" : "", colour ? "\033[0m" : "",
+               static_cast<int>(text.size()), text.data());
 }
 
 void print_note(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
@@ -109,7 +110,7 @@ std::string human_seconds(double seconds) {
   if (seconds < 0.0995) return format("%.0f ms", seconds * 1000);
   if (seconds < 9.995) return format("%.2f s", seconds);
   if (seconds < 60) return format("%.1f s", seconds);
-  auto whole = static_cast<unsigned long long>(seconds + 0.5);
+  auto whole = static_cast<unsigned long long>(std::llround(seconds));
   if (whole < 3600) return format("%llu min %llu s", whole / 60, whole % 60);
   return format("%llu h %llu min", whole / 3600, whole / 60 % 60);
 }

@@ -24,9 +24,9 @@ void print_line(std::string_view text);
 // Everything written to stdout so far has arrived; kIo (a full disk, a closed pipe) where it has not.
 Status flush_output();
 
-[[nodiscard]] std::string human_bytes(uint64_t bytes);      // "4.0 KiB", "1.2 GiB"
-[[nodiscard]] std::string human_count(uint64_t count);      // "12,345"
-[[nodiscard]] std::string human_seconds(double seconds);    // "0.35 s", "2 min 5 s"
+[[nodiscard]] std::string human_bytes(uint64_t bytes);    // "4.0 KiB", "1.2 GiB"
+[[nodiscard]] std::string human_count(uint64_t count);    // "12,345"
+[[nodiscard]] std::string human_seconds(double seconds);  // "0.35 s", "2 min 5 s"
 // Bytes as they can be shown: control characters, a backslash and what is not UTF-8 become \xNN.
 [[nodiscard]] std::string printable(std::string_view bytes);
 [[nodiscard]] bool is_utf8(std::string_view bytes);

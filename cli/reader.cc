@@ -78,7 +78,8 @@ Result<Mark> Reader::find_mark(const std::string& name) {
   TM_ASSIGN(auto all, marks());
   auto found = std::find_if(all.begin(), all.end(), [&](const Mark& mark) { return mark.name == name; });
   if (found != all.end()) return std::move(*found);
-  return Status(Code::kNoSuchPoint, "no mark '" + name + "' at " + source_.text + "; `tidemark mark list` shows those there are");
+  return Status(Code::kNoSuchPoint,
+                "no mark '" + name + "' at " + source_.text + "; `tidemark mark list` shows those there are");
 }
 
 Result<Position> Reader::newest() {

@@ -22,7 +22,10 @@ std::string time_text(const FileTime& time) {
 }
 
 Json genesis_detail(const Genesis& body) {
-  return {{"group", group_id_text(body.group)}, {"name", body.name}, {"mode", octal(body.root_mode)}, {"uid", body.uid},
+  return {{"group", group_id_text(body.group)},
+          {"name", body.name},
+          {"mode", octal(body.root_mode)},
+          {"uid", body.uid},
           {"gid", body.gid}};
 }
 
@@ -31,7 +34,10 @@ Json epoch_detail(const EpochChange& body) {
 }
 
 Json make_node_detail(const MakeNode& body) {
-  Json made = {{"parent", body.parent.value()}, {"name", body.name}, {"mode", octal(body.mode)}, {"uid", body.uid},
+  Json made = {{"parent", body.parent.value()},
+               {"name", body.name},
+               {"mode", octal(body.mode)},
+               {"uid", body.uid},
                {"gid", body.gid}};
   if (body.device != 0) made["device"] = body.device;
   if (!body.symlink_target.empty()) made["symlink_target"] = body.symlink_target;
@@ -42,7 +48,9 @@ Json make_node_detail(const MakeNode& body) {
 Json link_detail(const LinkBody& body) { return {{"parent", body.parent.value()}, {"name", body.name}}; }
 
 Json rename_detail(const RenameBody& body) {
-  Json made = {{"from_parent", body.from_parent.value()}, {"from_name", body.from_name}, {"to_parent", body.to_parent.value()},
+  Json made = {{"from_parent", body.from_parent.value()},
+               {"from_name", body.from_name},
+               {"to_parent", body.to_parent.value()},
                {"to_name", body.to_name}};
   if (body.exchange) made["exchange"] = true;
   if (body.replaced != Ino{}) made["replaced"] = body.replaced.value();
@@ -63,13 +71,16 @@ Json set_attr_detail(const SetAttr& body) {
 }
 
 Json clone_detail(const CloneBody& body) {
-  return {{"source", body.source.value()}, {"source_at", body.source_block * kBlockSize},
-          {"at", body.target_block * kBlockSize}, {"size", body.count * kBlockSize}, {"size_after", body.size_after}};
+  return {{"source", body.source.value()},
+          {"source_at", body.source_block * kBlockSize},
+          {"at", body.target_block * kBlockSize},
+          {"size", body.count * kBlockSize},
+          {"size_after", body.size_after}};
 }
 
 Json mark_detail(const MarkBody& body) {
-  return {{"id", body.id.value()}, {"name", body.name}, {"application", body.application}, {"pid", body.pid}, {"uid", body.uid},
-          {"note", body.note}};
+  return {{"id", body.id.value()}, {"name", body.name}, {"application", body.application},
+          {"pid", body.pid},       {"uid", body.uid},   {"note", body.note}};
 }
 
 template <class Body, class Show>
@@ -85,8 +96,10 @@ Json detail_of(const RecordView& record) {
     case RecordType::kEpoch: return shown(decode_epoch(payload), epoch_detail);
     case RecordType::kData:
       return shown(decode_data(record.header, payload), [&](const DataBody& body) {
-        return Json{{"at", body.first_block * kBlockSize}, {"size", uint64_t{body.count} * kBlockSize},
-                    {"size_after", body.size_after}, {"compressed", (record.header.flags & kFlagLz4) != 0}};
+        return Json{{"at", body.first_block * kBlockSize},
+                    {"size", uint64_t{body.count} * kBlockSize},
+                    {"size_after", body.size_after},
+                    {"compressed", (record.header.flags & kFlagLz4) != 0}};
       });
     case RecordType::kMakeNode: return shown(decode_make_node(payload), make_node_detail);
     case RecordType::kLink:
@@ -101,8 +114,9 @@ Json detail_of(const RecordView& record) {
       });
     case RecordType::kClone: return shown(decode_clone(payload), clone_detail);
     case RecordType::kSetXattr:
-      return shown(decode_xattr(payload),
-                   [](const XattrBody& body) { return Json{{"name", body.name}, {"size", body.value.size()}}; });
+      return shown(decode_xattr(payload), [](const XattrBody& body) {
+        return Json{{"name", body.name}, {"size", body.value.size()}};
+      });
     case RecordType::kRemoveXattr:
       return shown(decode_xattr(payload), [](const XattrBody& body) { return Json{{"name", body.name}}; });
     case RecordType::kFree:
@@ -113,8 +127,9 @@ Json detail_of(const RecordView& record) {
       });
     case RecordType::kMark: return shown(decode_mark(payload), mark_detail);
     case RecordType::kMarkChange:
-      return shown(decode_mark_change(payload),
-                   [](const MarkChange& body) { return Json{{"id", body.id.value()}, {"held", body.held}}; });
+      return shown(decode_mark_change(payload), [](const MarkChange& body) {
+        return Json{{"id", body.id.value()}, {"held", body.held}};
+      });
   }
   return Json::object();
 }

@@ -72,8 +72,8 @@ void print_warnings(const RestoreReport& report) {
 void print_plan(const RestorePlan& plan) {
   char fixed[96];
   for (const PlanEntry& entry : plan.entries) {
-    std::snprintf(fixed, sizeof fixed, "%c %04o %5u %5u %14llu  ", type_letter(entry), entry.attr.mode & 07777u, entry.attr.uid,
-                  entry.attr.gid, static_cast<unsigned long long>(entry.attr.size));
+    std::snprintf(fixed, sizeof fixed, "%c %04o %5u %5u %14llu  ", type_letter(entry), entry.attr.mode & 07777u,
+                  entry.attr.uid, entry.attr.gid, static_cast<unsigned long long>(entry.attr.size));
     std::string line = fixed + printable(entry.path.empty() ? "." : entry.path);
     if (!entry.symlink_target.empty()) line += " -> " + printable(entry.symlink_target);
     if (!entry.link_to.empty()) line += " = " + printable(entry.link_to);

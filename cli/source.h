@@ -18,7 +18,7 @@ namespace tidemark::cli {
 
 struct SourceText {
   std::string base;
-  std::string point;       // "" where none is written
+  std::string point;  // "" where none is written
   bool has_point = false;
 };
 // Takes the point off. Of several '@' the last counts, as no point can hold one; where the whole text exists as a path it is a
@@ -26,13 +26,13 @@ struct SourceText {
 SourceText split_source(std::string_view text, const std::function<bool(const std::string&)>& exists);
 
 struct Source {
-  std::string text;        // for messages: without the point
+  std::string text;  // for messages: without the point
   bool remote = false;
-  RemoteAddress address;   // remote only
-  std::string directory;   // local only: absolute
-  std::string point;       // "" where none was given
-  std::string mountpoint;  // where the text was a path in a mount
-  std::string inside;      // likewise: the path below the mountpoint, without a leading '/'
+  RemoteAddress address;                        // remote only
+  std::string directory;                        // local only: absolute
+  std::string point;                            // "" where none was given
+  std::string mountpoint;                       // where the text was a path in a mount
+  std::string inside;                           // likewise: the path below the mountpoint, without a leading '/'
   [[nodiscard]] std::string full_text() const;  // text@point
 };
 

@@ -14,14 +14,14 @@ namespace tidemark::cli {
 struct TreeDamage {
   std::string path;
   Ino ino;
-  uint64_t at = 0;       // byte of the file; 0 for what is not its content
+  uint64_t at = 0;  // byte of the file; 0 for what is not its content
   std::string what;
 };
 
 struct TreeVerdict {
   uint64_t entries = 0;
-  uint64_t bytes = 0;               // of data that was read
-  std::vector<TreeDamage> damage;   // at most kTreeDamageMax
+  uint64_t bytes = 0;              // of data that was read
+  std::vector<TreeDamage> damage;  // at most kTreeDamageMax
 };
 inline constexpr size_t kTreeDamageMax = 10'000;
 

@@ -54,7 +54,8 @@ Result<int> listen_in_directory(const std::string& directory, const std::string&
   TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
-  if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT) return errno_status(errno, "cannot replace " + where);
+  if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+    return errno_status(errno, "cannot replace " + where);
   // Before bind: the socket file is born with this mode, so that there is no moment in which others could connect.
   if (::fchmod(socket.get(), 0600) != 0) return errno_status(errno, "cannot protect " + where);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -93,7 +94,8 @@ Result<std::string> read_line(int fd, size_t bytes_max) {
     std::string_view piece(chunk, static_cast<size_t>(got));
     size_t end = piece.find('\n');
     line += piece.substr(0, end);
-    if (line.size() > bytes_max) return Status(Code::kTooLarge, "more than " + std::to_string(bytes_max) + " bytes in a line");
+    if (line.size() > bytes_max)
+      return Status(Code::kTooLarge, "more than " + std::to_string(bytes_max) + " bytes in a line");
     if (end != std::string_view::npos) return line;
   }
 }

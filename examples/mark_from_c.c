@@ -15,13 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static int fail(const char *what) {
+static int fail(const char* what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
   return 1;
 }
 
 /* The ioctl itself, for programs that link nothing of ours. libtidemark's tidemark_mark() does the same. */
-static int mark_by_ioctl(int fd, const char *name, const char *note, uint64_t *seq) {
+static int mark_by_ioctl(int fd, const char* name, const char* note, uint64_t* seq) {
   struct tidemark_mark_request request;
   memset(&request, 0, sizeof request);
   request.struct_size = sizeof request;
@@ -42,7 +42,7 @@ static int write_batch(int fd, int batch) {
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int batches = argc > 2 ? atoi(argv[2]) : 3;
   char path[4096];
   int fd, batch;

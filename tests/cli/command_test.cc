@@ -72,7 +72,8 @@ TEST_CASE("flags may stand anywhere") {
   Fixture fixture;
   tidemark_ok({"mark", "create", "--note", "n", fixture.volume, "--wait", "local", "good"});
   tidemark_ok({"restore", "--target", fixture.work / "r1", fixture.volume, "--at", "good"});
-  tidemark_ok({"restore", fixture.volume, "--at", "good", "--jobs", "2", "--target", fixture.work / "r2", "--include", "dir"});
+  tidemark_ok(
+      {"restore", fixture.volume, "--at", "good", "--jobs", "2", "--target", fixture.work / "r2", "--include", "dir"});
   CHECK(std::filesystem::exists(fixture.work / "r1/a.txt"));
   CHECK(std::filesystem::exists(fixture.work / "r2/dir/b.bin"));
   CHECK(!std::filesystem::exists(fixture.work / "r2/a.txt"));
@@ -144,7 +145,8 @@ TEST_CASE("verify finds a flipped bit, and says in which file") {
   tidemark_ok({"mark", "create", fixture.volume, "after"});  // the damage must not be at the very end, where a tear is legal
   std::string segment;
   for (const auto& entry : std::filesystem::directory_iterator(fixture.volume + "/log")) {
-    if (entry.path().extension() == ".seg" && (segment.empty() || entry.path().string() < segment)) segment = entry.path().string();
+    if (entry.path().extension() == ".seg" && (segment.empty() || entry.path().string() < segment))
+      segment = entry.path().string();
   }
   REQUIRE(!segment.empty());
   std::string records = tidemark_ok({"log", fixture.volume, "--json", "--path", "dir/b.bin"});

@@ -26,7 +26,7 @@ TEST_CASE("names of any bytes can be shown") {
   CHECK(printable("a\nb\x1b[31m") == "a\\x0ab\\x1b[31m");
   CHECK(printable("\xff\xfe") == "\\xff\\xfe");
   CHECK(printable("back\\slash") == "back\\x5cslash");
-  CHECK(printable("\xc0\xaf") == "\\xc0\\xaf");          // overlong
+  CHECK(printable("\xc0\xaf") == "\\xc0\\xaf");           // overlong
   CHECK(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");  // a surrogate
   CHECK(!is_utf8("\xe2\x82"));
   CHECK(is_utf8("€"));

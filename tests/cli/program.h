@@ -23,8 +23,8 @@ class Scratch {
   std::string path_;
 };
 
-std::string program();           // path of the binary
-std::string example_program();   // of examples/mark_from_c
+std::string program();          // path of the binary
+std::string example_program();  // of examples/mark_from_c
 std::string examples_folder();
 
 Ended tidemark_run(const std::vector<std::string>& arguments);

@@ -51,7 +51,7 @@ TEST_CASE("a record concerns its file and the directories whose names it changes
   rename.replaced = Ino(4);
   std::string payload = encode_rename(rename);
   RecordView record = view_of(RecordType::kRename, Ino(5), payload);
-  for (uint64_t ino : {2, 3, 4, 5}) CHECK(record_concerns(record, Ino(ino)));
+  for (uint64_t ino : {2u, 3u, 4u, 5u}) CHECK(record_concerns(record, Ino(ino)));
   CHECK(!record_concerns(record, Ino(6)));
   std::string freed = encode_free({Ino(8), Ino(9)});
   CHECK(record_concerns(view_of(RecordType::kFree, Ino(), freed), Ino(9)));

@@ -8,8 +8,8 @@ namespace tidemark::cli {
 TEST_CASE("help and version are data and succeed") {
   CHECK(tidemark_ok({"--version"}).starts_with("tidemark "));
   std::string help = tidemark_ok({"--help"});
-  for (const char* word : {"init", "mount", "umount", "mark", "serve", "keygen", "pair", "restore", "log", "verify", "status", "demo",
-                           "Exit codes", "Examples"}) {
+  for (const char* word : {"init", "mount", "umount", "mark", "serve", "keygen", "pair", "restore", "log", "verify",
+                           "status", "demo", "Exit codes", "Examples"}) {
     INFO(word);
     CHECK(help.find(word) != std::string::npos);
   }
