@@ -18,9 +18,7 @@ constexpr size_t kOpenDirectoriesMax = 64;
 constexpr int kClearingsMax = 16;  // somebody who puts things in the way more often than that does it on purpose
 constexpr mode_t kOursAlone = 0700;
 
-Status replaced_meanwhile() {
-  return Status(Code::kIo, "somebody replaced it while the restore was running", ESTALE);
-}
+Status replaced_meanwhile() { return Status(Code::kIo, "somebody replaced it while the restore was running", ESTALE); }
 
 Result<struct stat> look_at(const Fd& fd) {
   struct stat info {};
@@ -107,8 +105,7 @@ Result<DirectorySink::SharedFd> DirectorySink::directory(size_t index) {
     if (known != directories_.end()) return known->second;
   }
   const std::string& path = tree_.entry(index).path;
-  auto opened = std::make_shared<Fd>(
-      open_beneath(target_.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Mounts::kCross));
+  auto opened = std::make_shared<Fd>(open_beneath(target_.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Mounts::kCross));
   if (!opened->valid()) {
     if (errno == ELOOP || errno == ENOTDIR || errno == ENOENT) return replaced_meanwhile().within(show_path(path));
     return errno_status(errno, "opening directory " + show_path(path));
@@ -171,8 +168,8 @@ Status DirectorySink::adopt(size_t index, SharedFd directory) {
   if ((info.st_mode & kOursAlone) != kOursAlone) {  // best effort: root needs it not, others fail below with the path
     static_cast<void>(::fchmod(directory->get(), (info.st_mode & 07777) | kOursAlone));
   }
-  bool known = std::any_of(file_systems_.begin(), file_systems_.end(),
-                           [&](const auto& one) { return one.first == info.st_dev; });
+  bool known =
+      std::any_of(file_systems_.begin(), file_systems_.end(), [&](const auto& one) { return one.first == info.st_dev; });
   if (!known) file_systems_.emplace_back(info.st_dev, Fd(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 0)));
   return Status();
 }
@@ -193,8 +190,7 @@ Status DirectorySink::make_directory(size_t index) {
     return there ? 0 : -1;
   });
   TM_TRY(made);
-  auto opened = std::make_shared<Fd>(
-      open_beneath(parent->get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Mounts::kCross));
+  auto opened = std::make_shared<Fd>(open_beneath(parent->get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Mounts::kCross));
   if (!opened->valid()) return errno_status(errno, "opening the directory");
   TM_ASSIGN(struct stat info, look_at(*opened));
   if (there) {
@@ -246,7 +242,8 @@ Status DirectorySink::make_other(size_t index) {
   TM_TRY(made);
   if (refused) {
     warnings_.add(S_ISLNK(type) ? "symbolic link left out, this file system has none"
-                                : "device or pipe left out, this user may not make it here", entry.path);
+                                : "device or pipe left out, this user may not make it here",
+                  entry.path);
     return Status();
   }
   Fd fd = open_beneath(parent->get(), name, O_PATH | O_NOFOLLOW, Mounts::kCross);
@@ -304,8 +301,10 @@ Result<RestoreReport> restore_to_directory(TreeView& view, const RestoreOptions&
     Status written = write_tree(view, tree, sink, warnings, execute_options(options));
     if (written.ok()) written = sink.sync();
     if (!written.ok()) {
-      return Status(written.code(), written.text() + "; the restore is not complete: " + options.target +
-                                        " holds a part of the tree (the files in it are whole)", written.sys_errno());
+      return Status(written.code(),
+                    written.text() + "; the restore is not complete: " + options.target +
+                        " holds a part of the tree (the files in it are whole)",
+                    written.sys_errno());
     }
   }
   report.warnings = warnings.take();

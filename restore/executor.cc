@@ -31,15 +31,22 @@ class OpenFile {
   [[nodiscard]] SinkFile& file() { return *file_; }
 
  private:
+  struct Page {
+    std::vector<DataRange> ranges;
+    bool last = false;
+  };
+  Result<Page> ask(uint64_t from);
+  bool cut_piece(DataRange& piece) TM_REQUIRES(mutex_);
   [[nodiscard]] bool exhausted() const TM_REQUIRES(mutex_) { return ranges_.empty() && map_ended_; }
-  Status refill() TM_REQUIRES(mutex_);
 
   TreeView& view_;
   const PlanEntry& entry_;
   std::unique_ptr<SinkFile> file_;
   Mutex mutex_;
+  CondVar changed_;
   std::deque<DataRange> ranges_ TM_GUARDED_BY(mutex_);
   uint64_t asked_to_ TM_GUARDED_BY(mutex_) = 0;  // up to here the map of data was asked for
+  bool asking_ TM_GUARDED_BY(mutex_) = false;    // somebody is at it; ranges_ is empty meanwhile
   bool map_ended_ TM_GUARDED_BY(mutex_) = false;
   bool given_up_ TM_GUARDED_BY(mutex_) = false;
   unsigned copiers_ TM_GUARDED_BY(mutex_) = 0;
@@ -52,25 +59,42 @@ bool OpenFile::join() {
   return true;
 }
 
-Status OpenFile::refill() {
+Result<OpenFile::Page> OpenFile::ask(uint64_t from) {
   const Attr& attr = entry_.attr;
   // A file without holes that fits one read needs no map: a round trip less for most files of a remote view.
-  if (attr.size <= kReadBytes && attr.blocks * kBlockSize >= attr.size) {
-    if (attr.size != 0) ranges_.push_back({0, attr.size});
-    map_ended_ = true;
-    return Status();
-  }
-  TM_ASSIGN(std::vector<DataRange> page, checked_ranges(view_, attr, asked_to_));
-  map_ended_ = page.size() < kRangePage;
-  if (!page.empty()) asked_to_ = page.back().at + page.back().size;
-  if (asked_to_ >= attr.size) map_ended_ = true;
-  ranges_.assign(page.begin(), page.end());
-  return Status();
+  if (attr.size == 0) return Page{{}, true};
+  if (attr.size <= kReadBytes && attr.blocks * kBlockSize >= attr.size) return Page{{{0, attr.size}}, true};
+  TM_ASSIGN(std::vector<DataRange> ranges, checked_ranges(view_, attr, from));
+  bool last = ranges.empty() || ranges.back().at + ranges.back().size >= attr.size;
+  return Page{std::move(ranges), last};
 }
 
 Result<bool> OpenFile::take(DataRange& piece) {
-  MutexLock lock(mutex_);
-  if (ranges_.empty() && !map_ended_) TM_TRY(refill());
+  while (true) {
+    uint64_t from = 0;
+    {
+      MutexLock lock(mutex_);
+      while (asking_) changed_.wait(mutex_);
+      if (cut_piece(piece)) return true;
+      if (map_ended_ || given_up_) return false;
+      asking_ = true;
+      from = asked_to_;
+    }
+    Result<Page> page = ask(from);  // without the lock: the view may be far away
+    MutexLock lock(mutex_);
+    asking_ = false;
+    changed_.notify_all();
+    if (!page.ok()) {
+      given_up_ = true;
+      return page.status();
+    }
+    map_ended_ = page->last;
+    if (!page->ranges.empty()) asked_to_ = page->ranges.back().at + page->ranges.back().size;
+    ranges_.assign(page->ranges.begin(), page->ranges.end());
+  }
+}
+
+bool OpenFile::cut_piece(DataRange& piece) {
   if (ranges_.empty()) return false;
   DataRange& front = ranges_.front();
   piece = {front.at, std::min<uint64_t>(front.size, kReadBytes)};
@@ -128,7 +152,7 @@ class Execution {
 
   Mutex mutex_;
   CondVar changed_;
-  size_t next_ TM_GUARDED_BY(mutex_) = 0;    // the entry nobody has taken yet
+  size_t next_ TM_GUARDED_BY(mutex_) = 0;      // the entry nobody has taken yet
   unsigned making_ TM_GUARDED_BY(mutex_) = 0;  // threads at an entry, which may turn out to be a large file
   std::deque<std::shared_ptr<OpenFile>> shared_ TM_GUARDED_BY(mutex_);  // large files that may have pieces left
 };
@@ -163,13 +187,15 @@ Status Execution::make_directories() {
 }
 
 Status Execution::make_files() {
-  run_workers(effective_jobs(options_.jobs), [this] { work(); }, [this] {
-    if (outcome_.stopped()) {  // an interruption is noticed here, although all threads may be waiting
-      MutexLock lock(mutex_);
-      changed_.notify_all();
-    }
-    report();
-  });
+  run_workers(
+      effective_jobs(options_.jobs), [this] { work(); },
+      [this] {
+        if (outcome_.stopped()) {  // an interruption is noticed here, although all threads may be waiting
+          MutexLock lock(mutex_);
+          changed_.notify_all();
+        }
+        report();
+      });
   MutexLock lock(mutex_);
   shared_.clear();
   return outcome_.status();

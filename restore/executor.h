@@ -5,7 +5,7 @@
 
 namespace tidemark {
 
-inline constexpr size_t kReadBytes = size_t{1} << 20;       // read and written at once; each thread has one such buffer
+inline constexpr size_t kReadBytes = size_t{1} << 20;         // read and written at once; each thread has one such buffer
 inline constexpr uint64_t kSharedFileBytes = 8 * kReadBytes;  // above this threads share a file
 
 struct ExecuteOptions {

@@ -43,8 +43,8 @@ std::string reason(int error) { return std::string(" (") + std::strerror(error) 
 
 // Not a fault of this machine, but something it does not do for us.
 bool is_refusal(int error) {
-  return error == EPERM || error == EACCES || error == EOPNOTSUPP || error == EINVAL || error == E2BIG ||
-         error == ERANGE || error == ENOSPC || error == EDQUOT;
+  return error == EPERM || error == EACCES || error == EOPNOTSUPP || error == EINVAL || error == E2BIG || error == ERANGE ||
+         error == ENOSPC || error == EDQUOT;
 }
 
 // Attributes a file has before it gets its mode: a read-only file takes none any more from anybody but root.

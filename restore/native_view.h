@@ -36,7 +36,7 @@ class NativeView final : public TreeView {
     std::string name;
     FileIdentity identity;
     Attr attr;
-    bool mount = false;            // another file system (or the same once more) is mounted here: kept as an empty directory
+    bool mount = false;  // another file system (or the same once more) is mounted here: kept as an empty directory
     bool change_told = false;
   };
   struct IdentityHash {
@@ -65,8 +65,8 @@ class NativeView final : public TreeView {
   Mutex mutex_;
   std::unordered_map<Ino, Node> nodes_ TM_GUARDED_BY(mutex_);
   std::unordered_map<FileIdentity, Ino, IdentityHash> known_ TM_GUARDED_BY(mutex_);
-  std::unordered_map<Ino, SharedFd> open_files_ TM_GUARDED_BY(mutex_);   // recently read ones
-  std::unordered_map<Ino, Listing> listings_ TM_GUARDED_BY(mutex_);      // of directories being paged through
+  std::unordered_map<Ino, SharedFd> open_files_ TM_GUARDED_BY(mutex_);  // recently read ones
+  std::unordered_map<Ino, Listing> listings_ TM_GUARDED_BY(mutex_);     // of directories being paged through
   uint64_t last_ino_ TM_GUARDED_BY(mutex_) = 0;
 };
 

@@ -42,8 +42,8 @@ Result<Included> find_include(TreeView& view, const std::string& text) {
       Code code = next.status().code();
       if (code != Code::kNotFound && code != Code::kNotDirectory) return next.status().within(show_path(text));
       std::string why = code == Code::kNotFound ? " has no entry " + part : " is not a directory";
-      return Status(Code::kNotFound, "'" + text + "' is not there at " + point_text(view.point()) + ": " +
-                                         show_path(found.path) + why);
+      return Status(Code::kNotFound,
+                    "'" + text + "' is not there at " + point_text(view.point()) + ": " + show_path(found.path) + why);
     }
     found.above.emplace_back(found.path, found.attr);
     found.path += (found.path.empty() ? "" : "/") + part;
@@ -112,9 +112,7 @@ void count(RestorePlan& plan, const WalkedEntry& walked) {
 
 }  // namespace
 
-std::string point_text(Seq point) {
-  return point == kLatest ? "latest" : "seq:" + std::to_string(point.value());
-}
+std::string point_text(Seq point) { return point == kLatest ? "latest" : "seq:" + std::to_string(point.value()); }
 
 bool before_in_tree(std::string_view left, std::string_view right) {
   // '/' sorts before every byte of a name, so that a directory's content stands right behind it.

@@ -12,13 +12,13 @@
 
 namespace tidemark {
 
-inline constexpr unsigned kPlanJobs = 8;               // threads by default: a remote view has a round trip for each call
+inline constexpr unsigned kPlanJobs = 8;                // threads by default: a remote view has a round trip for each call
 inline constexpr size_t kPlanEntriesMax = 200'000'000;  // of a tree; above it kLimit
 inline constexpr size_t kPlanPage = 256;                // names asked for at once
 
 struct PlanOptions {
   std::vector<std::string> include;
-  unsigned jobs = 0;                               // 0: kPlanJobs
+  unsigned jobs = 0;  // 0: kPlanJobs
   const std::atomic<bool>* interrupted = nullptr;
   Warnings* vanished = nullptr;  // set: an entry that goes while we look (kStale) is left out with a warning, not a failure
 };

@@ -14,7 +14,7 @@ namespace tidemark {
 // A plan, and how its entries belong together.
 struct Tree {
   const RestorePlan& plan;
-  std::vector<size_t> parents;                 // the directory an entry is in; 0 for the root
+  std::vector<size_t> parents;                   // the directory an entry is in; 0 for the root
   std::unordered_map<size_t, size_t> originals;  // of each further hard link: the entry it is a link to
 
   [[nodiscard]] const PlanEntry& entry(size_t index) const { return plan.entries[index]; }

@@ -73,8 +73,7 @@ class VolumeFile final : public SinkFile {
 
 }  // namespace
 
-VolumeSink::VolumeSink(const Tree& tree, Volume& volume)
-    : tree_(tree), volume_(volume), made_(tree.plan.entries.size()) {}
+VolumeSink::VolumeSink(const Tree& tree, Volume& volume) : tree_(tree), volume_(volume), made_(tree.plan.entries.size()) {}
 
 Result<Ino> VolumeSink::make_node(size_t index) {
   const Attr& attr = tree_.entry(index).attr;
@@ -179,8 +178,10 @@ Result<RestoreReport> restore_to_volume(TreeView& view, const RestoreOptions& op
   Status closed = group->close();
   if (written.ok()) written = closed;
   if (!written.ok()) {
-    return Status(written.code(), written.text() + "; the restore is not complete: the volume in " + options.target +
-                                      " holds a part of the tree, remove it", written.sys_errno());
+    return Status(written.code(),
+                  written.text() + "; the restore is not complete: the volume in " + options.target +
+                      " holds a part of the tree, remove it",
+                  written.sys_errno());
   }
   report.warnings = warnings.take();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();

@@ -84,11 +84,13 @@ class Walk {
 
 Result<std::vector<WalkedEntry>> Walk::run(const std::vector<WalkStart>& starts, unsigned jobs) {
   for (const WalkStart& start : starts) TM_TRY(keep(start.path, start.attr, start.below).within(show_path(start.path)));
-  run_workers(jobs, [this] { work(); }, [this] {
-    if (!outcome_.stopped()) return;
-    MutexLock lock(mutex_);
-    changed_.notify_all();
-  });
+  run_workers(
+      jobs, [this] { work(); },
+      [this] {
+        if (!outcome_.stopped()) return;
+        MutexLock lock(mutex_);
+        changed_.notify_all();
+      });
   TM_TRY(outcome_.status());
   MutexLock lock(mutex_);
   return std::move(found_);
@@ -221,7 +223,7 @@ Status Walk::add_data_bytes(WalkedEntry& found) {
   while (at < attr.size && !outcome_.stopped()) {
     TM_ASSIGN(std::vector<DataRange> ranges, checked_ranges(view_, attr, at));
     for (const DataRange& range : ranges) found.data_bytes += range.size;
-    if (ranges.size() < kRangePage) return Status();
+    if (ranges.empty()) return Status();
     at = ranges.back().at + ranges.back().size;
   }
   return Status();
@@ -234,7 +236,8 @@ bool Walk::claim(Ino ino) {
 
 }  // namespace
 
-Result<std::vector<WalkedEntry>> walk_tree(TreeView& view, const std::vector<WalkStart>& starts, const PlanOptions& options) {
+Result<std::vector<WalkedEntry>> walk_tree(TreeView& view, const std::vector<WalkStart>& starts,
+                                           const PlanOptions& options) {
   Walk walk(view, options);
   return walk.run(starts, options.jobs == 0 ? kPlanJobs : effective_jobs(options.jobs));
 }

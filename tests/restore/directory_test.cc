@@ -117,6 +117,30 @@ TEST_CASE("holes stay holes, and large files are shared by threads") {
   ::close(fd);
 }
 
+TEST_CASE("a view that tells of data in small portions loses none") {
+  class Sparing : public MemoryView {
+   public:
+    Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) override {
+      return MemoryView::data_ranges(ino, from, to, std::min<size_t>(max, 3));
+    }
+  } view;
+  Scratch scratch;
+  Ino file = view.add(kRootIno, "f", S_IFREG | 0600);
+  for (uint64_t i = 0; i < 4000; ++i) view.add_data(file, i * 8192, std::string(4096, static_cast<char>('a' + i % 26)));
+  view.node(file).attr.size = 4000 * 8192;
+  RestoreOptions options = into(scratch.path("target"));
+  options.jobs = 8;
+  auto report = restore_to_directory(view, options);
+  REQUIRE(report.ok());
+  CHECK(report->plan.data_bytes == 4000 * 4096);
+  std::string back = read_whole(scratch.path("target/f"));
+  REQUIRE(back.size() == 4000 * 8192);
+  for (size_t i = 0; i < 4000; ++i) {
+    REQUIRE(back[i * 8192 + 4095] == static_cast<char>('a' + i % 26));
+    REQUIRE(back[i * 8192 + 4096] == '\0');
+  }
+}
+
 TEST_CASE("a target that is not empty is refused and untouched") {
   Scratch scratch;
   write_file(scratch.path("mine"), "precious");
@@ -243,11 +267,12 @@ TEST_CASE("a plain user gets warnings for what only root may do") {
     std::string all;
     for (const std::string& line : report->warnings) all += line + "\n";
     std::fprintf(stderr, "%s", all.c_str());
-    bool told = all.find("the owner is not kept (Operation not permitted): /theirs, /theirs too\n") != std::string::npos &&
-                all.find("trusted.x is not kept") != std::string::npos &&
-                all.find("set-user-id and set-group-id are left out, the owner is not kept: /theirs\n") != std::string::npos &&
-                all.find("device or pipe left out, this user may not make it here: /device\n") != std::string::npos &&
-                all.find("hard link to: /e\n") != std::string::npos;
+    bool told =
+        all.find("the owner is not kept (Operation not permitted): /theirs, /theirs too\n") != std::string::npos &&
+        all.find("trusted.x is not kept") != std::string::npos &&
+        all.find("set-user-id and set-group-id are left out, the owner is not kept: /theirs\n") != std::string::npos &&
+        all.find("device or pipe left out, this user may not make it here: /device\n") != std::string::npos &&
+        all.find("hard link to: /e\n") != std::string::npos;
     ::_exit(told ? 0 : 12);
   }
   int status = 0;

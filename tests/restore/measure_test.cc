@@ -45,7 +45,8 @@ void print(const char* what, Taken taken, double megabytes, double entries) {
   std::fflush(stdout);
 }
 
-void measure(const std::string& what, const std::function<void(const std::string&)>& fill, double megabytes, double entries) {
+void measure(const std::string& what, const std::function<void(const std::string&)>& fill, double megabytes,
+             double entries) {
   Scratch scratch;
   std::string source = scratch.path("source");
   ::mkdir(source.c_str(), 0755);
@@ -68,7 +69,8 @@ void measure(const std::string& what, const std::function<void(const std::string
     print("  cp -a, then sync -f", timed([&] {
             REQUIRE(run({"cp", "-a", source, target}).exit == 0);
             REQUIRE(run({"sync", "-f", target}).exit == 0);
-          }), megabytes, entries);
+          }),
+          megabytes, entries);
     removed();
     for (unsigned jobs : {1u, 2u, 4u}) {
       RestoreOptions options;
@@ -81,31 +83,42 @@ void measure(const std::string& what, const std::function<void(const std::string
   }
   RestoreOptions options;
   options.target = target;
-  print("  restore to a volume", timed([&] { REQUIRE(restore_to_volume(**view, options, "copy").ok()); }), megabytes, entries);
+  print("  restore to a volume", timed([&] { REQUIRE(restore_to_volume(**view, options, "copy").ok()); }), megabytes,
+        entries);
 }
 
 }  // namespace
 
 TEST_CASE("figures: large files", "[.][measure]") {
-  measure("1 GB in 8 files of random bytes", [](const std::string& root) {
-    std::string bytes = random_bytes(128'000'000, 1);
-    for (int i = 0; i < 8; ++i) write_file(root + "/f" + std::to_string(i), bytes);
-  }, 8 * 128, 9);
-  measure("1 GB in one file that compresses", [](const std::string& root) {
-    std::string text;
-    while (text.size() < 1'000'000'000) text += "line " + std::to_string(text.size() * 7919 % 1000003) + " of a log file\n";
-    write_file(root + "/log", text);
-  }, 1000, 2);
+  measure(
+      "1 GB in 8 files of random bytes",
+      [](const std::string& root) {
+        std::string bytes = random_bytes(128'000'000, 1);
+        for (int i = 0; i < 8; ++i) write_file(root + "/f" + std::to_string(i), bytes);
+      },
+      8 * 128, 9);
+  measure(
+      "1 GB in one file that compresses",
+      [](const std::string& root) {
+        std::string text;
+        while (text.size() < 1'000'000'000)
+          text += "line " + std::to_string(text.size() * 7919 % 1000003) + " of a log file\n";
+        write_file(root + "/log", text);
+      },
+      1000, 2);
 }
 
 TEST_CASE("figures: small files", "[.][measure]") {
-  measure("20,000 files of 4,000 bytes in 200 directories", [](const std::string& root) {
-    for (int d = 0; d < 200; ++d) {
-      std::string directory = root + "/d" + std::to_string(d);
-      ::mkdir(directory.c_str(), 0755);
-      for (int f = 0; f < 100; ++f) {
-        write_file(directory + "/f" + std::to_string(f), random_bytes(4000, static_cast<uint64_t>(d * 100 + f)));
-      }
-    }
-  }, 80, 20201);
+  measure(
+      "20,000 files of 4,000 bytes in 200 directories",
+      [](const std::string& root) {
+        for (int d = 0; d < 200; ++d) {
+          std::string directory = root + "/d" + std::to_string(d);
+          ::mkdir(directory.c_str(), 0755);
+          for (int f = 0; f < 100; ++f) {
+            write_file(directory + "/f" + std::to_string(f), random_bytes(4000, static_cast<uint64_t>(d * 100 + f)));
+          }
+        }
+      },
+      80, 20201);
 }

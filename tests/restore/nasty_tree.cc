@@ -28,10 +28,10 @@ void put(const std::string& path, uint64_t at, const std::string& bytes) {
 
 void make_names(const std::string& root) {
   ::mkdir((root + "/names").c_str(), 0755);
-  for (std::string name : {std::string("with\nnewline"), std::string("tab\tand \x01"), std::string(255, 'n'),
-                           std::string("not utf-8 \xff\xfe\x80"), std::string("-rf"), std::string(" "),
-                           std::string("back\\slash"), std::string("a:b@c"), std::string("…"), std::string("..."),
-                           std::string("*?[x]'\"$(x)`;|&")}) {
+  for (std::string name :
+       {std::string("with\nnewline"), std::string("tab\tand \x01"), std::string(255, 'n'),
+        std::string("not utf-8 \xff\xfe\x80"), std::string("-rf"), std::string(" "), std::string("back\\slash"),
+        std::string("a:b@c"), std::string("…"), std::string("..."), std::string("*?[x]'\"$(x)`;|&")}) {
     write_file(root + "/names/" + name, "named " + name);
   }
 }
@@ -128,7 +128,8 @@ void make_times(const std::string& root) {
     int64_t seconds;
     long nanoseconds;
   };
-  for (Case one : {Case{-1, 999'999'999}, Case{-2'000'000'000, 5}, Case{0, 0}, Case{4'294'967'296, 1}, Case{10'000'000'000, 123}}) {
+  for (Case one :
+       {Case{-1, 999'999'999}, Case{-2'000'000'000, 5}, Case{0, 0}, Case{4'294'967'296, 1}, Case{10'000'000'000, 123}}) {
     std::string path = root + "/times/t" + std::to_string(one.seconds);
     write_file(path, "x");
     set_times(path, one.seconds + 1, 17, one.seconds, one.nanoseconds);

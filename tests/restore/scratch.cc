@@ -31,9 +31,7 @@ Scratch::~Scratch() {
   ::close(parent);
 }
 
-void write_file(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
+void write_file(const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
 
 std::string read_whole(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

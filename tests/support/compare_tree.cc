@@ -114,10 +114,13 @@ class Comparison {
   }
 
   void entry(const std::string& path) {
-    struct stat a {}, b {};
+    struct stat a {
+    }, b{};
     std::string here = here_ + "/" + path, there = there_ + "/" + path;
-    if (::lstat(here.c_str(), &a) != 0) return differ(path, std::string("cannot be looked at here: ") + std::strerror(errno));
-    if (::lstat(there.c_str(), &b) != 0) return differ(path, std::string("cannot be looked at there: ") + std::strerror(errno));
+    if (::lstat(here.c_str(), &a) != 0)
+      return differ(path, std::string("cannot be looked at here: ") + std::strerror(errno));
+    if (::lstat(there.c_str(), &b) != 0)
+      return differ(path, std::string("cannot be looked at there: ") + std::strerror(errno));
     compare(path, "type and mode", octal(a.st_mode), octal(b.st_mode));
     if ((a.st_mode & S_IFMT) != (b.st_mode & S_IFMT)) return;
     attributes(path, a, b);
@@ -145,8 +148,10 @@ class Comparison {
     if (!options_.xattrs) return;
     auto here = xattrs_of(here_ + "/" + path), there = xattrs_of(there_ + "/" + path);
     for (const auto& [name, value] : here) {
-      if (!there.contains(name)) differ(path, "extended attribute " + name + " is missing there");
-      else if (there[name] != value) differ(path, "extended attribute " + name + " differs");
+      if (!there.contains(name))
+        differ(path, "extended attribute " + name + " is missing there");
+      else if (there[name] != value)
+        differ(path, "extended attribute " + name + " differs");
     }
     for (const auto& [name, value] : there) {
       if (!here.contains(name)) differ(path, "extended attribute " + name + " is missing here");
@@ -158,7 +163,8 @@ class Comparison {
     if (S_ISDIR(a.st_mode)) return;
     auto [first_here, new_here] = first_here_.emplace(std::pair{a.st_dev, a.st_ino}, path);
     auto [first_there, new_there] = first_there_.emplace(std::pair{b.st_dev, b.st_ino}, path);
-    compare(path, "the same inode as", new_here ? "nothing" : first_here->second, new_there ? "nothing" : first_there->second);
+    compare(path, "the same inode as", new_here ? "nothing" : first_here->second,
+            new_there ? "nothing" : first_there->second);
   }
 
   void directory(const std::string& path, const std::string& here, const std::string& there) {
