@@ -126,16 +126,16 @@ TEST_CASE("a view that tells of data in small portions loses none") {
   } view;
   Scratch scratch;
   Ino file = view.add(kRootIno, "f", S_IFREG | 0600);
-  for (uint64_t i = 0; i < 4000; ++i) view.add_data(file, i * 8192, std::string(4096, static_cast<char>('a' + i % 26)));
-  view.node(file).attr.size = 4000 * 8192;
+  for (uint64_t i = 0; i < 1000; ++i) view.add_data(file, i * 8192, std::string(4096, static_cast<char>('a' + i % 26)));
+  view.node(file).attr.size = 1000 * 8192;
   RestoreOptions options = into(scratch.path("target"));
   options.jobs = 8;
   auto report = restore_to_directory(view, options);
   REQUIRE(report.ok());
-  CHECK(report->plan.data_bytes == 4000 * 4096);
+  CHECK(report->plan.data_bytes == 1000 * 4096);
   std::string back = read_whole(scratch.path("target/f"));
-  REQUIRE(back.size() == 4000 * 8192);
-  for (size_t i = 0; i < 4000; ++i) {
+  REQUIRE(back.size() == 1000 * 8192);
+  for (size_t i = 0; i < 1000; ++i) {
     REQUIRE(back[i * 8192 + 4095] == static_cast<char>('a' + i % 26));
     REQUIRE(back[i * 8192 + 4096] == '\0');
   }
@@ -371,6 +371,31 @@ TEST_CASE("what was planned is what was written") {
   }
   CHECK(report->plan.data_bytes == plan->data_bytes);
   CHECK(names(scratch.path("target")) == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("more hard links than the target can have: copies, and a warning") {
+  Scratch scratch;
+  MemoryView view;
+  Ino file = view.add_file(kRootIno, "00000", "linked often");
+  view.add_xattr(file, "user.x", "1");
+  constexpr int kLinks = 65'010;  // ext4 has 65,000
+  for (int i = 1; i < kLinks; ++i) view.add_link(kRootIno, std::to_string(100'000 + i), file);
+  auto report = restore_to_directory(view, into(scratch.path("target")));
+  INFO(report.status().text());
+  REQUIRE(report.ok());
+  CHECK(report->plan.hard_links == kLinks - 1);
+  auto first = look(scratch.path("target/00000"));
+  auto last = look(scratch.path("target/" + std::to_string(100'000 + kLinks - 1)));
+  CHECK(read_whole(scratch.path("target/" + std::to_string(100'000 + kLinks - 1))) == "linked often");
+  CHECK(xattr(scratch.path("target/" + std::to_string(100'000 + kLinks - 1)), "user.x") == "1");
+  if (first.st_ino == last.st_ino) {
+    WARN("this file system has no such limit: the copy was not tried");
+    CHECK(report->warnings.empty());
+  } else {
+    CHECK(first.st_nlink + last.st_nlink == kLinks);
+    REQUIRE(report->warnings.size() == 1);
+    CHECK(report->warnings[0].find("kept as a copy") == 0);
+  }
 }
 
 TEST_CASE("paths longer than the kernel's longest") {
