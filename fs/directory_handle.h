@@ -13,7 +13,7 @@
 namespace tidemark::fs {
 
 // An offset is the number of entries before it: "." is at 0, ".." at 1, the names follow in bytewise order. Memory is bounded
-// by one page of entries and one name for each page passed. Thread-safe.
+// by one page of entries and one name for each page passed. Thread-safe; holds its lock while it reads the tree.
 class DirectoryHandle {
  public:
   // `group` set: the live tree; reading from the start takes a new snapshot of it. Else `view` itself is listed.
