@@ -26,6 +26,8 @@ class File {
   virtual Status sync() = 0;
   // Starts writing back a range without waiting; says nothing about durability.
   virtual Status start_writeback(uint64_t at, uint64_t size) = 0;
+  // A hint: these bytes are wanted soon. Begins to fetch them without waiting, where that is possible.
+  virtual void prefetch(uint64_t /*at*/, uint64_t /*size*/) {}
   virtual Status truncate(uint64_t size) = 0;
   virtual Result<uint64_t> size() = 0;
 };

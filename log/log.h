@@ -94,6 +94,9 @@ class Log {
   // the end of the segment are kCorrupt.
   virtual Status read(const Location& location, uint32_t skip, MutableBytes out) = 0;
 
+  // A hint that read() will be asked for these bytes soon: fetching them begins, so that two reads of one record wait once.
+  virtual void prefetch(const Location& location, uint32_t skip, uint32_t size) = 0;
+
   // Reads, checks (header and payload sums) and returns the record; `storage` keeps its bytes.
   virtual Result<RecordView> read_record(const Location& location, Buffer& storage) = 0;
 

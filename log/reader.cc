@@ -22,6 +22,13 @@ Status LogReader::read(const Location& location, uint32_t skip, MutableBytes out
   return got == out.size() ? Status() : past_the_end(location, at + got);
 }
 
+void LogReader::prefetch(const Location& location, uint32_t skip, uint32_t size) {
+  // A segment that cannot be opened is reported by the read that follows.
+  if (auto segment = segments_.open(Seq(location.segment)); segment.ok()) {
+    segment->file->prefetch(uint64_t{location.offset} + skip, size);
+  }
+}
+
 Result<RecordView> LogReader::read_record(const Location& location, Buffer& storage) {
   const auto corrupt = [&](Seq seq, RecordFault fault) {
     return corrupt_segment(Seq(location.segment), location.offset, seq, record_fault_name(fault));

@@ -19,6 +19,7 @@ class LogReader : public Log {
   [[nodiscard]] std::vector<SegmentInfo> segments() const override { return segments_.all(); }
   [[nodiscard]] uint64_t bytes() const override { return segments_.bytes(); }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
+  void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
   Result<Position> position_at(Seq seq) override;
   Result<Seq> seq_at_time(int64_t time_ns) override;

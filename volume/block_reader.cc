@@ -18,6 +18,10 @@ Status read_raw(Log& log, const Extent& extent, uint32_t count, MutableBytes out
   // The sums of the blocks up to the last one wanted: no byte past the record is touched.
   const uint32_t front_size = kRecordHeaderSize + data_blocks_at(extent.index + count);
   if (extent.index + count > kDataBlocksMax) return damaged(extent, "the index points past a record's blocks");
+  if (extent.index > 0) {  // not beside the header: have both fetched at once. Where exactly they lie, the header will say.
+    const uint32_t at_least = front_size + uint32_t{extent.index} * kBlockSize;
+    log.prefetch(extent.location, at_least, count * kBlockSize + data_blocks_at(kDataBlocksMax));
+  }
   TM_TRY(log.read(extent.location, 0, MutableBytes(front).first(front_size)));
   if (decode_header(front, header) != RecordFault::kNone) return damaged(extent, "header damaged");
   if (header.seq != extent.seq || header.type != RecordType::kData || (header.flags & kFlagLz4)) {
