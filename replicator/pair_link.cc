@@ -145,6 +145,7 @@ bool PairLink::may_send() const {
 Status PairLink::ship(Connection& connection) {
   while (!stopping_) {
     work_.clear();
+    TM_TRY(take_messages(connection));  // before anybody is called silent: it may be us who slept
     TM_TRY(send_ready(connection));
     SteadyTime now = std::chrono::steady_clock::now();
     if (now - heard_ > kPeerSilenceMax) {
@@ -154,7 +155,6 @@ Status PairLink::ship(Connection& connection) {
     if (now - spoke_ >= kHeartbeatInterval) TM_TRY(heartbeat(connection));
     auto pause = std::chrono::ceil<std::chrono::milliseconds>(kHeartbeatInterval - (now - spoke_));
     TM_TRY(connection.wait(std::clamp(pause, std::chrono::milliseconds(1), kHeartbeatInterval), false, &work_));
-    TM_TRY(take_messages(connection));
   }
   return Status();
 }

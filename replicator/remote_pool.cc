@@ -49,10 +49,12 @@ Result<std::unique_ptr<RemotePool::Link>> RemotePool::take_link(SteadyTime deadl
       if (left.count() <= 0) return Status(Code::kTimeout, "site at " + address_.endpoint + ": every connection is in use");
       returned_.wait_for(mutex_, left);
     }
-    if (!idle_.empty()) {
+    while (!idle_.empty()) {
       std::unique_ptr<Link> link = std::move(idle_.back());
       idle_.pop_back();
-      return link;
+      // A site closes what has been idle for long.
+      if (link->connection->wait(std::chrono::milliseconds(0), false, nullptr).ok()) return link;
+      --links_;
     }
     ++links_;
   }

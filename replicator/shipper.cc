@@ -46,14 +46,12 @@ void ShipperImpl::watch() {
   Seq known = group_.log().durable();
   for (;;) {
     bool more = group_.log().wait_durable(known, kWatchMax);
+    bool failed = !more && !group_.log().health().ok();
+    if (more) known = group_.log().durable();
     MutexLock lock(mutex_);
     if (stopping_) return;
-    if (!more) {
-      // A failed log answers at once, every time.
-      if (!group_.log().health().ok()) stopped_.wait_for(mutex_, kWatchMax);
-      continue;
-    }
-    known = group_.log().durable();
+    if (failed) stopped_.wait_for(mutex_, kWatchMax);  // it answers at once, every time
+    if (!more) continue;
     for (auto& [site, link] : links_) link->poke();
   }
 }
@@ -63,6 +61,7 @@ Status ShipperImpl::add_unchecked(const PairConfig& pair) {
   if (stopping_) return Status(Code::kInterrupted, "shipping has stopped");
   if (links_.contains(pair.site)) return Status(Code::kExists, "there is a pair with site '" + pair.site + "' already");
   if (links_.size() >= kLinksMax) return Status(Code::kLimit, "a group can have at most 64 pairs");
+  // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
   links_.emplace(pair.site, std::make_unique<PairLink>(group_, pair, context_));
   return Status();
 }

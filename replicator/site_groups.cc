@@ -96,12 +96,21 @@ void SiteGroups::announce(std::function<void(Group&)> callback) {
 void SiteGroups::stop_announcing() {
   MutexLock lock(callback_mutex_);
   callback_ = nullptr;
+  while (telling_ > 0) told_one_.wait(callback_mutex_);
 }
 
 void SiteGroups::tell(Group& group) {
-  // Under the lock: stop_announcing() returns only when nobody is being told.
+  std::function<void(Group&)> callback;
+  {
+    MutexLock lock(callback_mutex_);
+    if (!callback_ || !told_.insert(&group).second) return;
+    callback = callback_;
+    ++telling_;
+  }
+  callback(group);
   MutexLock lock(callback_mutex_);
-  if (callback_ && told_.insert(&group).second) callback_(group);
+  --telling_;
+  told_one_.notify_all();
 }
 
 }  // namespace tidemark

@@ -32,7 +32,7 @@ class SiteGroups {
 
   // `callback` is told once of every group that is open now and that opens from now on.
   void announce(std::function<void(Group&)> callback);
-  void stop_announcing();
+  void stop_announcing();  // on return nobody is being told, nor will be
 
  private:
   std::unique_ptr<ReplicaHost> make_host(const std::string& name);
@@ -42,9 +42,11 @@ class SiteGroups {
   Outbox& outbox_;
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<ReplicaHost>> hosts_ TM_GUARDED_BY(mutex_);
-  Mutex callback_mutex_;
+  Mutex callback_mutex_;  // not held while somebody is told
+  CondVar told_one_;
   std::function<void(Group&)> callback_ TM_GUARDED_BY(callback_mutex_);
   std::set<Group*> told_ TM_GUARDED_BY(callback_mutex_);
+  size_t telling_ TM_GUARDED_BY(callback_mutex_) = 0;
 };
 
 }  // namespace tidemark

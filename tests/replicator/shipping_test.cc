@@ -119,3 +119,49 @@ TEST_CASE("drain names who lags, and does not wait for one that refuses") {
   CHECK(drained.text().find("nobody") != std::string::npos);
   CHECK(shipper->add({"late", "tcp://127.0.0.1:1", "", ""}).code() == Code::kInterrupted);
 }
+
+TEST_CASE("a site passes on what it receives, unchanged") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  LocalSite near(work / "near");
+  LocalSite far(work / "far");
+  auto first = Shipper::start(*primary, {{"near", near.endpoint(), "", ""}});
+  REQUIRE(caught_up(*primary, "near"));
+  Group& middle = *near->find("shop");
+  auto second = Shipper::start(middle, {{"far", far.endpoint(), "", ""}});
+  fill(*primary, 8u << 20, 1);
+  REQUIRE(caught_up(*primary, "near"));
+  REQUIRE(caught_up(middle, "far"));
+  check_equal(*primary, *far->find("shop"));
+}
+
+TEST_CASE("a full disk at the site is seen at the primary, and is no end") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  fill(*primary, 1u << 20, 1);
+  SiteOptions options;
+  options.directory = work / "site";
+  options.listen = "tcp://127.0.0.1:*";
+  options.group = small_options();
+  auto site = std::make_unique<LocalSite>(options);
+  options.listen = site->endpoint();
+  auto shipper = Shipper::start(*primary, {{"away", options.listen, "", ""}});
+  REQUIRE(caught_up(*primary, "away"));
+  site.reset();
+  options.group.log.reserve_bytes = uint64_t{1} << 60;
+  site = std::make_unique<LocalSite>(options);
+  fill(*primary, 1u << 20, 2);
+  REQUIRE(eventually([&] {
+    SiteProgress now = progress(*primary, "away");
+    return now.state == "failure-suspended" && now.last_error.find("at the site") != std::string::npos;
+  }));
+  WARN("the primary says: " << progress(*primary, "away").last_error);
+  auto remote = RemoteGroup::connect({options.listen, "shop"}, {});
+  REQUIRE(remote.ok());
+  CHECK((*remote)->resolve("filled-1").ok());
+  site.reset();
+  options.group.log.reserve_bytes = small_options().log.reserve_bytes;
+  site = std::make_unique<LocalSite>(options);
+  REQUIRE(caught_up(*primary, "away"));
+  check_equal(*primary, *(*site)->find("shop"));
+}
