@@ -81,8 +81,9 @@ Result<Json> all_mounts() {
   TM_ASSIGN(auto mounts, list_mounts());
   Json all = Json::array();
   for (const MountedVolume& mount : mounts) {
+    // A source that is not absolute was not mounted by this program: it must not be looked for in the current directory.
     Result<Source> source = find_source(mount.source, "");
-    bool live = source.ok() && !source->remote && source->point.empty();
+    bool live = mount.source.starts_with("/") && source.ok() && !source->remote && source->point.empty();
     Result<Json> one = live ? local_status(source->directory) : Result<Json>(point_status(mount));
     if (one.ok()) {
       all.push_back(*one);

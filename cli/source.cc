@@ -45,6 +45,10 @@ Result<Source> find_in_mounts(const SourceText& split) {
                                        split.base + "` makes a volume, `tidemark status` lists what is mounted");
   }
   Source source;
+  if (!is_remote(mount->source) && !mount->source.starts_with("/")) {
+    return Status(Code::kNotFound, "what is mounted at " + mount->mountpoint + " calls itself '" + mount->source +
+                                       "', which names no volume");
+  }
   if (is_remote(mount->source)) {
     TM_ASSIGN(source, find_remote(mount->source));
   } else {
