@@ -80,6 +80,20 @@ TEST_CASE("another group of the same name, and the same group under another, are
   auto stranger = make_primary(work / "s");
   auto other = Shipper::start(*stranger, {{"away", site.endpoint(), "", ""}});
   CHECK(failed_with(*stranger, "another group"));
+  // A copy whose group.json was edited.
+  other.reset();
+  shipper.reset();
+  REQUIRE(primary->close().ok());
+  primary.reset();
+  auto identity = read_file(posix_file_system(), work / "p/group.json");
+  REQUIRE(identity.ok());
+  size_t name = identity->find("shop");
+  REQUIRE(name != std::string::npos);
+  REQUIRE(write_file_atomically(posix_file_system(), work / "p/group.json", identity->replace(name, 4, "tent")).ok());
+  primary = open_group(work / "p", OpenMode::kPrimary);
+  auto renamed = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  CHECK(failed_with(*primary, "under the name 'shop'"));
+  CHECK(site->groups() == std::vector<std::string>{"shop"});
 }
 
 TEST_CASE("two shippers of one group: the newer takes over, the older stops for a while") {
