@@ -26,15 +26,15 @@ std::optional<uint64_t> bytes_taken(int fd) {
   return info.tcpi_bytes_received - std::min<uint64_t>(info.tcpi_bytes_received, static_cast<uint64_t>(unread));
 }
 
-}  // namespace
-
+// libzmq has no call to end a peer's connection. What is not a socket (any more) is left alone.
 void shut_connection(int fd) {
-  if (fd < 0) return;
   // Reset it when libzmq closes it: what the peer still has on the way is not waited for.
   linger at_once{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   ::shutdown(fd, SHUT_RDWR);
 }
+
+}  // namespace
 
 Status ConnectionMeter::watch(ZmqContext& context, Socket& socket) {
   std::string events = context.unique_name("tidemark.meter.");
@@ -49,8 +49,19 @@ void ConnectionMeter::stop(Socket& socket) {
   socket.stop_monitor();
 }
 
-void ConnectionMeter::message(int fd) {
-  if (fd >= 0) meters_[fd].heard = true;
+uint64_t ConnectionMeter::message(int fd) {
+  if (fd < 0) return 0;
+  Meter& meter = meters_[fd];
+  meter.heard = true;
+  if (meter.which == 0) meter.which = next_which_++;
+  return meter.which;
+}
+
+Status ConnectionMeter::shut(int fd, uint64_t which) {
+  TM_TRY(take_events());
+  auto found = meters_.find(fd);
+  if (found != meters_.end() && found->second.which == which) shut_connection(fd);
+  return Status();
 }
 
 Status ConnectionMeter::take_events() {
@@ -70,7 +81,7 @@ Status ConnectionMeter::take_events() {
     if (meters_.size() >= kConnectionsMax) {
       shut_connection(fd);
     } else {
-      meters_.emplace(fd, Meter());
+      meters_[fd].which = next_which_++;
     }
   }
 }
@@ -79,7 +90,9 @@ bool ConnectionMeter::over_limit(int fd, Meter& meter, int64_t now_ns) {
   std::optional<uint64_t> taken = bytes_taken(fd);
   if (!taken.has_value()) return false;
   if (meter.heard || *taken < meter.base_bytes) {
-    meter = {false, *taken, now_ns};
+    meter.heard = false;
+    meter.base_bytes = *taken;
+    meter.base_ns = now_ns;
     return false;
   }
   auto silent = std::chrono::nanoseconds(now_ns - meter.base_ns);
@@ -98,7 +111,7 @@ Status ConnectionMeter::check() {
   checked_ns_ = now;
   for (auto& [fd, meter] : meters_) {
     if (!over_limit(fd, meter, now)) continue;
-    meter = Meter();
+    meter.heard = true;  // until it is gone
     shut_connection(fd);
   }
   return Status();

@@ -27,13 +27,16 @@ class ConnectionMeter {
   void stop(Socket& socket);
   // There may be something to check() now.
   [[nodiscard]] zmq_pollitem_t item() { return poll_item(monitor_, ZMQ_POLLIN); }
-  // A whole message came over this connection (-1: one that cannot be measured).
-  void message(int fd);
+  // A whole message came over this connection (-1: one that cannot be measured). Which one it is: descriptors are used again.
+  uint64_t message(int fd);
+  // Closes that connection, unless it is gone already.
+  Status shut(int fd, uint64_t which);
   // Follows what came and went; looks, at most once an interval, and closes what breaks the rule.
   Status check();
 
  private:
   struct Meter {
+    uint64_t which = 0;
     bool heard = true;        // a message since the last look
     uint64_t base_bytes = 0;  // taken from the wire at the first look after the last message
     int64_t base_ns = 0;
@@ -44,10 +47,7 @@ class ConnectionMeter {
   Socket monitor_;
   std::unordered_map<int, Meter> meters_;
   int64_t checked_ns_ = 0;
+  uint64_t next_which_ = 1;
 };
-
-// Ends the connection behind the descriptor, whatever it is by now: what is not a socket is left alone, and a peer hit by
-// mistake connects again.
-void shut_connection(int fd);
 
 }  // namespace tidemark

@@ -82,7 +82,7 @@ Status SiteRouter::drain_socket() {
     }
     if (allow_ != nullptr) origin.user = message.property("User-Id");
     origin.fd = message.source_fd();
-    meter_.message(origin.fd);
+    origin.connection = meter_.message(origin.fd);
     if (parts == 1) {
       dispatch(origin, std::move(message));
     } else {
@@ -237,16 +237,20 @@ void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader&
 
 void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t request) {
   if (strikes_.size() >= kStrikesKeptMax) strikes_.clear();
-  uint32_t count = ++strikes_[origin.routing_id];
-  if (count == 1) log_warning("a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
+  Strikes& strikes = strikes_[origin.routing_id];
+  if (++strikes.count == 1) {
+    strikes.connection = origin.connection;
+    log_warning("a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
+  }
   drop(origin.routing_id);
-  if (count < kStrikesMax) {
+  if (strikes.count < kStrikesMax) {
     Retry retry = status.code() == Code::kUnsupported ? Retry::kNever : Retry::kHello;
     send(origin.routing_id, encode_error(status, retry, 0, request));
     return;
   }
+  Status shut = meter_.shut(origin.fd, strikes.connection);
+  if (!shut.ok()) log_warning(shut.text());
   strikes_.erase(origin.routing_id);
-  shut_connection(origin.fd);  // libzmq has no call for that
 }
 
 void SiteRouter::drop(const std::string& routing_id) {

@@ -55,6 +55,11 @@ class SiteRouter {
     std::string routing_id;
     std::string user;
     int fd = -1;
+    uint64_t connection = 0;  // ConnectionMeter's word for it
+  };
+  struct Strikes {
+    uint32_t count = 0;
+    uint64_t connection = 0;  // at the first of them
   };
 
   Status drain_socket();
@@ -81,7 +86,7 @@ class SiteRouter {
   Outbox& outbox_;
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::string, Peer> peers_;  // by routing id; only those with a session
-  std::unordered_map<std::string, uint32_t> strikes_;
+  std::unordered_map<std::string, Strikes> strikes_;  // by routing id
   int64_t expired_ns_ = 0;
 };
 

@@ -111,12 +111,12 @@ TEST_CASE("a site that stops reading costs neither side memory, and is noticed w
   CHECK(noticed < std::chrono::seconds(8));
   CHECK(progress(*primary, "away").state == "failure-suspended");
   // The engine's write buffer and the window; not what was written.
-  CHECK(grown < (64u << 20));
+  if (kMemoryTells) CHECK(grown < (64u << 20));
   site->signal(SIGCONT);
   REQUIRE(caught_up(*primary, "away"));
   uint64_t site_after = site->memory();
   WARN("the site's memory: " << (site_before >> 20) << " MiB before, " << (site_after >> 20) << " MiB after");
-  CHECK(site_after < site_before + (96u << 20));
+  if (kMemoryTells) CHECK(site_after < site_before + (96u << 20));
   site->kill();
   auto replica = open_group(work / "site/shop", OpenMode::kReplica);
   check_equal(*primary, *replica);

@@ -295,7 +295,7 @@ TEST_CASE("more than the window allows is not kept") {
   CHECK(peer.receive_error().status.code() == Code::kLimit);
   uint64_t after = served.site->memory();
   WARN("300 MiB of DATA beyond the window: the site's memory went from " << (before >> 20) << " to " << (after >> 20) << " MiB");
-  CHECK(after < before + (128u << 20));
+  if (kMemoryTells) CHECK(after < before + (128u << 20));
   served.shipper = Shipper::start(*served.primary, {{"away", served.endpoint, "", ""}});
   served.check_unharmed();
 }
@@ -309,7 +309,7 @@ TEST_CASE("huge declared lengths take no memory") {
     peer.send(std::string("\x02\0\0\x01\0\0\0\0\0", 9) + std::string(10000, 'x'));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  CHECK(served.site->memory() < before + (16u << 20));
+  if (kMemoryTells) CHECK(served.site->memory() < before + (16u << 20));
   served.check_unharmed();
 }
 
@@ -333,7 +333,7 @@ TEST_CASE("a message of many parts that never ends costs the peer its connection
     WARN("endless message, parts of " << size << ": cut after " << (sent >> 20) << " MiB; the site's memory went from "
                                       << (before >> 20) << " to at most " << (highest >> 20) << " MiB");
     CHECK(std::chrono::steady_clock::now() < deadline);
-    CHECK(highest < before + (500u << 20));
+    if (kMemoryTells) CHECK(highest < before + (500u << 20));
   }
   served.check_unharmed();
 }
@@ -354,6 +354,6 @@ TEST_CASE("a reader that does not take its answers does not fill the site") {
   std::this_thread::sleep_for(std::chrono::milliseconds(700));
   uint64_t after = served.site->memory();
   WARN("3,000 unread answers: the site's memory went from " << (before >> 20) << " to " << (after >> 20) << " MiB");
-  CHECK(after < before + (160u << 20));
+  if (kMemoryTells) CHECK(after < before + (160u << 20));
   served.check_unharmed();
 }
