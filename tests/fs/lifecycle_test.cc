@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <tidemark/mark.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -197,4 +199,92 @@ TEST_CASE("Files left without a name by a killed daemon are freed by the next") 
   REQUIRE(mounted.start({}) == "");
   for (int i = 0; i < 100 && mounted.seqs().unnamed > 0; ++i) ::usleep(20'000);
   CHECK(mounted.seqs().unnamed == 0);
+}
+
+namespace {
+
+constexpr unsigned kUser = 65534;  // nobody: fusermount3 wants a user with a name
+
+bool users_can_mount() {
+  if (!can_mount() || !is_root()) return false;
+  struct stat about {};
+  if (::stat("/usr/bin/fusermount3", &about) != 0 || !(about.st_mode & S_ISUID)) {
+    WARN("SKIP: fusermount3 is not installed setuid");
+    return false;
+  }
+  if (as_user(kUser, [] { return ::access("/dev/fuse", R_OK | W_OK); }) == 0) return true;
+  WARN("SKIP: /dev/fuse is closed to users here");
+  return false;
+}
+
+int write_as_user(const std::string& path, mode_t mode) {
+  return as_user(kUser, [&] {
+    int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, mode);
+    const bool ok = fd >= 0 && ::write(fd, "user's", 6) == 6 && ::close(fd) == 0;
+    return ok ? 0 : errno;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("An ordinary user mounts in private") {
+  if (!users_can_mount()) return;
+  Mounted mounted({.user = kUser});
+  const std::string line = run("grep ' " + mounted.path() + " ' /proc/mounts");
+  CHECK(line.find("nosuid") != std::string::npos);
+  CHECK(line.find("nodev") != std::string::npos);
+  CHECK(line.find("allow_other") == std::string::npos);
+  CHECK(write_as_user(mounted / "f", 0644) == 0);
+  CHECK(::access((mounted / "f").c_str(), R_OK) == -1);  // not even root
+  CHECK(as_user(kUser, [&] { return ::access((mounted / "f").c_str(), R_OK) == 0 ? 0 : 1; }) == 0);
+  CHECK(mounted.unmount() == 0);
+  REQUIRE(mounted.start({.user = kUser}) == "");
+  CHECK(as_user(kUser, [&] { return ::access((mounted / "f").c_str(), R_OK) == 0 ? 0 : 1; }) == 0);
+  mounted.kill();
+  REQUIRE(mounted.start({.user = kUser}) == "");  // a dead mount is cleaned without root, too
+  CHECK(as_user(kUser, [&] { return ::access((mounted / "f").c_str(), R_OK) == 0 ? 0 : 1; }) == 0);
+  CHECK(mounted.unmount() == 0);
+  CHECK(mounted.start({.options = {"suid"}, .user = kUser}).starts_with("not-permitted"));
+}
+
+TEST_CASE("A user's mark contains files that even he may only write") {
+  if (!users_can_mount()) return;
+  Mounted mounted({.commit_interval_ms = 3'600'000, .user = kUser});
+  const int result = as_user(kUser, [&] {
+    int fd = ::open((mounted / "f").c_str(), O_WRONLY | O_CREAT, 0200);
+    if (::write(fd, "dirty", 5) != 5) return 1;
+    if (::tidemark_mark(fd, "users", nullptr, nullptr, 0, nullptr) != 0) return 2;
+    struct stat about {};
+    if (::stat((mounted / ".tidemark/at/users/f").c_str(), &about) != 0) return 3;
+    return about.st_size == 5 ? 0 : 4;
+  });
+  CHECK(result == 0);
+  CHECK(mounted.unmount() == 0);
+}
+
+TEST_CASE("A user's daemon can be stopped while the mount is in use") {
+  if (!users_can_mount()) return;
+  Mounted mounted({.commit_interval_ms = 3'600'000, .user = kUser});
+  int ready[2];
+  REQUIRE(::pipe2(ready, O_CLOEXEC) == 0);
+  pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::setgid(kUser) != 0 || ::setuid(kUser) != 0) ::_exit(1);
+    int fd = ::open((mounted / "f").c_str(), O_WRONLY | O_CREAT, 0644);
+    if (::write(fd, "dirty", 5) != 5 || ::write(ready[1], "x", 1) != 1) ::_exit(1);
+    ::pause();
+  }
+  char byte = 0;
+  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  mounted.stop();
+  CHECK(mounted.wait_for_end() == 0);
+  ::kill(child, SIGKILL);
+  int status = 0;
+  CHECK(::waitpid(child, &status, 0) == child);
+  REQUIRE(mounted.start({.user = kUser}) == "");
+  CHECK(as_user(kUser, [&] { return read_file(mounted / "f") == "dirty" ? 0 : 1; }) == 0);
+  CHECK(mounted.unmount() == 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
 }

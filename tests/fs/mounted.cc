@@ -60,6 +60,8 @@ int serve(const std::string& volume, const std::string& mountpoint, const MountS
   if (::stat((volume + "/group.json").c_str(), &about) != 0) {
     InitOptions init;
     init.name = "test";
+    init.uid = ::geteuid();
+    init.gid = ::getegid();
     if (Status made = Group::init(volume, init, options); !made.ok()) return say(control, made.text()), 3;
   }
   auto group = Group::open(volume, setup.point.empty() ? OpenMode::kPrimary : OpenMode::kRead, options);
@@ -110,6 +112,7 @@ bool is_root() {
 
 Mounted::Mounted(MountSetup setup) : volume_(scratch_ / "volume"), mountpoint_(scratch_ / "mount") {
   REQUIRE(::mkdir(mountpoint_.c_str(), 0755) == 0);
+  if (setup.user != 0) REQUIRE(::chown(mountpoint_.c_str(), setup.user, setup.user) == 0);
   REQUIRE(::chmod(scratch_.path().c_str(), 0755) == 0);
   REQUIRE(start(std::move(setup)) == "");
 }
@@ -123,6 +126,8 @@ Mounted::~Mounted() {
 }
 
 std::string Mounted::start(MountSetup setup) {
+  user_ = setup.user;
+  if (user_ != 0) REQUIRE(::chown(scratch_.path().c_str(), user_, user_) == 0);
   int pair[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
   std::cout.flush();
@@ -130,6 +135,7 @@ std::string Mounted::start(MountSetup setup) {
   REQUIRE(daemon_ >= 0);
   if (daemon_ == 0) {
     ::close(pair[0]);
+    if (setup.user != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(setup.user) != 0 || ::setuid(setup.user) != 0)) ::_exit(126);
     ::_exit(serve(volume_, mountpoint_, setup, pair[1]));
   }
   ::close(pair[1]);
@@ -142,9 +148,13 @@ std::string Mounted::start(MountSetup setup) {
 }
 
 int Mounted::unmount() {
-  Status status = tidemark::unmount(mountpoint_, false);
-  INFO(status.text());
-  REQUIRE(status.ok());
+  if (user_ != 0) {
+    REQUIRE(as_user(user_, [&] { return tidemark::unmount(mountpoint_, false).ok() ? 0 : 1; }) == 0);
+  } else {
+    Status status = tidemark::unmount(mountpoint_, false);
+    INFO(status.text());
+    REQUIRE(status.ok());
+  }
   return wait_for_end();
 }
 

@@ -24,6 +24,7 @@ struct MountSetup {
   int commit_interval_ms = 100;
   std::string mountpoint;      // another one than path()
   std::string source_name;     // "": the volume's directory
+  unsigned user = 0;           // the daemon runs as this user and group
   bool serve = true;           // false: only mounts, and ends
   std::string site;            // a pair with this site is pretended, whose watermark never moves
 };
@@ -43,7 +44,7 @@ class Mounted {
 
   // Starts a daemon for the same volume and mountpoint. "" or why it failed.
   std::string start(MountSetup setup);
-  // umount(2); then the daemon's exit code (0: its log is closed).
+  // As whoever mounted it; then the daemon's exit code (0: its log is closed).
   int unmount();
   void kill();                   // SIGKILL: the mountpoint stays, dead
   int wait_for_end();            // of the daemon: its exit code
@@ -65,6 +66,7 @@ class Mounted {
   std::string volume_;
   std::string mountpoint_;
   pid_t daemon_ = -1;
+  unsigned user_ = 0;
   int control_ = -1;
 };
 
