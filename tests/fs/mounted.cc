@@ -143,8 +143,8 @@ std::string Mounted::start(MountSetup setup) {
   control_ = pair[0];
   std::string word = hear(control_);
   if (word == "ready") return "";
-  wait_for_end();
-  return word.empty() ? "the daemon died" : word;
+  const int code = wait_for_end();
+  return word.empty() ? "the daemon ended: " + std::to_string(code) : word;
 }
 
 int Mounted::unmount() {
