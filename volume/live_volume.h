@@ -59,7 +59,7 @@ class LiveVolume final : public Volume {
   Result<std::optional<Attr>> entry(Ino parent, std::string_view name);
   Status check_rename(const Attr& moved, const std::optional<Attr>& there, Ino to_parent, RenameMode mode);
   Result<bool> is_below(Ino directory, Ino ancestor);
-  Result<Attr> make(Ino parent, std::string_view name, const NewNode& node);
+  Result<Attr> make(Ino parent, std::string_view name, const NewNode& node) TM_REQUIRES(committer_.mutex);
 
   // The drafts of a write; blocks that are only partly covered are read first (then the stripe must be held alone).
   Result<std::vector<RecordDraft>> data_drafts(Ino ino, uint64_t at, Bytes data, bool keep_times);
