@@ -85,6 +85,12 @@ void Daemon::drop(fuse_ino_t id, uint64_t lookups) {
   }
 }
 
+fuse_entry_param Daemon::entry(uint32_t slot, const Attr& attr) {
+  fuse_entry_param entry = to_entry(attr, node_id(slot, attr.ino), timeout_seconds);
+  if (slot != kMainSlot && travel) entry.generation = travel->generation(slot);
+  return entry;
+}
+
 void Daemon::unlinked(const Attr& attr) {
   if (attr.nlink == 0 && inodes.unlinked(attr.ino)) reaper->add(attr.ino);
 }
@@ -131,10 +137,9 @@ void reply(fuse_req_t req, const Status& status) {
 }
 
 void reply_entry(fuse_req_t req, Daemon& daemon, uint32_t slot, const Attr& attr) {
-  const fuse_ino_t id = node_id(slot, attr.ino);
-  const fuse_entry_param entry = to_entry(attr, id, daemon.timeout_seconds);
-  daemon.grab(id);
-  if (fuse_reply_entry(req, &entry) != 0) daemon.drop(id, 1);
+  const fuse_entry_param entry = daemon.entry(slot, attr);
+  daemon.grab(entry.ino);
+  if (fuse_reply_entry(req, &entry) != 0) daemon.drop(entry.ino, 1);
 }
 
 }  // namespace tidemark::fs

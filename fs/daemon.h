@@ -68,6 +68,8 @@ struct Daemon {
   // Counts what a reply gives the kernel; takes it back (also: the kernel forgets).
   void grab(fuse_ino_t id);
   void drop(fuse_ino_t id, uint64_t lookups);
+  // How an inode of slot `slot` is handed to the kernel.
+  fuse_entry_param entry(uint32_t slot, const Attr& attr);
   // An inode lost its last name.
   void unlinked(const Attr& attr);
   // With -o sync: makes everything up to here durable. Else nothing.

@@ -150,10 +150,10 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, fu
     if (!page.has_room_plus(name)) return false;
     Result<Attr> attr = next <= 2 ? Result<Attr>(Status(Code::kNotFound, "")) : attributes.of(entry, point);
     if (!attr.ok()) return page.add(name, node_id(slot, entry.ino), entry.mode, next);  // gone meanwhile: the name alone
-    const fuse_ino_t entry_id = node_id(slot, attr->ino);
-    daemon.grab(entry_id);
-    given.push_back(entry_id);
-    return page.add_plus(name, to_entry(*attr, entry_id, daemon.timeout_seconds), next);
+    const fuse_entry_param known = daemon.entry(slot, *attr);
+    daemon.grab(known.ino);
+    given.push_back(known.ino);
+    return page.add_plus(name, known, next);
   });
   const bool sent = status.ok() || !page.empty() ? page.send() : (reply(req, status), false);
   if (sent) return;

@@ -181,7 +181,8 @@ Status FuseMount::mount_session() {
   const std::string why = hearing.said.empty() ? "fusermount3 refused it" : hearing.said;
   const std::string text = "mounting at " + mountpoint_ + ": " + why;
   if (access("/dev/fuse", R_OK | W_OK) != 0) {
-    return {Code::kPermission, text + "; /dev/fuse is missing or closed to this user: modprobe fuse, or give the container that device"};
+    return {Code::kPermission,
+            text + "; /dev/fuse is missing or closed to this user: modprobe fuse, or give the container that device"};
   }
   if (error == EPERM || error == EACCES || geteuid() != 0) return {Code::kPermission, text};
   return errno_status(error, text);

@@ -29,8 +29,7 @@ Result<fuse_entry_param> TimeTravel::enter(std::string_view point, double timeou
   if (slot == 0) return Status(Code::kLimit, "too many points are in use at once under /.tidemark/at");
   fuse_entry_param entry = to_entry(root, node_id(slot, root.ino), timeout_seconds);
   entry.entry_timeout = 0;  // "latest" means another tree a moment later
-  SharedLock lock(mutex_);
-  entry.generation = slots_[slot].generation;
+  entry.generation = generation(slot);
   return entry;
 }
 
@@ -39,9 +38,16 @@ std::shared_ptr<TreeView> TimeTravel::view(uint32_t slot) {
   return slot >= 1 && slot <= kSlots ? slots_[slot].view : nullptr;
 }
 
+uint64_t TimeTravel::generation(uint32_t slot) {
+  SharedLock lock(mutex_);
+  return slot >= 1 && slot <= kSlots ? slots_[slot].generation : 0;
+}
+
 void TimeTravel::add(uint32_t slot, uint64_t lookups) {
   ExclusiveLock lock(mutex_);
-  if (slot >= 1 && slot <= kSlots) slots_[slot].lookups += lookups;
+  if (slot < 1 || slot > kSlots || !slots_[slot].view) return;
+  if (slots_[slot].lookups == 0) --idle_, ++in_use_;  // an idle tree, entered again by a file handle
+  slots_[slot].lookups += lookups;
 }
 
 void TimeTravel::forget(uint32_t slot, uint64_t lookups) {
@@ -88,7 +94,8 @@ std::vector<std::string> TimeTravel::crowded_out() {
   for (uint32_t slot = 1; slot <= kSlots; ++slot) {
     if (slots_[slot].view && slots_[slot].lookups > 0 && !slots_[slot].sent_away) oldest.push_back(slot);
   }
-  std::sort(oldest.begin(), oldest.end(), [this](uint32_t a, uint32_t b) TM_NO_ANALYSIS { return slots_[a].used < slots_[b].used; });
+  const auto earlier = [this](uint32_t a, uint32_t b) TM_NO_ANALYSIS { return slots_[a].used < slots_[b].used; };
+  std::sort(oldest.begin(), oldest.end(), earlier);
   oldest.resize(std::min<size_t>(oldest.size(), kSentAway));
   std::vector<std::string> points;
   for (uint32_t slot : oldest) {

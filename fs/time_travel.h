@@ -31,6 +31,8 @@ class TimeTravel {
   std::vector<std::string> crowded_out();
   // The tree of a slot the kernel holds; null for one it does not.
   std::shared_ptr<TreeView> view(uint32_t slot);
+  // Tells the trees apart that a slot has held: a file handle (NFS) must not lead from one into another.
+  uint64_t generation(uint32_t slot);
   void add(uint32_t slot, uint64_t lookups);
   void forget(uint32_t slot, uint64_t lookups);
 
