@@ -1,9 +1,11 @@
 // A site or a primary as a process, for tests that stop and kill one.
 //   replicator_peer site DIR LISTEN              first line: the endpoint
 //   replicator_peer primary DIR SITE ENDPOINT    opens DIR, ships it, and writes and syncs until it is killed; first line: "up"
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -66,6 +68,7 @@ int run_primary(const std::string& directory, const std::string& site, const std
 }  // namespace tidemark
 
 int main(int argc, char** argv) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that dies takes it along
   tidemark::log_to_stderr(tidemark::LogLevel::kError);
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() == 3 && arguments[0] == "site") return tidemark::run_site(arguments[1], arguments[2]);
