@@ -25,7 +25,7 @@ Status check_pair(const PairConfig& pair);
 
 // Ships a group's durable records to its pairs, each on a thread of its own: connects, agrees on a position, sends within the
 // credit the site gives, takes durable acks, reconnects with backoff. Progress is in group.watermarks().
-// Thread-safe. The group must outlive it.
+// Thread-safe. The group must outlive it. It has threads: start it after the last fork().
 class Shipper {
  public:
   static std::unique_ptr<Shipper> start(Group& group, const std::vector<PairConfig>& pairs);

@@ -37,7 +37,7 @@ struct RemoteGroupInfo {
   uint64_t log_bytes = 0;
 };
 
-// Thread-safe: each thread that calls uses a connection of its own.
+// Thread-safe: each thread that calls uses a connection of its own. It has threads: connect after the last fork().
 class RemoteGroup {
  public:
   // kUnreachable, kTimeout, kNotFound (no such group there), kNotAuthorised.

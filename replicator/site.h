@@ -1,5 +1,5 @@
 // A site: holds copies of any number of groups under one directory (DIR/GROUP/…), takes their logs from primaries, and serves
-// reading at any point.
+// reading at any point. It has threads from open() on: make it after the last fork().
 #pragma once
 
 #include <memory>
