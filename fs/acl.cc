@@ -33,7 +33,8 @@ Result<Acl> Acl::parse(std::string_view value) {
     entry.perm = decoder.get<uint16_t>();
     entry.id = decoder.get<uint32_t>();
     const bool is_named = entry.tag == kUser || entry.tag == kGroup;
-    const bool known = is_named || entry.tag == kUserObj || entry.tag == kGroupObj || entry.tag == kMask || entry.tag == kOther;
+    const bool known =
+        is_named || entry.tag == kUserObj || entry.tag == kGroupObj || entry.tag == kMask || entry.tag == kOther;
     if (!known || entry.perm > kPermissions) return malformed;
     if (!is_named && acl.find(entry.tag) != nullptr) return malformed;
     named += is_named ? 1 : 0;

@@ -41,16 +41,16 @@ struct Daemon {
   Daemon(const MountSource& source, ParsedOptions parsed, const std::string& mountpoint);
 
   const ParsedOptions options;
-  Group* const group;                      // null: a point is mounted
-  Volume* const volume;                    // null: nothing can be changed through this mount
-  const std::shared_ptr<TreeView> point;   // the mounted point
-  TreeView* const tree;                    // what slot 0 shows
+  Group* const group;                     // null: a point is mounted
+  Volume* const volume;                   // null: nothing can be changed through this mount
+  const std::shared_ptr<TreeView> point;  // the mounted point
+  TreeView* const tree;                   // what slot 0 shows
   // True where we are the only writer, so that the kernel may remember everything for long; false on a replica.
   const bool only_writer;
-  const double timeout_seconds;            // of names and attributes in the kernel
-  bool setxattr_ext = false;               // set once, with INIT
+  const double timeout_seconds;  // of names and attributes in the kernel
+  bool setxattr_ext = false;     // set once, with INIT
   fuse_session* session = nullptr;
-  std::string bdi_path;                    // /sys/class/bdi/MAJOR:MINOR
+  std::string bdi_path;  // /sys/class/bdi/MAJOR:MINOR
 
   InodeTable inodes;
   DefaultAcls default_acls;
@@ -107,8 +107,8 @@ void add_ioctl_ops(fuse_lowlevel_ops& ops);      // ops_ioctl.cc
 }  // namespace tidemark::fs
 
 // Leaves an operation with the failure told to the kernel.
-#define TM_REPLY(request, expression)                                                     \
-  do {                                                                                    \
+#define TM_REPLY(request, expression)                                                                   \
+  do {                                                                                                  \
     if (::tidemark::Status tm_status = (expression); !tm_status.ok()) return reply(request, tm_status); \
   } while (false)
 #define TM_REPLY_ASSIGN(request, target, expression) \

@@ -6,8 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/mutex.h"
 #include <tidemark/types.h>
+#include "base/mutex.h"
 
 namespace tidemark::fs {
 

@@ -104,7 +104,8 @@ Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::m
     const auto slice = std::clamp(left, std::chrono::milliseconds{0}, kWaitSlice);
     Status status = group_.watermarks().wait_durable(who, seq, slice);
     if (status.code() != Code::kTimeout || left <= kWaitSlice) return status;
-    if (stopping_ || (abandoned && abandoned())) return {Code::kInterrupted, "the mark is made; waiting for sites was given up"};
+    if (stopping_ || (abandoned && abandoned()))
+      return {Code::kInterrupted, "the mark is made; waiting for sites was given up"};
   }
 }
 
@@ -125,7 +126,8 @@ Status MarkMaker::flush() {
     struct stat about {};
     const bool ours = root.get() >= 0 && fstat(root.get(), &about) == 0 && about.st_dev == device_;
     if (!ours && mounted_) {
-      result = {Code::kBusy, mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
+      result = {Code::kBusy,
+                mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
     } else if (ours) {
       const std::vector<Ino> writers = inodes_.open_for_write();
       if (syncfs(root.get()) != 0) result = errno_status(errno, "flushing dirty pages before a mark");

@@ -52,7 +52,7 @@ class Mount {
 Status unmount(const std::string& mountpoint, bool lazy);
 
 struct MountedVolume {
-  std::string source;      // what was mounted: DIR or DIR@POINT
+  std::string source;  // what was mounted: DIR or DIR@POINT
   std::string mountpoint;
 };
 // The Tidemark mounts of this machine, from /proc/self/mountinfo (names unescaped).

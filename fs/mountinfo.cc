@@ -130,14 +130,10 @@ Status detach(const std::string& mountpoint, bool lazy) {
   if (geteuid() != 0) return fusermount(mountpoint, lazy);
   if (umount2(mountpoint.c_str(), (lazy ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW) == 0) return {};
   switch (errno) {
-    case EBUSY:
-      return {Code::kBusy, mountpoint + " is in use; `fuser -vm " + mountpoint + "` shows by whom"};
-    case EINVAL:
-      return {Code::kInvalid, mountpoint + " is not a mountpoint"};
-    case EPERM:
-      return {Code::kPermission, "unmounting " + mountpoint + " is not allowed"};
-    default:
-      return errno_status(errno, "unmounting " + mountpoint);
+    case EBUSY: return {Code::kBusy, mountpoint + " is in use; `fuser -vm " + mountpoint + "` shows by whom"};
+    case EINVAL: return {Code::kInvalid, mountpoint + " is not a mountpoint"};
+    case EPERM: return {Code::kPermission, "unmounting " + mountpoint + " is not allowed"};
+    default: return errno_status(errno, "unmounting " + mountpoint);
   }
 }
 

@@ -13,7 +13,7 @@ timespec to_timespec(const FileTime& time) {
 }  // namespace
 
 struct stat to_stat(const Attr& attr, fuse_ino_t id) {
-  struct stat result{};
+  struct stat result {};
   result.st_ino = id;  // with its slot: a file and its past self are not hard links of each other
   result.st_mode = attr.mode;
   result.st_nlink = attr.nlink;

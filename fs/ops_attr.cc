@@ -177,7 +177,7 @@ Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const Calle
 
 void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY_ASSIGN(req, Volume* volume, daemon.writable(id));
+  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
   TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), caller_of(req), *wanted, to_set));
   const struct stat about = to_stat(attr, id);
   fuse_reply_attr(req, &about, daemon.timeout_seconds);

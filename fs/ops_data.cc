@@ -94,15 +94,12 @@ Status grow_to(Volume& volume, Ino ino, uint64_t size) {
 Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0:
-      return keep_size ? Status() : grow_to(volume, ino, at + size);
-    case FALLOC_FL_PUNCH_HOLE:
-      return volume.punch(ino, at, size);
+    case 0: return keep_size ? Status() : grow_to(volume, ino, at + size);
+    case FALLOC_FL_PUNCH_HOLE: return volume.punch(ino, at, size);
     case FALLOC_FL_ZERO_RANGE:
       TM_TRY(volume.punch(ino, at, size));
       return keep_size ? Status() : grow_to(volume, ino, at + size);
-    default:
-      return {Code::kUnsupported, "this mode of fallocate"};
+    default: return {Code::kUnsupported, "this mode of fallocate"};
   }
 }
 
@@ -146,8 +143,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at, fuse_fil
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(to));
   if (slot_of(from) != kMainSlot) return reply(req, EXDEV);  // out of the past: the kernel copies page by page
-  TM_REPLY_ASSIGN(req, uint64_t copied,
-                  volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));
+  TM_REPLY_ASSIGN(
+      req, uint64_t copied,
+      volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));
   TM_REPLY(req, daemon.settle());
   fuse_reply_write(req, copied);
 }

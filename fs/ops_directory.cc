@@ -92,7 +92,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
   if (slot_of(id) != kOwnSlot) {
     TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
     const bool live = node.slot == kMainSlot && daemon.group;
-    handle = std::make_unique<DirectoryHandle>(live ? daemon.group : nullptr, node.hold ? node.hold : daemon.point, node.ino);
+    handle =
+        std::make_unique<DirectoryHandle>(live ? daemon.group : nullptr, node.hold ? node.hold : daemon.point, node.ino);
     // A past tree never changes: the kernel may keep the list.
     info->cache_readdir = info->keep_cache = !live;
   }

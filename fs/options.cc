@@ -18,23 +18,29 @@ struct Switches {
 
 struct Known {
   std::string_view name;
-  bool Switches::* flag;
+  bool Switches::*flag;
   bool value;
 };
 
 constexpr std::array kKnown{
-    Known{"ro", &Switches::read_only, true},          Known{"rw", &Switches::read_only, false},
-    Known{"sync", &Switches::sync, true},             Known{"async", &Switches::sync, false},
-    Known{"suid", &Switches::suid, true},             Known{"nosuid", &Switches::suid, false},
-    Known{"dev", &Switches::dev, true},               Known{"nodev", &Switches::dev, false},
-    Known{"exec", &Switches::exec, true},             Known{"noexec", &Switches::exec, false},
-    Known{"allow_other", &Switches::allow_other, true}, Known{"noallow_other", &Switches::allow_other, false},
+    Known{"ro", &Switches::read_only, true},
+    Known{"rw", &Switches::read_only, false},
+    Known{"sync", &Switches::sync, true},
+    Known{"async", &Switches::sync, false},
+    Known{"suid", &Switches::suid, true},
+    Known{"nosuid", &Switches::suid, false},
+    Known{"dev", &Switches::dev, true},
+    Known{"nodev", &Switches::dev, false},
+    Known{"exec", &Switches::exec, true},
+    Known{"noexec", &Switches::exec, false},
+    Known{"allow_other", &Switches::allow_other, true},
+    Known{"noallow_other", &Switches::allow_other, false},
 };
 
 // What /etc/fstab and mount(8) hand on, or what is so anyway.
-constexpr std::array<std::string_view, 11> kIgnored{"defaults",   "default_permissions", "auto",     "noauto",
-                                                    "nofail",     "_netdev",             "nouser",   "atime",
-                                                    "noatime",    "relatime",            "nodiratime"};
+constexpr std::array<std::string_view, 11> kIgnored{
+    "defaults", "default_permissions", "auto", "noauto", "nofail", "_netdev", "nouser", "atime", "noatime",
+    "relatime", "nodiratime"};
 
 std::vector<std::string> split(const std::vector<std::string>& options) {
   std::vector<std::string> parts;

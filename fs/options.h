@@ -11,7 +11,7 @@ namespace tidemark::fs {
 
 struct ParsedOptions {
   bool read_only = false;
-  bool sync = false;         // every change is durable before it returns
+  bool sync = false;  // every change is durable before it returns
   bool allow_other = false;
   std::vector<std::string> kernel;  // for fuse_session_new, without fsname and subtype
 };

@@ -44,7 +44,8 @@ void note_extras(const fuse_in_header& header, const char* buffer, size_t size) 
   extras.kill_privileges = false;
   switch (header.opcode) {
     case FUSE_WRITE:
-      if (auto* in = body_as<fuse_write_in>(buffer, size)) extras.kill_privileges = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
+      if (auto* in = body_as<fuse_write_in>(buffer, size))
+        extras.kill_privileges = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
       break;
     case FUSE_OPEN:
       if (auto* in = body_as<fuse_open_in>(buffer, size)) extras.kill_privileges = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
@@ -58,8 +59,7 @@ void note_extras(const fuse_in_header& header, const char* buffer, size_t size) 
         extras.init_offered = in->flags;
       }
       break;
-    default:
-      break;
+    default: break;
   }
 }
 

@@ -2,8 +2,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -33,7 +33,8 @@ void op_init(void* userdata, fuse_conn_info* conn) {
   const auto& daemon = *static_cast<Daemon*>(userdata);
   const auto want = [&](unsigned capabilities) { conn->want |= conn->capable & capabilities; };
   const auto refuse = [&](unsigned capabilities) { conn->want &= ~capabilities; };
-  want(FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+  want(FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+       FUSE_CAP_READDIRPLUS_AUTO);
   want(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS);
   want(FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
   refuse(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);  // the kernel keeps locks: nobody else has these files

@@ -6,7 +6,7 @@ namespace tidemark::fs {
 
 Result<struct stat> own_stat(fuse_ino_t id) {
   if (id != kTidemarkDir && id != kAtDir && id != kInoDir) return Status(Code::kNotFound, "no such directory");
-  struct stat result{};
+  struct stat result {};
   result.st_ino = id;
   result.st_mode = S_IFDIR | 0555;
   result.st_nlink = 2;

@@ -48,7 +48,7 @@ class TimeTravel {
     std::shared_ptr<TreeView> view;  // null: free
     uint64_t lookups = 0;
     uint64_t generation = 0;
-    uint64_t used = 0;               // when: for "longest ago"
+    uint64_t used = 0;  // when: for "longest ago"
     bool sent_away = false;
   };
   // A slot for (point, seq), counted once: the one that has it already, or else a free or the longest idle one; 0: none.

@@ -18,7 +18,9 @@ bool have_setfacl() {
 }
 
 // Runs commands in the trace's directory and notes what they print.
-void shell(Trace& t, const std::string& commands) { t.note(commands + ": " + run("cd " + t.directory() + " && " + commands)); }
+void shell(Trace& t, const std::string& commands) {
+  t.note(commands + ": " + run("cd " + t.directory() + " && " + commands));
+}
 
 }  // namespace
 
@@ -49,9 +51,14 @@ TEST_CASE("A default ACL is inherited, and takes the umask's place") {
     shell(t, "getfacl -n d/f d/sub d/sub/deeper d/p && stat -c '%n %A' d/*");
     shell(t, "mkdir -m 700 d/narrow && getfacl -n d/narrow");
     shell(t, "install -m 4755 /bin/true d/program && getfacl -n d/program");
-    shell(t, "setfacl -k d/sub && getfacl -n d/sub && touch d/sub/plain && getfacl -n d/sub/plain && stat -c %a d/sub/plain");
-    shell(t, "mkdir plain && setfacl -m d:u::rwx,d:g::rx,d:o::r plain && touch plain/f && getfacl -n plain/f && stat -c %a plain/f && getfattr -d -m - plain/f");
-    shell(t, "mkdir -m 2775 g && chgrp 4712 g && setfacl -m d:g::rwx g && mkdir g/sub && touch g/f && stat -c '%n %a %g' g/* && getfacl -n g/sub");
+    shell(t,
+          "setfacl -k d/sub && getfacl -n d/sub && touch d/sub/plain && getfacl -n d/sub/plain && stat -c %a d/sub/plain");
+    shell(t,
+          "mkdir plain && setfacl -m d:u::rwx,d:g::rx,d:o::r plain && touch plain/f && getfacl -n plain/f && stat -c %a "
+          "plain/f && getfattr -d -m - plain/f");
+    shell(t,
+          "mkdir -m 2775 g && chgrp 4712 g && setfacl -m d:g::rwx g && mkdir g/sub && touch g/f && stat -c '%n %a %g' g/* "
+          "&& getfacl -n g/sub");
   });
   ::umask(before);
 }
@@ -62,7 +69,9 @@ TEST_CASE("ACLs are enforced") {
   same_as_native(mounted, [](Trace& t) {
     write_file(t.at("f"), "x");
     ::chmod(t.at("f").c_str(), 0600);
-    const auto readable = [&](unsigned id) { return as_user(id, [&] { return ::access(t.at("f").c_str(), R_OK) == 0 ? 0 : errno; }); };
+    const auto readable = [&](unsigned id) {
+      return as_user(id, [&] { return ::access(t.at("f").c_str(), R_OK) == 0 ? 0 : errno; });
+    };
     t.note("before " + std::to_string(readable(4711)));
     shell(t, "setfacl -m u:4711:r f");
     t.note("named " + std::to_string(readable(4711)) + ", other " + std::to_string(readable(4713)));

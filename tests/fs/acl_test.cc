@@ -43,11 +43,11 @@ TEST_CASE("What is no ACL is refused") {
   CHECK_FALSE(Acl::parse("abc").ok());
   CHECK_FALSE(Acl::parse(value({{1, 7}, {4, 5}, {0x20, 4}}, 3)).ok());
   CHECK_FALSE(Acl::parse(kPlain.substr(0, kPlain.size() - 1)).ok());
-  CHECK_FALSE(Acl::parse(value({{1, 7}, {4, 5}})).ok());                               // nobody else
-  CHECK_FALSE(Acl::parse(value({{1, 7}, {1, 7}, {4, 5}, {0x20, 4}})).ok());            // two owners
-  CHECK_FALSE(Acl::parse(value({{1, 8}, {4, 5}, {0x20, 4}})).ok());                    // no such permission
-  CHECK_FALSE(Acl::parse(value({{1, 7}, {2, 6, 1000}, {4, 5}, {0x20, 4}})).ok());      // named without a mask
-  CHECK_FALSE(Acl::parse(value({{1, 7}, {3, 6}, {4, 5}, {0x20, 4}})).ok());            // no such tag
+  CHECK_FALSE(Acl::parse(value({{1, 7}, {4, 5}})).ok());                           // nobody else
+  CHECK_FALSE(Acl::parse(value({{1, 7}, {1, 7}, {4, 5}, {0x20, 4}})).ok());        // two owners
+  CHECK_FALSE(Acl::parse(value({{1, 8}, {4, 5}, {0x20, 4}})).ok());                // no such permission
+  CHECK_FALSE(Acl::parse(value({{1, 7}, {2, 6, 1000}, {4, 5}, {0x20, 4}})).ok());  // named without a mask
+  CHECK_FALSE(Acl::parse(value({{1, 7}, {3, 6}, {4, 5}, {0x20, 4}})).ok());        // no such tag
 }
 
 TEST_CASE("An ACL stands for mode bits") {

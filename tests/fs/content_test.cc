@@ -36,12 +36,11 @@ TEST_CASE("Random writes, truncations and reads, in many sizes") {
         const off_t at = random() % 2'000'000;
         const size_t size = 1 + random() % (i % 10 == 0 ? buffer.size() : 9000);
         switch (random() % 8) {
-          case 0:
-            t.call("truncate", ::ftruncate(fd, at));
-            break;
+          case 0: t.call("truncate", ::ftruncate(fd, at)); break;
           case 1: {
             const ssize_t got = t.call("read", ::pread(fd, buffer.data(), size, at));
-            t.note(std::to_string(std::hash<std::string>{}(std::string(buffer.data(), got > 0 ? static_cast<size_t>(got) : 0))));
+            t.note(std::to_string(
+                std::hash<std::string>{}(std::string(buffer.data(), got > 0 ? static_cast<size_t>(got) : 0))));
             break;
           }
           case 2:

@@ -137,8 +137,8 @@ TEST_CASE("Everything can be removed while it is being read") {
 TEST_CASE("What readdir says of an inode is what stat says") {
   if (!can_mount()) return;
   Mounted mounted;
-  run("mkdir -p " + (mounted / "d/sub") + "; ln -s x " + (mounted / "d/link") + "; mkfifo " + (mounted / "d/fifo") + "; echo 1 > " +
-      (mounted / "d/file"));
+  run("mkdir -p " + (mounted / "d/sub") + "; ln -s x " + (mounted / "d/link") + "; mkfifo " + (mounted / "d/fifo") +
+      "; echo 1 > " + (mounted / "d/file"));
   DIR* directory = ::opendir((mounted / "d").c_str());
   REQUIRE(directory);
   int found = 0;

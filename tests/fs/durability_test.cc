@@ -106,6 +106,7 @@ TEST_CASE("What was synced is there after the daemon is killed") {
     mounted.kill();
     ::close(fd);
     REQUIRE(mounted.start({}) == "");
-    for (int i = 0; i <= round; ++i) CHECK(read_file(mounted / ("f" + std::to_string(i))) == std::string(100'000, static_cast<char>('a' + i)));
+    for (int i = 0; i <= round; ++i)
+      CHECK(read_file(mounted / ("f" + std::to_string(i))) == std::string(100'000, static_cast<char>('a' + i)));
   }
 }

@@ -101,8 +101,8 @@ TEST_CASE("What cannot be mounted says why") {
   write_file(first.scratch() / "file", "x");
   CHECK(why(first.scratch() / "file") == "not-a-directory");
   CHECK(why(first.scratch() / "file/x") == "not-a-directory");
-    CHECK(why(other.path(), {"frobnicate"}) == "invalid");
-  CHECK(why(other.volume()) == "invalid");             // the volume would hide itself
+  CHECK(why(other.path(), {"frobnicate"}) == "invalid");
+  CHECK(why(other.volume()) == "invalid");  // the volume would hide itself
   CHECK(why(other.scratch().path()) == "invalid");
 }
 

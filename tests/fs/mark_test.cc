@@ -23,7 +23,8 @@ using namespace tidemark::test;
 
 namespace {
 
-int mark(const std::string& path, const char* name, const char* wait = nullptr, uint32_t timeout_ms = 0, uint64_t* seq = nullptr) {
+int mark(const std::string& path, const char* name, const char* wait = nullptr, uint32_t timeout_ms = 0,
+         uint64_t* seq = nullptr) {
   return ::tidemark_mark_path(path.c_str(), name, nullptr, wait, timeout_ms, seq) == 0 ? 0 : errno;
 }
 
@@ -39,7 +40,7 @@ TEST_CASE("A mark contains what was written before it, though nobody synced") {
     REQUIRE(files.back() >= 0);
   }
   for (int round = 0; round < 10; ++round) {
-    const std::string content(50'000 + round, static_cast<char>('a' + round));
+    const std::string content(50'000 + static_cast<size_t>(round), static_cast<char>('a' + round));
     for (int fd : files) REQUIRE(::pwrite(fd, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()));
     const std::string name = "round-" + std::to_string(round);
     uint64_t seq = 0;
@@ -121,7 +122,8 @@ TEST_CASE("A mark contains every page of a large file that is dirty all over") {
     }
     for (int i = 0; i < kPieces; ++i) {
       piece[0] = static_cast<char>(i);
-      REQUIRE(::pwrite(fd, piece.data(), kPiece, static_cast<off_t>(i) * static_cast<off_t>(kPiece)) == static_cast<ssize_t>(kPiece));
+      REQUIRE(::pwrite(fd, piece.data(), kPiece, static_cast<off_t>(i) * static_cast<off_t>(kPiece)) ==
+              static_cast<ssize_t>(kPiece));
     }
     const std::string name = "round-" + std::to_string(round);
     REQUIRE(mark(mounted.path(), name.c_str()) == 0);
@@ -243,7 +245,8 @@ TEST_CASE("Many marks at once, all different, all made") {
   CHECK(made == 80);
   for (int who = 0; who < 8; ++who) {
     const std::string t = "t" + std::to_string(who);
-    for (int i = 0; i < 10; ++i) CHECK(read_file(mounted / (".tidemark/at/" + t + "-" + std::to_string(i) + "/" + t)) == std::to_string(i));
+    for (int i = 0; i < 10; ++i)
+      CHECK(read_file(mounted / (".tidemark/at/" + t + "-" + std::to_string(i) + "/" + t)) == std::to_string(i));
   }
 }
 

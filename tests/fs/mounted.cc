@@ -135,7 +135,8 @@ std::string Mounted::start(MountSetup setup) {
   REQUIRE(daemon_ >= 0);
   if (daemon_ == 0) {
     ::close(pair[0]);
-    if (setup.user != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(setup.user) != 0 || ::setuid(setup.user) != 0)) ::_exit(126);
+    if (setup.user != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(setup.user) != 0 || ::setuid(setup.user) != 0))
+      ::_exit(126);
     ::_exit(serve(volume_, mountpoint_, setup, pair[1]));
   }
   ::close(pair[1]);

@@ -20,13 +20,13 @@ bool is_root();
 
 struct MountSetup {
   std::vector<std::string> options;
-  std::string point;           // mounts this point instead of the live tree
+  std::string point;  // mounts this point instead of the live tree
   int commit_interval_ms = 100;
-  std::string mountpoint;      // another one than path()
-  std::string source_name;     // "": the volume's directory
-  unsigned user = 0;           // the daemon runs as this user and group
-  bool serve = true;           // false: only mounts, and ends
-  std::string site;            // a pair with this site is pretended, whose watermark never moves
+  std::string mountpoint;   // another one than path()
+  std::string source_name;  // "": the volume's directory
+  unsigned user = 0;        // the daemon runs as this user and group
+  bool serve = true;        // false: only mounts, and ends
+  std::string site;         // a pair with this site is pretended, whose watermark never moves
 };
 
 class Mounted {
@@ -46,18 +46,18 @@ class Mounted {
   std::string start(MountSetup setup);
   // As whoever mounted it; then the daemon's exit code (0: its log is closed).
   int unmount();
-  void kill();                   // SIGKILL: the mountpoint stays, dead
-  int wait_for_end();            // of the daemon: its exit code
+  void kill();         // SIGKILL: the mountpoint stays, dead
+  int wait_for_end();  // of the daemon: its exit code
 
   // Asks the daemon.
   struct Seqs {
     uint64_t appended = 0;
     uint64_t durable = 0;
-    uint64_t unnamed = 0;        // inodes without a name, at most 1000
+    uint64_t unnamed = 0;  // inodes without a name, at most 1000
   };
   Seqs seqs();
   std::string mark(const std::string& name, const std::string& wait = "");  // through Mount::mark(): "" or the error
-  void stop();                   // through Mount::stop()
+  void stop();                                                              // through Mount::stop()
 
  private:
   std::string ask(const std::string& command);

@@ -28,7 +28,8 @@ void Trace::stat(const std::string& name) {
   text << "stat " << name << ": mode " << std::oct << about.st_mode << std::dec << " links " << about.st_nlink << " owner "
        << about.st_uid << ":" << about.st_gid;
   if (!S_ISDIR(about.st_mode)) text << " size " << about.st_size;
-  if (S_ISCHR(about.st_mode) || S_ISBLK(about.st_mode)) text << " device " << major(about.st_rdev) << "," << minor(about.st_rdev);
+  if (S_ISCHR(about.st_mode) || S_ISBLK(about.st_mode))
+    text << " device " << major(about.st_rdev) << "," << minor(about.st_rdev);
   note(text.str());
 }
 

@@ -112,7 +112,7 @@ TEST_CASE("A write, a truncation or a new owner takes setuid and setgid away") {
   if (!can_mount() || !is_root()) return;
   Mounted mounted;
   same_as_native(mounted, [](Trace& t) {
-    for (mode_t mode : {06777, 06767, 04777, 02767}) {
+    for (mode_t mode : {06777u, 06767u, 04777u, 02767u}) {
       const std::string name = "f" + std::to_string(mode);
       const std::string path = t.at(name);
       const auto reset = [&] {

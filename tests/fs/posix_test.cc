@@ -34,13 +34,17 @@ TEST_CASE("The comparison sees a difference where there is one") {
   if (!can_mount()) return;
   Mounted mounted;
   std::string difference;
-  CHECK_FALSE(equal_traces(mounted, [](Trace& t) { t.note(t.directory()); }, difference));
+  CHECK_FALSE(equal_traces(
+      mounted, [](Trace& t) { t.note(t.directory()); }, difference));
   difference.clear();
-  CHECK_FALSE(equal_traces(mounted, [&](Trace& t) {
-    touch(t.at("f"));
-    if (t.directory().starts_with(mounted.path())) ::chmod(t.at("f").c_str(), 0600);
-    t.stat("f");
-  }, difference));
+  CHECK_FALSE(equal_traces(
+      mounted,
+      [&](Trace& t) {
+        touch(t.at("f"));
+        if (t.directory().starts_with(mounted.path())) ::chmod(t.at("f").c_str(), 0600);
+        t.stat("f");
+      },
+      difference));
 }
 
 TEST_CASE("Files, directories, symlinks, fifos, sockets and devices are made with their modes") {
@@ -105,7 +109,8 @@ TEST_CASE("Hard links") {
     t.content("d/b");
     t.call("unlink", ::unlink(t.at("a").c_str()));
     t.stat("d/b");
-    struct stat one {}, two {};
+    struct stat one {
+    }, two{};
     ::lstat(t.at("s").c_str(), &one);
     ::lstat(t.at("s2").c_str(), &two);
     t.note(one.st_ino == two.st_ino ? "same inode" : "different inodes");
@@ -137,7 +142,11 @@ TEST_CASE("Directories count the directories in them") {
 TEST_CASE("rename, with each flag, onto each kind") {
   if (!can_mount() || !is_root()) return;
   Mounted mounted;
-  constexpr unsigned kFlags[] = {0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT, RENAME_WHITEOUT | RENAME_NOREPLACE,
+  constexpr unsigned kFlags[] = {0,
+                                 RENAME_NOREPLACE,
+                                 RENAME_EXCHANGE,
+                                 RENAME_WHITEOUT,
+                                 RENAME_WHITEOUT | RENAME_NOREPLACE,
                                  RENAME_EXCHANGE | RENAME_NOREPLACE};
   for (unsigned flags : kFlags) {
     same_as_native(mounted, [flags](Trace& t) {
@@ -189,7 +198,8 @@ TEST_CASE("Names: 255 bytes, any bytes, none too long") {
   same_as_native(mounted, [](Trace& t) {
     const std::string longest(255, 'n');
     const std::string odd = "line\nbreak\ttab \xff\xfe\x80 *?[]'\"\\";
-    for (const std::string& name : {longest, odd, std::string("\xc3\xa4\xe2\x82\xac"), std::string("..."), std::string(" ")}) {
+    for (const std::string& name :
+         {longest, odd, std::string("\xc3\xa4\xe2\x82\xac"), std::string("..."), std::string(" ")}) {
       t.call("open", touch(t.at(name)));
       t.stat(name);
     }
@@ -318,23 +328,27 @@ TEST_CASE("What changes an inode's times") {
         {"truncate", [&] { ::truncate(t.at("d/f").c_str(), 100); }},
         {"link", [&] { ::link(t.at("d/f").c_str(), t.at("d/g").c_str()); }},
         {"unlink", [&] { ::unlink(t.at("d/g").c_str()); }},
-        {"rename", [&] { ::rename(t.at("d/f").c_str(), t.at("d/h").c_str()), ::rename(t.at("d/h").c_str(), t.at("d/f").c_str()); }},
+        {"rename",
+         [&] { ::rename(t.at("d/f").c_str(), t.at("d/h").c_str()), ::rename(t.at("d/h").c_str(), t.at("d/f").c_str()); }},
         {"mkdir", [&] { ::mkdir(t.at("d/e").c_str(), 0755); }},
     };
     for (const Change& change : changes) {
       const timespec old[2] = {{1000, 0}, {1000, 0}};
       ::utimensat(AT_FDCWD, t.at("d/f").c_str(), old, 0);
       ::utimensat(AT_FDCWD, t.at("d").c_str(), old, 0);
-      struct stat file_before {}, dir_before {}, file {}, dir {};
+      struct stat file_before {
+      }, dir_before{}, file{}, dir{};
       ::stat(t.at("d/f").c_str(), &file_before);
       ::stat(t.at("d").c_str(), &dir_before);
       ::usleep(20'000);
       change.act();
       ::stat(t.at("d/f").c_str(), &file);
       ::stat(t.at("d").c_str(), &dir);
-      const auto changed = [](const timespec& a, const timespec& b) { return a.tv_sec != b.tv_sec || a.tv_nsec != b.tv_nsec; };
-      t.note(std::string(change.what) + ": file mtime " + (changed(file.st_mtim, file_before.st_mtim) ? "new" : "old") + " ctime " +
-             (changed(file.st_ctim, file_before.st_ctim) ? "new" : "old") + "; directory mtime " +
+      const auto changed = [](const timespec& a, const timespec& b) {
+        return a.tv_sec != b.tv_sec || a.tv_nsec != b.tv_nsec;
+      };
+      t.note(std::string(change.what) + ": file mtime " + (changed(file.st_mtim, file_before.st_mtim) ? "new" : "old") +
+             " ctime " + (changed(file.st_ctim, file_before.st_ctim) ? "new" : "old") + "; directory mtime " +
              (changed(dir.st_mtim, dir_before.st_mtim) ? "new" : "old") + " ctime " +
              (changed(dir.st_ctim, dir_before.st_ctim) ? "new" : "old"));
     }
@@ -348,7 +362,8 @@ TEST_CASE("Attributes survive a remount, birth time too") {
   const timespec times[2] = {{-5, 5}, {1'234'567'890, 987'654'321}};
   REQUIRE(::utimensat(AT_FDCWD, (mounted / "f").c_str(), times, 0) == 0);
   REQUIRE(::chmod((mounted / "f").c_str(), 0604) == 0);
-  struct statx before {}, after {};
+  struct statx before {
+  }, after{};
   REQUIRE(::statx(AT_FDCWD, (mounted / "f").c_str(), 0, STATX_BASIC_STATS | STATX_BTIME, &before) == 0);
   CHECK(mounted.unmount() == 0);
   REQUIRE(mounted.start({}) == "");
@@ -401,7 +416,8 @@ TEST_CASE("Locks of both kinds hold between processes") {
 TEST_CASE("statfs tells the disk's room and the longest name") {
   if (!can_mount()) return;
   Mounted mounted;
-  struct statvfs here {}, disk {};
+  struct statvfs here {
+  }, disk{};
   REQUIRE(::statvfs(mounted.path().c_str(), &here) == 0);
   REQUIRE(::statvfs(mounted.volume().c_str(), &disk) == 0);
   CHECK(here.f_namemax == 255);

@@ -68,7 +68,8 @@ TEST_CASE("Every kind of point can be entered, and shows its tree") {
   const time_t second_ago = ::time(nullptr) - 1;
   char text[64];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", ::gmtime(&second_ago));
-  for (const std::string& point : {std::string("good"), "seq:" + std::to_string(seq), std::string("-1s"), std::string(text)}) {
+  for (const std::string& point :
+       {std::string("good"), "seq:" + std::to_string(seq), std::string("-1s"), std::string(text)}) {
     INFO(point);
     CHECK(read_file(at + point + "/f") == "first");
     CHECK(read_file(at + point + "/d/g") == "deep");
@@ -104,7 +105,8 @@ TEST_CASE("The past cannot be changed, and its files are not hard links of today
   CHECK(errno == EXDEV);
   CHECK(::link((past + "f").c_str(), (mounted / "linked").c_str()) == -1);
   CHECK(errno == EXDEV);
-  struct stat then {}, now {};
+  struct stat then {
+  }, now{};
   REQUIRE(::stat((past + "f").c_str(), &then) == 0);
   REQUIRE(::stat((mounted / "f").c_str(), &now) == 0);
   CHECK(then.st_ino != now.st_ino);

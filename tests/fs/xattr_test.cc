@@ -39,7 +39,8 @@ TEST_CASE("Extended attributes, call by call") {
     ::symlink("f", t.at("s").c_str());
     for (const char* name : {"f", "d", "s"}) {
       const auto set = [&](const char* xattr, const std::string& value, int flags) {
-        t.call(std::string("set ") + xattr + " on " + name, ::lsetxattr(t.at(name).c_str(), xattr, value.data(), value.size(), flags));
+        t.call(std::string("set ") + xattr + " on " + name,
+               ::lsetxattr(t.at(name).c_str(), xattr, value.data(), value.size(), flags));
       };
       set("user.a", "one", 0);
       set("user.a", "two", XATTR_CREATE);
