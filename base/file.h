@@ -44,8 +44,8 @@ class FileSystem {
   virtual ~FileSystem() = default;
   // kNotFound where there is no such file. Created files have mode 0600, directories 0700.
   virtual Result<std::unique_ptr<File>> open(const std::string& path, Open how) = 0;
-  virtual Status make_directory(const std::string& path) = 0;            // kExists
-  virtual Status remove(const std::string& path) = 0;                    // a file; kNotFound
+  virtual Status make_directory(const std::string& path) = 0;  // kExists
+  virtual Status remove(const std::string& path) = 0;          // a file; kNotFound
   virtual Status rename(const std::string& from, const std::string& to) = 0;
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // names, sorted, without . and ..
   virtual Result<bool> exists(const std::string& path) = 0;

@@ -14,35 +14,35 @@ namespace tidemark {
 // Every code has exactly one errno (fs/errno_map) and one exit code (cli/exit_map).
 enum class Code {
   kOk,
-  kNotFound,          // no such file, name, volume, group
-  kNoSuchPoint,       // a point that resolves to nothing
+  kNotFound,     // no such file, name, volume, group
+  kNoSuchPoint,  // a point that resolves to nothing
   kExists,
   kNotDirectory,
   kIsDirectory,
   kNotEmpty,
-  kInvalid,           // an argument that is never right
+  kInvalid,  // an argument that is never right
   kNameTooLong,
-  kTooLarge,          // over a documented limit (EFBIG, E2BIG)
-  kNoData,            // no such extended attribute; no data or hole after the given byte
-  kRange,             // the caller's buffer is too small
+  kTooLarge,  // over a documented limit (EFBIG, E2BIG)
+  kNoData,    // no such extended attribute; no data or hole after the given byte
+  kRange,     // the caller's buffer is too small
   kTooManyLinks,
-  kPermission,        // not allowed (EPERM)
-  kAccess,            // not allowed (EACCES)
+  kPermission,  // not allowed (EPERM)
+  kAccess,      // not allowed (EACCES)
   kReadOnly,
   kNoSpace,
-  kBusy,              // held by another process; the text says by which
-  kIo,                // the operating system refused; errno in sys_errno()
-  kPoisoned,          // an earlier write or sync failed: nothing more is accepted until reopened
-  kCorrupt,           // a checksum or a structure is wrong: nothing was returned
+  kBusy,      // held by another process; the text says by which
+  kIo,        // the operating system refused; errno in sys_errno()
+  kPoisoned,  // an earlier write or sync failed: nothing more is accepted until reopened
+  kCorrupt,   // a checksum or a structure is wrong: nothing was returned
   kUnsupported,
-  kStale,             // an inode that is gone
+  kStale,  // an inode that is gone
   kTimeout,
-  kUnreachable,       // no connection to a site
+  kUnreachable,  // no connection to a site
   kNotAuthorised,
-  kDiverged,          // the other side holds another history
+  kDiverged,  // the other side holds another history
   kStaleEpoch,
   kInterrupted,
-  kLimit,             // a named maximum (open files, peers …) is reached
+  kLimit,  // a named maximum (open files, peers …) is reached
 };
 
 std::string_view code_name(Code code);  // "not-found", "corrupt" …
@@ -93,15 +93,24 @@ Status errno_status(int error, std::string_view what);
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
+  Result(T value) : value_(std::move(value)) {}                                           // NOLINT: a value is a result
   Result(Status status) : status_(std::move(status)) { CHECK_INVARIANT(!status_.ok()); }  // NOLINT: so is a failure
 
   [[nodiscard]] bool ok() const { return value_.has_value(); }
   [[nodiscard]] const Status& status() const { return status_; }
-  [[nodiscard]] T& value() & { CHECK_INVARIANT(ok()); return *value_; }
-  [[nodiscard]] const T& value() const& { CHECK_INVARIANT(ok()); return *value_; }
+  [[nodiscard]] T& value() & {
+    CHECK_INVARIANT(ok());
+    return *value_;
+  }
+  [[nodiscard]] const T& value() const& {
+    CHECK_INVARIANT(ok());
+    return *value_;
+  }
   // By value, so that `for (x : call().value())` keeps what it walks over.
-  [[nodiscard]] T value() && { CHECK_INVARIANT(ok()); return std::move(*value_); }
+  [[nodiscard]] T value() && {
+    CHECK_INVARIANT(ok());
+    return std::move(*value_);
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }
@@ -118,14 +127,14 @@ class [[nodiscard]] Result {
 #define TM_CONCAT(a, b) TM_CONCAT_INNER(a, b)
 
 // Leaves the function with the failure, if there is one.
-#define TM_TRY(expression)                                                      \
-  do {                                                                          \
+#define TM_TRY(expression)                                                              \
+  do {                                                                                  \
     if (::tidemark::Status tm_status = (expression); !tm_status.ok()) return tm_status; \
   } while (false)
 
 // TM_ASSIGN(auto x, make_x()); x is the value, or the function is left with the failure.
 #define TM_ASSIGN(target, expression) TM_ASSIGN_AS(TM_CONCAT(tm_result_, __LINE__), target, expression)
-#define TM_ASSIGN_AS(result, target, expression)    \
-  auto result = (expression);                       \
-  if (!result.ok()) return result.status();         \
+#define TM_ASSIGN_AS(result, target, expression) \
+  auto result = (expression);                    \
+  if (!result.ok()) return result.status();      \
   target = std::move(result).value()

@@ -36,8 +36,8 @@ static void sleep_ns(int64_t ns) {
   nanosleep(&t, NULL);
 }
 
-static void *write_load(void *arg) {
-  struct load *l = arg;
+static void* write_load(void* arg) {
+  struct load* l = arg;
   static uint64_t block[4096 / sizeof(uint64_t)];
   uint64_t x = 88172645463325252u;
   while (!atomic_load(&l->stop)) {
@@ -53,7 +53,7 @@ static void *write_load(void *arg) {
   return NULL;
 }
 
-static void make_marks(int dir, const char *prefix, long count) {
+static void make_marks(int dir, const char* prefix, long count) {
   for (long i = 0; i < count; i++) {
     struct tidemark_mark_request request;
     memset(&request, 0, sizeof request);
@@ -66,7 +66,7 @@ static void make_marks(int dir, const char *prefix, long count) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 5) errx(2, "usage: marklat DIR COUNT PREFIX WRITES_PER_SECOND");
   struct load l = {.per_second = atol(argv[4])};
   int dir = open(argv[1], O_RDONLY | O_DIRECTORY);

@@ -21,7 +21,7 @@
 enum { kMaxBytes = 64 * 1024 };
 
 struct job {
-  const char *root;
+  const char* root;
   long count;
   long per_dir;
   long bytes;
@@ -34,7 +34,7 @@ static double now(void) {
 }
 
 /* Incompressible, and different for every file. */
-static void fill(uint64_t *words, size_t n, uint64_t seed) {
+static void fill(uint64_t* words, size_t n, uint64_t seed) {
   uint64_t x = seed * 0x9E3779B97F4A7C15u + 1;
   for (size_t i = 0; i < n; i++) {
     x ^= x << 13;
@@ -44,7 +44,7 @@ static void fill(uint64_t *words, size_t n, uint64_t seed) {
   }
 }
 
-static int open_dir(const struct job *j, long index, int create) {
+static int open_dir(const struct job* j, long index, int create) {
   char path[4096];
   snprintf(path, sizeof path, "%s/d%05ld", j->root, index);
   if (create && mkdir(path, 0755) != 0) err(1, "mkdir %s", path);
@@ -53,7 +53,7 @@ static int open_dir(const struct job *j, long index, int create) {
   return fd;
 }
 
-static void create_files(const struct job *j) {
+static void create_files(const struct job* j) {
   static uint64_t data[kMaxBytes / sizeof(uint64_t)];
   char name[32];
   int dir = -1;
@@ -72,11 +72,11 @@ static void create_files(const struct job *j) {
   if (dir >= 0) close(dir);
 }
 
-static long stat_one_dir(const struct job *j, long index) {
-  DIR *d = fdopendir(open_dir(j, index, 0));
+static long stat_one_dir(const struct job* j, long index) {
+  DIR* d = fdopendir(open_dir(j, index, 0));
   if (d == NULL) err(1, "fdopendir");
   long met = 0;
-  for (struct dirent *e; (e = readdir(d)) != NULL;) {
+  for (struct dirent* e; (e = readdir(d)) != NULL;) {
     if (e->d_name[0] == '.') continue;
     struct stat st;
     if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) err(1, "stat %s", e->d_name);
@@ -87,13 +87,13 @@ static long stat_one_dir(const struct job *j, long index) {
   return met;
 }
 
-static void stat_files(const struct job *j) {
+static void stat_files(const struct job* j) {
   long met = 0;
   for (long i = 0; i * j->per_dir < j->count; i++) met += stat_one_dir(j, i);
   if (met != j->count) errx(1, "met %ld files, %ld expected", met, j->count);
 }
 
-static void remove_files(const struct job *j) {
+static void remove_files(const struct job* j) {
   char name[4096];
   for (long d = 0; d * j->per_dir < j->count; d++) {
     int dir = open_dir(j, d, 0);
@@ -107,15 +107,19 @@ static void remove_files(const struct job *j) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 6) errx(2, "usage: smallfiles create|stat|remove DIR COUNT PER_DIR BYTES");
   struct job j = {argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5])};
   if (j.count < 1 || j.per_dir < 1 || j.bytes < 1 || j.bytes > kMaxBytes) errx(2, "a number is out of range");
   double start = now();
-  if (strcmp(argv[1], "create") == 0) create_files(&j);
-  else if (strcmp(argv[1], "stat") == 0) stat_files(&j);
-  else if (strcmp(argv[1], "remove") == 0) remove_files(&j);
-  else errx(2, "unknown pass: %s", argv[1]);
+  if (strcmp(argv[1], "create") == 0)
+    create_files(&j);
+  else if (strcmp(argv[1], "stat") == 0)
+    stat_files(&j);
+  else if (strcmp(argv[1], "remove") == 0)
+    remove_files(&j);
+  else
+    errx(2, "unknown pass: %s", argv[1]);
   printf("%.6f\n", now() - start);
   return 0;
 }

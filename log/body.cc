@@ -14,7 +14,9 @@ constexpr uint32_t kPermissionBits = 07777;
 constexpr uint32_t kSetAttrKnown = kSetMode | kSetUid | kSetGid | kSetAtime | kSetMtime | kSetCtime | kSetSize;
 constexpr int64_t kSecond = 1'000'000'000;
 
-Status corrupt(const char* record, const char* what) { return Status(Code::kCorrupt, std::string(record) + " record: " + what); }
+Status corrupt(const char* record, const char* what) {
+  return Status(Code::kCorrupt, std::string(record) + " record: " + what);
+}
 
 bool valid_name(std::string_view name) {
   return !name.empty() && name.size() <= kNameMax && name.find('\0') == name.npos && name.find('/') == name.npos &&
@@ -341,12 +343,7 @@ Result<PunchBody> decode_punch(Bytes payload) {
 std::string encode_clone(const CloneBody& body) {
   CHECK_INVARIANT(valid(body));
   std::string out;
-  Encoder(out)
-      .put(body.source.value())
-      .put(body.source_block)
-      .put(body.target_block)
-      .put(body.count)
-      .put(body.size_after);
+  Encoder(out).put(body.source.value()).put(body.source_block).put(body.target_block).put(body.count).put(body.size_after);
   return out;
 }
 

@@ -48,7 +48,7 @@ Result<Genesis> decode_genesis(Bytes payload);
 
 struct EpochChange {
   Epoch previous;
-  std::string_view site;    // who begins the tenure
+  std::string_view site;  // who begins the tenure
   std::string_view reason;
 };
 std::string encode_epoch(const EpochChange& body);
@@ -58,12 +58,12 @@ Result<EpochChange> decode_epoch(Bytes payload);
 //   byte 0  u64 first_block   8  u64 size_after   16  u16 count   18  u8 keep_times   19  zeros to 24   24  u64 × count
 inline constexpr uint32_t kDataFixedSize = 24;
 struct DataBody {
-  uint64_t first_block = 0;   // in blocks of the file
-  uint64_t size_after = 0;    // the file is at least this long afterwards (bytes)
-  uint16_t count = 0;         // blocks, 1 … kDataBlocksMax
-  bool keep_times = false;    // mtime and ctime stay: the writer's kernel sends them on their own
-  Bytes checks;               // count × 8 bytes
-  Bytes blocks;               // stored form
+  uint64_t first_block = 0;  // in blocks of the file
+  uint64_t size_after = 0;   // the file is at least this long afterwards (bytes)
+  uint16_t count = 0;        // blocks, 1 … kDataBlocksMax
+  bool keep_times = false;   // mtime and ctime stay: the writer's kernel sends them on their own
+  Bytes checks;              // count × 8 bytes
+  Bytes blocks;              // stored form
   [[nodiscard]] uint64_t check(uint32_t index) const { return load_le<uint64_t>(checks.data() + size_t{index} * 8); }
 };
 // Byte of the record's payload at which its blocks begin.
@@ -82,15 +82,15 @@ struct XattrPair {
   std::string_view value;
 };
 struct MakeNode {
-  Ino parent;               // 0 with an empty name: an unnamed file (O_TMPFILE)
+  Ino parent;  // 0 with an empty name: an unnamed file (O_TMPFILE)
   std::string_view name;
-  uint32_t mode = 0;        // type and permission bits
+  uint32_t mode = 0;  // type and permission bits
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint64_t device = 0;      // for character and block devices
+  uint64_t device = 0;  // for character and block devices
   std::string_view symlink_target;
   std::vector<XattrPair> xattrs;  // those it is born with (inherited ACLs)
-};  // header.ino: the new inode
+};                                // header.ino: the new inode
 std::string encode_make_node(const MakeNode& body);
 Result<MakeNode> decode_make_node(Bytes payload);
 
@@ -99,7 +99,7 @@ struct LinkBody {
   std::string_view name;
 };  // header.ino: the inode that gets or loses the name
 std::string encode_link(const LinkBody& body);
-Result<LinkBody> decode_link(Bytes payload);      // kLink and kUnlink
+Result<LinkBody> decode_link(Bytes payload);  // kLink and kUnlink
 
 struct RenameBody {
   Ino from_parent;
@@ -107,9 +107,9 @@ struct RenameBody {
   Ino to_parent;
   std::string_view to_name;
   bool exchange = false;
-  Ino replaced;             // what had the target name (with exchange: what moves the other way); 0: nothing
-  Ino whiteout;             // with RENAME_WHITEOUT: the inode of the new character device 0:0 under from_name; else 0
-};  // header.ino: the inode that moves
+  Ino replaced;  // what had the target name (with exchange: what moves the other way); 0: nothing
+  Ino whiteout;  // with RENAME_WHITEOUT: the inode of the new character device 0:0 under from_name; else 0
+};               // header.ino: the inode that moves
 std::string encode_rename(const RenameBody& body);
 Result<RenameBody> decode_rename(Bytes payload);
 
@@ -124,7 +124,7 @@ enum SetAttrMask : uint32_t {
 };
 struct SetAttr {
   uint32_t mask = 0;
-  uint32_t mode = 0;   // permission bits, 07777
+  uint32_t mode = 0;  // permission bits, 07777
   uint32_t uid = 0;
   uint32_t gid = 0;
   FileTime atime;
@@ -150,7 +150,7 @@ inline constexpr uint32_t kTruncateBlockAt = 24;
 
 struct PunchBody {
   uint64_t first_block = 0;
-  uint64_t count = 0;       // blocks
+  uint64_t count = 0;  // blocks
 };
 std::string encode_punch(const PunchBody& body);
 Result<PunchBody> decode_punch(Bytes payload);
@@ -162,13 +162,13 @@ struct CloneBody {
   uint64_t target_block = 0;
   uint64_t count = 0;       // blocks, 1 … kCloneBlocksMax
   uint64_t size_after = 0;  // the target is at least this long afterwards
-};  // header.ino: the target
+};                          // header.ino: the target
 std::string encode_clone(const CloneBody& body);
 Result<CloneBody> decode_clone(Bytes payload);
 
 struct XattrBody {
   std::string_view name;
-  std::string_view value;   // empty in kRemoveXattr
+  std::string_view value;  // empty in kRemoveXattr
 };
 std::string encode_xattr(const XattrBody& body);
 Result<XattrBody> decode_xattr(Bytes payload);

@@ -9,7 +9,7 @@ struct LogCursor::State {
   LogReader& log;
   Seq next;
   bool check_payloads;
-  bool placed = false;   // location and before are those of `next`
+  bool placed = false;  // location and before are those of `next`
   Location location;
   Position before;
   Buffer buffer;

@@ -112,7 +112,8 @@ Status extract_blocks(const RecordHeader& header, const DataBody& body, MutableB
   if ((header.flags & kFlagLz4) != 0) {
     int size = LZ4_decompress_safe(reinterpret_cast<const char*>(body.blocks.data()), reinterpret_cast<char*>(out.data()),
                                    static_cast<int>(body.blocks.size()), static_cast<int>(out.size()));
-    if (size < 0 || static_cast<size_t>(size) != out.size()) return Status(Code::kCorrupt, at_block(0) + ": does not decompress");
+    if (size < 0 || static_cast<size_t>(size) != out.size())
+      return Status(Code::kCorrupt, at_block(0) + ": does not decompress");
   } else {
     if (body.blocks.size() != out.size()) return Status(Code::kCorrupt, at_block(0) + ": stored length does not fit");
     std::memcpy(out.data(), body.blocks.data(), out.size());

@@ -53,7 +53,9 @@ class LogSnapshot final : public LogReader {
   }
 
  private:
-  [[nodiscard]] Status read_only() const { return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only"); }
+  [[nodiscard]] Status read_only() const {
+    return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only");
+  }
 
   Status find_end(FileSystem& files, uint64_t file_bytes, Seq last, KnownSegment& known) {
     TM_ASSIGN(const auto file, files.open(segment_path(directory_, known.first_seq), FileSystem::Open::kRead));
@@ -65,7 +67,8 @@ class LogSnapshot final : public LogReader {
       RecordHeader header;
       RecordFault fault = head.size() < kRecordHeaderSize ? RecordFault::kUnwritten : decode_header(head, header);
       if (fault == RecordFault::kNone) fault = check_follows(header, head, tail_);
-      if (fault == RecordFault::kNone && known.bytes + header.size_in_log() > file_bytes) fault = RecordFault::kPayloadDamaged;
+      if (fault == RecordFault::kNone && known.bytes + header.size_in_log() > file_bytes)
+        fault = RecordFault::kPayloadDamaged;
       if (fault != RecordFault::kNone && last == kLatest) return Status();
       if (fault != RecordFault::kNone) {
         return corrupt_segment(known.first_seq, known.bytes, tail_.seq.next(), record_fault_name(fault));
@@ -116,8 +119,7 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
   const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
   TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
   if (report != nullptr) *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered)};
-  return std::unique_ptr<Log>(
-      std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
+  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
 }
 
 Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {

@@ -31,9 +31,9 @@ struct LogOptions {
 // What open() found and did.
 struct RecoveryReport {
   Seq last_seq;
-  uint64_t torn_bytes = 0;      // cut from the end; 0: the log ended cleanly
+  uint64_t torn_bytes = 0;       // cut from the end; 0: the log ended cleanly
   uint64_t unborn_segments = 0;  // removed: they followed a segment that never became durable
-  std::string text;             // one line for the operator; "" when there is nothing to say
+  std::string text;              // one line for the operator; "" when there is nothing to say
 };
 
 struct Appended {
@@ -43,7 +43,7 @@ struct Appended {
 
 struct SegmentInfo {
   Seq first_seq;
-  uint64_t bytes = 0;       // used, header included
+  uint64_t bytes = 0;         // used, header included
   int64_t first_time_ns = 0;  // of its first record; 0 when it has none
 };
 
@@ -147,8 +147,8 @@ struct LogDamage {
 struct LogVerdict {
   uint64_t records = 0;
   uint64_t bytes = 0;
-  Position end;                    // of the last good record in unbroken order
-  std::vector<LogDamage> damage;   // at most 10,000
+  Position end;                   // of the last good record in unbroken order
+  std::vector<LogDamage> damage;  // at most 10,000
 };
 Result<LogVerdict> verify_log(FileSystem& files, const std::string& directory, Seq last,
                               const std::function<void(uint64_t bytes_done, uint64_t bytes_total)>& progress);

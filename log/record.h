@@ -36,7 +36,7 @@ inline constexpr uint32_t kDataBlocksMax = 16;
 inline constexpr uint32_t kPayloadMax = 256 * 1024;
 
 enum RecordFlag : uint8_t {
-  kFlagLz4 = 1 << 0,       // data records: the blocks are one LZ4 block
+  kFlagLz4 = 1 << 0,        // data records: the blocks are one LZ4 block
   kFlagAfterSync = 1 << 1,  // every record before this one was durable when it was appended (recovery relies on it)
 };
 inline constexpr uint8_t kRecordFlagsKnown = kFlagLz4 | kFlagAfterSync;

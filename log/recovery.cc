@@ -45,7 +45,8 @@ Status check_head(const Head& head, Seq first_seq, const SegmentList& list) {
   if (previous_first != previous.known.first_seq.value()) {
     return corrupt("the segment before it, which begins at seq " + std::to_string(previous_first) + ", is missing");
   }
-  if (head.header.before.epoch < previous.known.before.epoch) return corrupt("its epoch is lower than the segment's before it");
+  if (head.header.before.epoch < previous.known.before.epoch)
+    return corrupt("its epoch is lower than the segment's before it");
   if (previous.file_bytes < head.header.previous_bytes) {
     return corrupt_segment(previous.known.first_seq, previous.file_bytes, Seq(),
                            "the segment is cut short: it had " + std::to_string(head.header.previous_bytes) + " bytes");
@@ -90,8 +91,10 @@ Result<SegmentList> read_segment_list(FileSystem& files, const std::string& dire
       return corrupt_segment(damaged, kSegmentHeaderSize, damaged, record_fault_name(RecordFault::kHeaderDamaged));
     }
     previous_sound = sound;
-    if (list.born.empty()) list.group = head.header.group;
-    else list.born.back().known.bytes = head.header.previous_bytes;
+    if (list.born.empty())
+      list.group = head.header.group;
+    else
+      list.born.back().known.bytes = head.header.previous_bytes;
     RecoveredSegment segment;
     segment.known = {first_seq, head.header.before, kSegmentHeaderSize, head.first_time_ns};
     segment.file_bytes = head.file_bytes;
@@ -106,7 +109,8 @@ namespace {
 // The search for the end of the log, over the last born segment and those behind it.
 class Search {
  public:
-  Search(FileSystem& files, const std::string& directory, Recovered& found) : files_(files), directory_(directory), found_(found) {}
+  Search(FileSystem& files, const std::string& directory, Recovered& found)
+      : files_(files), directory_(directory), found_(found) {}
 
   // Walks the records of the last of found_.segments. Sets fault_ to what ended the walk.
   Status walk() {
@@ -232,7 +236,8 @@ Result<Recovered> examine_log(FileSystem& files, const std::string& directory, S
   if (found.end.seq < known_durable) {
     return search.damaged(" (records up to " + std::to_string(known_durable.value()) + " are known to have been durable)");
   }
-  if (!search.clean()) TM_TRY(search.look_for_proof(found.segments.back().known.first_seq, found.segments.back().known.bytes));
+  if (!search.clean())
+    TM_TRY(search.look_for_proof(found.segments.back().known.first_seq, found.segments.back().known.bytes));
   for (size_t i = adopted; i < list.unborn.size(); ++i) {
     TM_TRY(search.look_for_proof(list.unborn[i], kSegmentHeaderSize));
     found.removed.push_back(list.unborn[i]);

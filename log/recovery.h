@@ -21,7 +21,7 @@ struct RecoveredSegment {
   uint64_t file_bytes = 0;  // of the file, zeros and rubbish included
   bool born = true;         // its header is on disk
   uint16_t flags = 0;
-  uint32_t records = 0;     // known for walked segments only (the last born one and those after it)
+  uint32_t records = 0;  // known for walked segments only (the last born one and those after it)
 };
 
 struct Recovered {

@@ -39,9 +39,7 @@ bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-uint32_t check_of(const std::byte* header) {
-  return static_cast<uint32_t>(hash64({header, offsetof(HeaderLayout, check)}));
-}
+uint32_t check_of(const std::byte* header) { return static_cast<uint32_t>(hash64({header, offsetof(HeaderLayout, check)})); }
 
 }  // namespace
 
@@ -177,9 +175,9 @@ Result<std::optional<Found>> find_header(SegmentWindow& window, uint64_t from, S
     found.at -= kRecordAlignment;
     if (found.header.seq >= least && found.header.seq <= most) return std::optional<Found>(found);
     TM_ASSIGN(const Bytes whole, window.view(found.at, found.header.size_in_log()));
-    const bool sound = whole.size() == found.header.size_in_log() &&
-                       check_payload(found.header, whole.subspan(kRecordHeaderSize, found.header.stored_length)) ==
-                           RecordFault::kNone;
+    const bool sound =
+        whole.size() == found.header.size_in_log() &&
+        check_payload(found.header, whole.subspan(kRecordHeaderSize, found.header.stored_length)) == RecordFault::kNone;
     found.at += sound ? found.header.size_in_log() : kRecordAlignment;
   }
   return std::optional<Found>();

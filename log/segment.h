@@ -48,8 +48,8 @@ enum class SegmentFault { kNone, kUnborn /* 64 zero bytes, or fewer than 64 */, 
 // `bytes`: up to the first kSegmentHeaderSize bytes of the file.
 SegmentFault decode_segment_header(Bytes bytes, SegmentHeader& header);
 
-std::string segment_name(Seq first_seq);                         // 20 digits and ".seg"
-std::optional<Seq> segment_first_seq(std::string_view name);     // nothing where it is no segment's name
+std::string segment_name(Seq first_seq);                      // 20 digits and ".seg"
+std::optional<Seq> segment_first_seq(std::string_view name);  // nothing where it is no segment's name
 std::string segment_path(const std::string& directory, Seq first_seq);
 // First seqs of the segments in `directory`, rising. kCorrupt: a name that ends in ".seg" and is none of ours.
 Result<std::vector<Seq>> list_segments(FileSystem& files, const std::string& directory);

@@ -90,8 +90,9 @@ Status LogWriter::poison(const Status& cause) {
   leave_distrust();
   MutexLock lock(state_mutex_);
   if (poison_.ok()) {
-    poison_ = Status(Code::kPoisoned, "the log in " + directory_ + " failed and takes nothing more until it is opened anew: " +
-                                          cause.text(), cause.sys_errno());
+    poison_ = Status(Code::kPoisoned,
+                     "the log in " + directory_ + " failed and takes nothing more until it is opened anew: " + cause.text(),
+                     cause.sys_errno());
     poisoned_.store(true, std::memory_order_release);
     log_error(poison_.text());
   }

@@ -26,7 +26,8 @@ class Verifier {
       TM_ASSIGN(const bool more, check_segment(names[i], i == 0));
       if (!more) break;
     }
-    if (last_ != kLatest && before_.seq < last_) report(end_segment_, end_at_, before_.seq.next(), Ino(), RecordFault::kUnwritten);
+    if (last_ != kLatest && before_.seq < last_)
+      report(end_segment_, end_at_, before_.seq.next(), Ino(), RecordFault::kUnwritten);
     return std::move(verdict_);
   }
 

@@ -113,8 +113,17 @@ Result<std::vector<Appended>> LogWriter::append(std::span<const RecordDraft> dra
       const RecordDraft& draft = drafts[i];
       RecordHeader& header = records[i].header;
       const uint8_t after_sync = durable() == position.seq ? kFlagAfterSync : 0;
-      header = {draft.type, static_cast<uint8_t>(draft.flags | after_sync), draft.volume, epoch, position.seq.next(), time_ns,
-                draft.ino, draft.raw_length, static_cast<uint32_t>(draft.payload.size()), draft.payload_check, 0};
+      header = {draft.type,
+                static_cast<uint8_t>(draft.flags | after_sync),
+                draft.volume,
+                epoch,
+                position.seq.next(),
+                time_ns,
+                draft.ino,
+                draft.raw_length,
+                static_cast<uint32_t>(draft.payload.size()),
+                draft.payload_check,
+                0};
       const HeaderBytes sealed = seal_header(header, position.chain);
       std::byte* head = heads.data() + i * kRecordHeaderSize;
       std::memcpy(head, sealed.data(), sealed.size());
@@ -176,8 +185,9 @@ Status LogWriter::check_space(uint64_t bytes) {
     TM_ASSIGN(const FileSystemSpace space, files_.space(directory_));
     if (space.available_bytes < options_.reserve_bytes + bytes) {
       space_credit_ = 0;
-      return Status(Code::kNoSpace, directory_ + " has " + std::to_string(space.available_bytes >> 20) + " MiB free; " +
-                                        std::to_string(options_.reserve_bytes >> 20) + " MiB are kept in reserve",
+      return Status(Code::kNoSpace,
+                    directory_ + " has " + std::to_string(space.available_bytes >> 20) + " MiB free; " +
+                        std::to_string(options_.reserve_bytes >> 20) + " MiB are kept in reserve",
                     ENOSPC);
     }
     space_credit_ = std::min(kSpaceCheckStep + bytes, space.available_bytes - options_.reserve_bytes);

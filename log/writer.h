@@ -15,12 +15,12 @@
 
 namespace tidemark {
 
-inline constexpr size_t kAppendMax = 1024;                        // drafts in one append
-inline constexpr size_t kUnbornMax = 4;                           // segments in use whose header is not written yet
+inline constexpr size_t kAppendMax = 1024;  // drafts in one append
+inline constexpr size_t kUnbornMax = 4;     // segments in use whose header is not written yet
 inline constexpr uint32_t kSegmentBytesMin = 4096;
-inline constexpr uint32_t kSegmentBytesMax = 1u << 30;            // offsets have 32 bits
-inline constexpr uint64_t kWritebackStep = uint64_t{8} << 20;     // so that a sync finds little left to do
-inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;    // appended between two looks at the free space
+inline constexpr uint32_t kSegmentBytesMax = 1u << 30;          // offsets have 32 bits
+inline constexpr uint64_t kWritebackStep = uint64_t{8} << 20;   // so that a sync finds little left to do
+inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;  // appended between two looks at the free space
 // A sync that finds less than this much new data is a small one: the next append writes zeros ahead, so that the small syncs
 // after it overwrite blocks that exist, which spares each of them the file system's journal commit.
 inline constexpr uint64_t kSmallSync = uint64_t{64} << 10;
@@ -49,9 +49,9 @@ class LogWriter final : public LogReader {
     std::shared_ptr<File> file;
 
     bool born = false;
-    bool complete = false;     // nothing more will be appended
+    bool complete = false;  // nothing more will be appended
     uint64_t used = kSegmentHeaderSize;
-    uint64_t file_bytes = 0;   // zeros written ahead included
+    uint64_t file_bytes = 0;  // zeros written ahead included
   };
 
   // Where the next record goes. A copy moves along while a batch is written; only a batch that is written whole is committed.
@@ -59,8 +59,8 @@ class LogWriter final : public LogReader {
     std::shared_ptr<Live> segment;
     uint64_t offset = kSegmentHeaderSize;
     uint64_t file_bytes = 0;
-    uint32_t records = 0;      // in this segment
-    uint64_t last_point = 0;   // byte of the last index point
+    uint32_t records = 0;     // in this segment
+    uint64_t last_point = 0;  // byte of the last index point
     Position position;
     int64_t time_ns = 0;
   };
@@ -76,9 +76,9 @@ class LogWriter final : public LogReader {
     std::vector<Location> locations;
     std::vector<std::shared_ptr<Live>> made;  // new segments
     std::vector<IndexPoint> points;
-    std::vector<Tail> finished;               // tails of the segments the batch filled
-    bool touched = false;                     // something may have been written behind the old tail
-    bool write_failed = false;                // and by other than a lack of space
+    std::vector<Tail> finished;  // tails of the segments the batch filled
+    bool touched = false;        // something may have been written behind the old tail
+    bool write_failed = false;   // and by other than a lack of space
   };
 
   struct SyncPlan {

@@ -100,7 +100,8 @@ bool ConnectionMeter::over_limit(int fd, Meter& meter, int64_t now_ns) {
   auto seconds = static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(silent).count());
   uint64_t allowed = kWireMax + kMeterSlack + kMeterBytesASecond * seconds;
   if (*taken - meter.base_bytes <= allowed) return false;
-  log_warning("closed a connection that sent " + std::to_string(*taken - meter.base_bytes) + " bytes without ending a message");
+  log_warning("closed a connection that sent " + std::to_string(*taken - meter.base_bytes) +
+              " bytes without ending a message");
   return true;
 }
 

@@ -12,11 +12,11 @@
 
 namespace tidemark {
 
-inline constexpr size_t kConnectionsMax = 2048;                   // a site; more are closed as they come
+inline constexpr size_t kConnectionsMax = 2048;  // a site; more are closed as they come
 inline constexpr std::chrono::milliseconds kMeterInterval{100};
-inline constexpr uint64_t kMeterSlack = 64u << 10;                // framing, encryption, handshake
-inline constexpr uint64_t kMeterBytesASecond = 256;               // ZMTP's own heartbeats
-inline constexpr std::chrono::minutes kConnectionIdleMax{10};     // without any message; clients connect again by themselves
+inline constexpr uint64_t kMeterSlack = 64u << 10;             // framing, encryption, handshake
+inline constexpr uint64_t kMeterBytesASecond = 256;            // ZMTP's own heartbeats
+inline constexpr std::chrono::minutes kConnectionIdleMax{10};  // without any message; clients connect again by themselves
 
 // Of the thread that owns the watched socket.
 class ConnectionMeter {

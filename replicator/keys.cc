@@ -56,9 +56,12 @@ std::string parse_allow_line(const std::vector<std::string>& words, std::string&
     bool all_rights = true;
     Rights found = rights;
     while (std::getline(parts, part, ',')) {
-      if (part == "append") found.append = true;
-      else if (part == "read") found.read = true;
-      else all_rights = false;
+      if (part == "append")
+        found.append = true;
+      else if (part == "read")
+        found.read = true;
+      else
+        all_rights = false;
     }
     if (all_rights) {
       rights = found;

@@ -26,7 +26,7 @@ std::string key_text(std::string_view raw);
 struct Rights {
   bool append = false;  // ship records to this site, making a replica if need be
   bool read = false;
-  std::string name;     // for messages
+  std::string name;  // for messages
 };
 
 // The allow-list, one key a line:  KEY RIGHTS NAME   where RIGHTS are "append", "read" or both, separated by a comma or a

@@ -28,9 +28,9 @@ struct ShipSession {
 struct Outgoing {
   std::string routing_id;
   uint64_t session = 0;
-  std::string message;                     // "": an ACK, made from `acked` when it is sent
+  std::string message;  // "": an ACK, made from `acked` when it is sent
   std::shared_ptr<ShipSession> acked;
-  bool ends_session = false;               // the router forgets the session after this
+  bool ends_session = false;                       // the router forgets the session after this
   std::shared_ptr<std::atomic<uint32_t>> pending;  // of a reader's session; lowered when the answer is sent
 };
 

@@ -106,9 +106,9 @@ Status PairLink::agree(Connection& connection) {
   TM_ASSIGN(newest, log.position_at(log.durable()));
   Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
   if (!which.ok()) {
-    return which.status().within("site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
-                                 ", which this log cannot be compared with (oldest record here: " +
-                                 std::to_string(log.first().value()) + ")");
+    return which.status().within(
+        "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
+        ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) + ")");
   }
   TM_TRY(refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name));
   if (welcome.position.seq.next() < log.first() && log.first() <= log.durable()) {
@@ -131,8 +131,8 @@ Status PairLink::agree(Connection& connection) {
   heard_ = spoke_ = std::chrono::steady_clock::now();
   ever_connected_ = true;
   refused_ = false;
-  log_info("group " + group_.identity().name + ": site '" + config_.site + "' (" +
-           std::string(position_case_name(*which)) + ") continues after seq " + std::to_string(sent_.value()));
+  log_info("group " + group_.identity().name + ": site '" + config_.site + "' (" + std::string(position_case_name(*which)) +
+           ") continues after seq " + std::to_string(sent_.value()));
   publish(acked_.durable >= goal_ ? pair_state::kDuplex : pair_state::kCopying, true, "");
   return Status();
 }

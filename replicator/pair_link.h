@@ -56,7 +56,7 @@ class PairLink {
   using SteadyTime = std::chrono::steady_clock::time_point;
 
   void run();
-  Status attempt();                    // one connection, from connect to loss
+  Status attempt();                      // one connection, from connect to loss
   Status agree(Connection& connection);  // HELLO … BEGIN
   Status ship(Connection& connection);
   Status send_ready(Connection& connection);

@@ -35,12 +35,12 @@ uint64_t message_check(Bytes message) {
 
 // Codes on the wire: numbers of their own, so that the enumeration may change. Never reuse one.
 constexpr std::array<std::pair<Code, uint16_t>, 29> kWireCodes{{
-    {Code::kNotFound, 1},     {Code::kNoSuchPoint, 2},   {Code::kExists, 3},      {Code::kNotDirectory, 4},
-    {Code::kIsDirectory, 5},  {Code::kNotEmpty, 6},      {Code::kInvalid, 7},     {Code::kNameTooLong, 8},
-    {Code::kTooLarge, 9},     {Code::kNoData, 10},       {Code::kRange, 11},      {Code::kTooManyLinks, 12},
-    {Code::kPermission, 13},  {Code::kAccess, 14},       {Code::kReadOnly, 15},   {Code::kNoSpace, 16},
-    {Code::kBusy, 17},        {Code::kIo, 18},           {Code::kPoisoned, 19},   {Code::kCorrupt, 20},
-    {Code::kUnsupported, 21}, {Code::kStale, 22},        {Code::kTimeout, 23},    {Code::kUnreachable, 24},
+    {Code::kNotFound, 1},       {Code::kNoSuchPoint, 2}, {Code::kExists, 3},      {Code::kNotDirectory, 4},
+    {Code::kIsDirectory, 5},    {Code::kNotEmpty, 6},    {Code::kInvalid, 7},     {Code::kNameTooLong, 8},
+    {Code::kTooLarge, 9},       {Code::kNoData, 10},     {Code::kRange, 11},      {Code::kTooManyLinks, 12},
+    {Code::kPermission, 13},    {Code::kAccess, 14},     {Code::kReadOnly, 15},   {Code::kNoSpace, 16},
+    {Code::kBusy, 17},          {Code::kIo, 18},         {Code::kPoisoned, 19},   {Code::kCorrupt, 20},
+    {Code::kUnsupported, 21},   {Code::kStale, 22},      {Code::kTimeout, 23},    {Code::kUnreachable, 24},
     {Code::kNotAuthorised, 25}, {Code::kDiverged, 26},   {Code::kStaleEpoch, 27}, {Code::kInterrupted, 28},
     {Code::kLimit, 29},
 }};

@@ -32,20 +32,20 @@ inline constexpr uint8_t kWireVersion = 1;
 inline constexpr size_t kWireHeaderSize = 32;
 
 // Limits. Each is checked before memory is taken or time is spent.
-inline constexpr size_t kRunMax = 1u << 20;                 // bytes of records in one DATA or READ_LOG
-inline constexpr size_t kReadMax = 1u << 20;                // bytes of one READ
-inline constexpr size_t kWireMax = (1u << 20) + 4096;       // bytes of any message, header included (ZMQ_MAXMSGSIZE)
+inline constexpr size_t kRunMax = 1u << 20;            // bytes of records in one DATA or READ_LOG
+inline constexpr size_t kReadMax = 1u << 20;           // bytes of one READ
+inline constexpr size_t kWireMax = (1u << 20) + 4096;  // bytes of any message, header included (ZMQ_MAXMSGSIZE)
 inline constexpr size_t kGroupNameMax = 63;
-inline constexpr size_t kIdentityMax = 255;                 // who a client says it is; for messages to people only
+inline constexpr size_t kIdentityMax = 255;  // who a client says it is; for messages to people only
 inline constexpr size_t kErrorTextMax = 2048;
-inline constexpr uint32_t kWindowBytes = 8u << 20;          // DATA not yet consumed by the site, a session
-inline constexpr uint32_t kWindowFrames = 64;               // likewise, in messages
+inline constexpr uint32_t kWindowBytes = 8u << 20;  // DATA not yet consumed by the site, a session
+inline constexpr uint32_t kWindowFrames = 64;       // likewise, in messages
 
 // Time.
 inline constexpr std::chrono::milliseconds kHeartbeatInterval{1000};
-inline constexpr std::chrono::milliseconds kPeerSilenceMax{4000};    // then the other side counts as dead
-inline constexpr std::chrono::milliseconds kHandshakeMax{3000};      // connect and CURVE handshake
-inline constexpr std::chrono::milliseconds kHelloMax{10000};         // for the answer to HELLO and BEGIN
+inline constexpr std::chrono::milliseconds kPeerSilenceMax{4000};  // then the other side counts as dead
+inline constexpr std::chrono::milliseconds kHandshakeMax{3000};    // connect and CURVE handshake
+inline constexpr std::chrono::milliseconds kHelloMax{10000};       // for the answer to HELLO and BEGIN
 
 enum class MessageType : uint8_t {
   kHello = 1,      // client → site
@@ -104,11 +104,11 @@ enum class WireRole : uint8_t { kShip = 1, kRead = 2 };
 
 struct Hello {
   WireRole role = WireRole::kRead;
-  GroupId group_id{};        // kShip; zeros in kRead
-  std::string group;         // kRead: may be "", for a session that only lists groups
-  std::string identity;      // who asks, for people
-  Epoch epoch;               // kShip: of the shipper's newest record
-  Position position;         // kShip: of the shipper's newest durable record
+  GroupId group_id{};    // kShip; zeros in kRead
+  std::string group;     // kRead: may be "", for a session that only lists groups
+  std::string identity;  // who asks, for people
+  Epoch epoch;           // kShip: of the shipper's newest record
+  Position position;     // kShip: of the shipper's newest durable record
 };
 std::string encode_hello(const Hello& hello);
 Result<Hello> decode_hello(Bytes body);
@@ -131,9 +131,9 @@ struct Welcome {
   uint32_t window_bytes = 0;
   uint32_t window_frames = 0;
   GroupId group_id{};
-  Position position;   // of the newest record the site holds
-  Seq durable;         // there
-  Epoch highest;       // highest epoch the site has heard of for this group
+  Position position;  // of the newest record the site holds
+  Seq durable;        // there
+  Epoch highest;      // highest epoch the site has heard of for this group
 };
 std::string encode_welcome(const Welcome& welcome, uint64_t session, uint64_t request);
 Result<Welcome> decode_welcome(Bytes body);
@@ -154,9 +154,9 @@ Result<DataHeader> decode_data_message(Bytes body);
 
 // Progress of one session at the site; all rise and none ever falls.
 struct Ack {
-  Seq received;               // appended and applied there
+  Seq received;  // appended and applied there
   Seq durable;
-  uint64_t consumed_bytes = 0;   // of DATA messages since BEGIN; frees that much of the window
+  uint64_t consumed_bytes = 0;  // of DATA messages since BEGIN; frees that much of the window
   uint64_t consumed_frames = 0;
 };
 std::string encode_ack(const Ack& ack, uint64_t session);

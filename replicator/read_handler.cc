@@ -106,7 +106,8 @@ Status answer_xattr_names(TreeView& view, const TreeRequest& request, Answer& an
   TM_ASSIGN(std::vector<std::string> names, view.list_xattr(request.ino));
   size_t bytes = 0;
   for (const std::string& name : names) bytes += name.size() + 2;
-  if (bytes > kXattrNamesBytesMax) return Status(Code::kTooLarge, "the names of the extended attributes fill more than 512 KiB");
+  if (bytes > kXattrNamesBytesMax)
+    return Status(Code::kTooLarge, "the names of the extended attributes fill more than 512 KiB");
   encode_texts(answer.body(), names);
   return Status();
 }

@@ -94,8 +94,8 @@ Result<std::vector<ListEntry>> decode_list(Bytes bytes) {
     if (entry.has_attr) entry.attr = decode_attr(body);
     const std::string& name = entry.entry.name;
     // A name goes to somebody's disk: what no directory can hold is not taken from a wire.
-    if (name.empty() || name.size() > kNameMax || name == "." || name == ".." ||
-        name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
+    if (name.empty() || name.size() > kNameMax || name == "." || name == ".." || name.find('/') != std::string::npos ||
+        name.find('\0') != std::string::npos) {
       return malformed("LIST answer");
     }
   }
@@ -111,7 +111,8 @@ void encode_ranges(Encoder to, const std::vector<DataRange>& ranges) {
 Result<std::vector<DataRange>> decode_ranges(Bytes bytes) {
   Decoder body(bytes);
   uint32_t count = body.get<uint32_t>();
-  if (body.failed() || count > kRangesMax || body.rest().size() != size_t{count} * 16) return malformed("DATA_RANGES answer");
+  if (body.failed() || count > kRangesMax || body.rest().size() != size_t{count} * 16)
+    return malformed("DATA_RANGES answer");
   std::vector<DataRange> ranges(count);
   for (DataRange& range : ranges) {
     range.at = body.get<uint64_t>();

@@ -24,11 +24,11 @@ inline constexpr size_t kReplyBodyMax = kWireMax - kWireHeaderSize;
 struct TreeRequest {
   Seq point;
   Ino ino;
-  uint64_t at = 0;      // READ: byte; DATA_RANGES: from
-  uint64_t to = 0;      // DATA_RANGES: to (exclusive)
-  uint32_t count = 0;   // READ: bytes; LIST, DATA_RANGES: most items wanted
-  bool plus = false;    // LIST: with attributes
-  std::string name;     // LOOKUP, GET_XATTR; LIST: the name before the first
+  uint64_t at = 0;     // READ: byte; DATA_RANGES: from
+  uint64_t to = 0;     // DATA_RANGES: to (exclusive)
+  uint32_t count = 0;  // READ: bytes; LIST, DATA_RANGES: most items wanted
+  bool plus = false;   // LIST: with attributes
+  std::string name;    // LOOKUP, GET_XATTR; LIST: the name before the first
 };
 void encode_tree_request(Encoder to, const TreeRequest& request);
 Result<TreeRequest> decode_tree_request(Bytes body);

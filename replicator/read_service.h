@@ -13,8 +13,8 @@
 namespace tidemark {
 
 inline constexpr size_t kReadThreads = 3;
-inline constexpr size_t kReadsQueuedMax = 512;          // requests of all readers
-inline constexpr uint32_t kReadsPerSessionMax = 16;     // requests of one reader that are not answered yet
+inline constexpr size_t kReadsQueuedMax = 512;       // requests of all readers
+inline constexpr uint32_t kReadsPerSessionMax = 16;  // requests of one reader that are not answered yet
 
 struct ReadSession {
   std::string routing_id;

@@ -49,7 +49,7 @@ class RemotePool {
   Mutex mutex_;
   CondVar returned_;
   std::vector<std::unique_ptr<Link>> idle_ TM_GUARDED_BY(mutex_);  // the last one given back is taken first
-  size_t links_ TM_GUARDED_BY(mutex_) = 0;                        // idle or in use
+  size_t links_ TM_GUARDED_BY(mutex_) = 0;                         // idle or in use
 };
 
 }  // namespace tidemark

@@ -82,7 +82,7 @@ class ReplicaHost {
 
   std::unique_ptr<Group> group_;  // set once, before open_group_
   std::atomic<Group*> open_group_{nullptr};
-  Epoch highest_;                 // of the ingestion thread
+  Epoch highest_;  // of the ingestion thread
 
   Mutex mutex_;
   CondVar work_;    // the ingestion waits here

@@ -59,8 +59,9 @@ Status SiteImpl::load_keys(const Endpoint& endpoint) {
   if (!secured_) {
     if (!options_.allow.empty()) return Status(Code::kInvalid, "an allow-list needs a key pair of the site (--key)");
     if (endpoint.is_local()) return Status();
-    return Status(Code::kNotAuthorised, options_.listen + " can be reached from other machines: a key pair (--key) and an "
-                                                          "allow-list (--allow) are needed; make a pair with tidemark keygen");
+    return Status(Code::kNotAuthorised, options_.listen +
+                                            " can be reached from other machines: a key pair (--key) and an "
+                                            "allow-list (--allow) are needed; make a pair with tidemark keygen");
   }
   if (options_.allow.empty()) return Status(Code::kNotAuthorised, "a key pair needs an allow-list (--allow) beside it");
   TM_ASSIGN(keys_, load_key_pair(options_.key));

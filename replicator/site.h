@@ -12,11 +12,11 @@
 namespace tidemark {
 
 struct SiteOptions {
-  std::string directory;   // made if it is not there
-  std::string listen;      // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
-  std::string key;         // file with our key pair; needed for anything but loopback and ipc
-  std::string allow;       // file: one public key a line, then its rights ("append", "read"), then a name
-  GroupOptions group;      // for the groups it opens
+  std::string directory;  // made if it is not there
+  std::string listen;     // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
+  std::string key;        // file with our key pair; needed for anything but loopback and ipc
+  std::string allow;      // file: one public key a line, then its rights ("append", "read"), then a name
+  GroupOptions group;     // for the groups it opens
 };
 
 class Site {

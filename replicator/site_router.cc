@@ -141,7 +141,7 @@ Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const
   if (!rights.append) {
     return Status(Code::kNotAuthorised, "this key has no right to append here; add 'append' to its line of the allow-list");
   }
-  TM_ASSIGN(ReplicaHost* host, groups_.find_or_add(hello.group, hello.group_id));
+  TM_ASSIGN(ReplicaHost * host, groups_.find_or_add(hello.group, hello.group_id));
   auto session = std::make_shared<ShipSession>();
   session->routing_id = origin.routing_id;
   session->user = hello.identity;

@@ -30,7 +30,12 @@ class SiteRouter {
   // `allow`: null where the site runs without keys.
   SiteRouter(Socket socket, ConnectionMeter meter, const AllowList* allow, SiteGroups& groups, ReadService& reads,
              Outbox& outbox)
-      : socket_(std::move(socket)), meter_(std::move(meter)), allow_(allow), groups_(groups), reads_(reads), outbox_(outbox) {}
+      : socket_(std::move(socket)),
+        meter_(std::move(meter)),
+        allow_(allow),
+        groups_(groups),
+        reads_(reads),
+        outbox_(outbox) {}
 
   ~SiteRouter() { meter_.stop(socket_); }
   SiteRouter(const SiteRouter&) = delete;
@@ -46,7 +51,7 @@ class SiteRouter {
     int64_t heard_ns = 0;
     std::shared_ptr<ShipSession> ship;  // one of the two
     ReplicaHost* host = nullptr;
-    uint64_t arrived_bytes = 0;         // of DATA
+    uint64_t arrived_bytes = 0;  // of DATA
     uint64_t arrived_frames = 0;
     std::unique_ptr<ReadSession> read;
   };
@@ -85,7 +90,7 @@ class SiteRouter {
   ReadService& reads_;
   Outbox& outbox_;
   std::atomic<bool> stopping_{false};
-  std::unordered_map<std::string, Peer> peers_;  // by routing id; only those with a session
+  std::unordered_map<std::string, Peer> peers_;       // by routing id; only those with a session
   std::unordered_map<std::string, Strikes> strikes_;  // by routing id
   int64_t expired_ns_ = 0;
 };

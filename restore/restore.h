@@ -13,19 +13,19 @@
 namespace tidemark {
 
 struct PlanEntry {
-  std::string path;          // relative to the target, "" for the root; bytes as they are
+  std::string path;  // relative to the target, "" for the root; bytes as they are
   Attr attr;
   std::string symlink_target;
   std::vector<std::pair<std::string, std::string>> xattrs;
-  std::string link_to;       // path of the first name, where this is a further hard link; else ""
+  std::string link_to;  // path of the first name, where this is a further hard link; else ""
 };
 
 struct RestorePlan {
   Seq point;
   std::vector<PlanEntry> entries;  // parents before children
   uint64_t files = 0, directories = 0, symlinks = 0, others = 0, hard_links = 0;
-  uint64_t bytes = 0;              // sizes of all files
-  uint64_t data_bytes = 0;         // of it what is not a hole: what will be written
+  uint64_t bytes = 0;       // sizes of all files
+  uint64_t data_bytes = 0;  // of it what is not a hole: what will be written
 };
 
 struct RestoreProgress {

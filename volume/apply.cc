@@ -37,8 +37,8 @@ Status Applier::apply() {
 
 Status Applier::contradiction(std::string_view what) const {
   return Status(Code::kCorrupt, "record " + std::to_string(header_.seq.value()) + " (" +
-                                    std::string(record_type_name(header_.type)) + ") contradicts the tree: " +
-                                    std::string(what));
+                                    std::string(record_type_name(header_.type)) +
+                                    ") contradicts the tree: " + std::string(what));
 }
 
 Result<Attr> Applier::inode(Ino ino) {

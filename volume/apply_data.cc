@@ -38,7 +38,8 @@ Status Applier::map_blocks(Attr& attr, uint64_t first, uint32_t count, const Ext
   const uint32_t at = in_chunk(first);
   if (at + count > kChunkBlocks) return contradiction("its blocks cross a chunk");
   const ChunkRun run{static_cast<uint8_t>(at), static_cast<uint8_t>(count), extent};
-  return change_chunk(attr, chunk_of(first), [&](ChunkMap& map) { map.assign(at, count, extent); }, run, false);
+  return change_chunk(
+      attr, chunk_of(first), [&](ChunkMap& map) { map.assign(at, count, extent); }, run, false);
 }
 
 Status Applier::unmap_blocks(Attr& attr, uint64_t first, uint64_t end) {
@@ -54,7 +55,8 @@ Status Applier::unmap_blocks(Attr& attr, uint64_t first, uint64_t end) {
       TM_ASSIGN(ChunkMapPtr map, state_.chunk(attr.ino, found, kLatest));
       if (map->mapped() == 0) continue;
       const ChunkRun run{static_cast<uint8_t>(from), static_cast<uint8_t>(to - from), {}};
-      TM_TRY(change_chunk(attr, found, [&](ChunkMap& changed) { changed.erase(from, to - from); }, run, true));
+      TM_TRY(change_chunk(
+          attr, found, [&](ChunkMap& changed) { changed.erase(from, to - from); }, run, true));
     }
     if (chunks.size() < kChunksAtOnce) return Status();
     chunk = chunks.back() + 1;
@@ -90,7 +92,8 @@ Status Applier::truncate() {
     extent.form = Extent::Form::kTruncate;
     // The chunk may have got a row of this seq above: the whole map replaces it.
     const uint64_t last = blocks_kept - 1;
-    TM_TRY(change_chunk(attr, chunk_of(last), [&](ChunkMap& map) { map.assign(in_chunk(last), 1, extent); }, {}, false));
+    TM_TRY(change_chunk(
+        attr, chunk_of(last), [&](ChunkMap& map) { map.assign(in_chunk(last), 1, extent); }, {}, false));
   }
   attr.size = body.size;
   attr.mtime = attr.ctime = now_;

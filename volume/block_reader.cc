@@ -32,8 +32,7 @@ Status read_raw(Log& log, const Extent& extent, uint32_t count, MutableBytes out
   const uint32_t blocks_at = kRecordHeaderSize + data_blocks_at(record_blocks);
   TM_TRY(log.read(extent.location, blocks_at + uint32_t{extent.index} * kBlockSize, out));
   for (uint32_t block = 0; block < count; ++block) {
-    const uint64_t wanted =
-        load_le<uint64_t>(front.data() + kRecordHeaderSize + data_blocks_at(extent.index + block));
+    const uint64_t wanted = load_le<uint64_t>(front.data() + kRecordHeaderSize + data_blocks_at(extent.index + block));
     if (hash64(out.subspan(size_t{block} * kBlockSize, kBlockSize)) != wanted) return damaged(extent, "payload damaged");
   }
   return Status();

@@ -10,8 +10,8 @@ Status Committer::writable() const {
 }
 
 Status Committer::stop(const Status& why) {
-  stopped_ = Status(Code::kPoisoned, "the index has failed and nothing more is accepted until the group is opened anew: " +
-                                         why.text());
+  stopped_ = Status(Code::kPoisoned,
+                    "the index has failed and nothing more is accepted until the group is opened anew: " + why.text());
   log_error(stopped_.text());
   return stopped_;
 }

@@ -49,7 +49,8 @@ Status replay(GroupCore& core) {
     uint32_t offset = run.location.offset;
     while (!rest.empty()) {
       RecordHeader header;
-      if (decode_header(rest, header) != RecordFault::kNone) return Status(Code::kCorrupt, "a record changed while it was read");
+      if (decode_header(rest, header) != RecordFault::kNone)
+        return Status(Code::kCorrupt, "a record changed while it was read");
       const uint32_t size = header.size_in_log();
       TM_TRY(state.apply(header, rest.subspan(kRecordHeaderSize, header.stored_length), {run.location.segment, offset}));
       if (state.batch_bytes() > kReplayBatchBytes) TM_TRY(state.write());
@@ -110,15 +111,13 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   TM_ASSIGN(auto index, open_index(directory, options, opened.core.get(), true));
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
-  TM_ASSIGN(opened.core->log,
-            Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
   return opened;
 }
 
 class OpenGroup final : public Group {
  public:
-  OpenGroup(std::string directory, GroupIdentity identity, const GroupOptions& options, OpenMode mode,
-            Opened opened)
+  OpenGroup(std::string directory, GroupIdentity identity, const GroupOptions& options, OpenMode mode, Opened opened)
       : directory_(std::move(directory)),
         identity_(std::move(identity)),
         options_(options),
@@ -206,9 +205,9 @@ class OpenGroup final : public Group {
   Status check_point(Seq point) const {
     if (point >= base() && point <= newest() && point != Seq(0)) return Status();
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
-    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) + " cannot be shown; from seq:" +
-                                          std::to_string(base().value()) + " to seq:" + std::to_string(newest().value()) +
-                                          " can");
+    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) +
+                                          " cannot be shown; from seq:" + std::to_string(base().value()) +
+                                          " to seq:" + std::to_string(newest().value()) + " can");
   }
   Result<Seq> checked(Seq point) const {
     TM_TRY(check_point(point));

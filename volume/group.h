@@ -46,7 +46,7 @@ struct GroupIdentity {
 };
 
 struct InitOptions {
-  std::string name;       // 1 … 63 of [A-Za-z0-9._-]
+  std::string name;  // 1 … 63 of [A-Za-z0-9._-]
   uint32_t root_mode = 0755;
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -63,7 +63,7 @@ struct MarkRequest {
 struct VolumeSpace {
   FileSystemSpace disk;
   uint64_t log_bytes = 0;
-  uint64_t inodes = 0;    // in use at the newest record (approximate)
+  uint64_t inodes = 0;  // in use at the newest record (approximate)
 };
 
 // Who holds a directory's lock, from its lock file; nullopt if nobody does.
@@ -107,7 +107,7 @@ class Group {
 
   // Appends a mark record and syncs: durable on return, together with everything before it. kExists, kInvalid.
   virtual Result<Mark> create_mark(const MarkRequest& request) = 0;
-  virtual Result<Mark> find_mark(std::string_view name) = 0;            // kNoSuchPoint
+  virtual Result<Mark> find_mark(std::string_view name) = 0;                   // kNoSuchPoint
   virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id
   virtual Status hold_mark(std::string_view name, bool held) = 0;
 

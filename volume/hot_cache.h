@@ -96,7 +96,7 @@ class HotCache {
     uint64_t generation = 0;
   };
 
-  Shard& shard_of(const Key& key) { return shards_[(Hash{}(key) * 0x9e3779b97f4a7c15u) >> 60]; }
+  Shard& shard_of(const Key& key) { return shards_[(Hash{}(key)*0x9e3779b97f4a7c15u) >> 60]; }
 
   void insert(Shard& shard, const Key& key, const Value& value, bool unsettled) {
     shard.order.push_front(Entry{key, value, unsettled});

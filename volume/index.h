@@ -53,7 +53,7 @@ class IndexScan {
   IndexScan(IndexScan&&) noexcept;
   void seek(std::string_view key);
   [[nodiscard]] bool valid() const;
-  [[nodiscard]] std::string_view key() const;    // until the next move
+  [[nodiscard]] std::string_view key() const;  // until the next move
   [[nodiscard]] std::string_view value() const;
   void next();
   Status status() const;  // why valid() is false: ok at the end, else a read failure

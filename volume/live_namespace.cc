@@ -30,7 +30,12 @@ Status check_xattr_name(std::string_view name) {
 
 Status check_node(const NewNode& node) {
   switch (node.mode & S_IFMT) {
-    case S_IFREG: case S_IFDIR: case S_IFCHR: case S_IFBLK: case S_IFIFO: case S_IFSOCK: break;
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK: break;
     case S_IFLNK:
       if (node.symlink_target.empty()) return Status(Code::kNotFound, "the target of a symbolic link is empty");
       if (node.symlink_target.size() > kSymlinkMax) {

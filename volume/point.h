@@ -14,7 +14,7 @@ namespace tidemark {
 struct Mark {
   MarkId id;
   std::string name;
-  Seq seq;               // of the mark's own record: the point holds everything up to and including it
+  Seq seq;  // of the mark's own record: the point holds everything up to and including it
   int64_t time_ns = 0;
   std::string application;
   uint32_t pid = 0;
@@ -32,9 +32,9 @@ Status check_mark_name(std::string_view name);
 struct PointText {
   enum class Kind { kNewest, kSeq, kTime, kMark };
   Kind kind = Kind::kNewest;
-  Seq seq;               // kSeq
-  int64_t time_ns = 0;   // kTime
-  std::string mark;      // kMark
+  Seq seq;              // kSeq
+  int64_t time_ns = 0;  // kTime
+  std::string mark;     // kMark
 };
 // "latest" | "seq:N" | RFC 3339 ("2026-11-20T10:00:00Z", "…+01:00", fractions of a second) | "-10m" (s, m, h, d; before
 // `now_ns`) | a mark's name. kInvalid says what is accepted.

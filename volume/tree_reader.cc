@@ -37,7 +37,8 @@ Result<std::string> TreeReader::read_link(Ino ino) const {
   TM_ASSIGN(Attr attr, get_attr(ino));
   if (!S_ISLNK(attr.mode)) return Status(Code::kInvalid, "this is no symbolic link");
   TM_ASSIGN(auto target, state_.symlink(ino));
-  if (!target) return Status(Code::kCorrupt, "the index lacks a symbolic link's target; remove DIR/index to have it rebuilt");
+  if (!target)
+    return Status(Code::kCorrupt, "the index lacks a symbolic link's target; remove DIR/index to have it rebuilt");
   return *target;
 }
 
@@ -58,7 +59,8 @@ Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const 
       extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
       const auto count = static_cast<uint32_t>(to - from);
       Status got = read_run(log_, extent, count, out.subspan((from - first) * kBlockSize, size_t{count} * kBlockSize));
-      if (!got.ok()) return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
+      if (!got.ok())
+        return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
       done = to;
     }
     std::memset(out.data() + (done - first) * kBlockSize, 0, (stop - done) * kBlockSize);

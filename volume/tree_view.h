@@ -17,27 +17,27 @@ namespace tidemark {
 
 struct Attr {
   Ino ino;
-  uint32_t mode = 0;     // type and permission bits, as st_mode
+  uint32_t mode = 0;  // type and permission bits, as st_mode
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint32_t nlink = 0;    // 0: without a name, in use only
-  uint64_t device = 0;   // st_rdev
-  uint64_t size = 0;     // bytes; of a symlink: its length
-  uint64_t blocks = 0;   // of kBlockSize bytes that hold data (st_blocks / 8)
+  uint32_t nlink = 0;   // 0: without a name, in use only
+  uint64_t device = 0;  // st_rdev
+  uint64_t size = 0;    // bytes; of a symlink: its length
+  uint64_t blocks = 0;  // of kBlockSize bytes that hold data (st_blocks / 8)
   FileTime atime;
   FileTime mtime;
   FileTime ctime;
   FileTime btime;
-  Ino parent;            // of a directory; its own ino for the root
+  Ino parent;                // of a directory; its own ino for the root
   uint32_t xattr_count = 0;  // extended attributes it has: 0 spares the look-up
-  Seq changed;           // newest record that changed these attributes (content overwritten by write-back shows with its times)
+  Seq changed;  // newest record that changed these attributes (content overwritten by write-back shows with its times)
   bool operator==(const Attr&) const = default;
 };
 
 struct DirEntry {
   std::string name;
   Ino ino;
-  uint32_t mode = 0;     // only the type bits (S_IFMT) are set
+  uint32_t mode = 0;  // only the type bits (S_IFMT) are set
   bool operator==(const DirEntry&) const = default;
 };
 

@@ -11,7 +11,7 @@
 namespace tidemark {
 
 struct NewNode {
-  uint32_t mode = 0;         // type and permission bits, umask and inheritance already applied by the caller
+  uint32_t mode = 0;  // type and permission bits, umask and inheritance already applied by the caller
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint64_t device = 0;

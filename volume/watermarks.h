@@ -14,9 +14,9 @@
 namespace tidemark {
 
 struct SiteProgress {
-  std::string state;     // pair state, docs/REPLICATION.md: "copying", "duplex" …
+  std::string state;  // pair state, docs/REPLICATION.md: "copying", "duplex" …
   Seq sent;
-  Seq received;          // sent ≥ received ≥ durable
+  Seq received;  // sent ≥ received ≥ durable
   Seq durable;
   bool connected = false;
   int64_t since_ns = 0;  // wall time of the newest change of state

@@ -21,10 +21,10 @@ extern "C" {
 
 /* The argument of TIDEMARK_IOC_MARK; also its result. Strings end in NUL. The same layout for 32 and 64 bit callers. */
 struct tidemark_mark_request {
-  uint32_t struct_size;  /* in: sizeof(struct tidemark_mark_request) */
-  uint32_t timeout_ms;   /* in: how long to wait for sites; 0 = 30,000 */
-  uint64_t mark_id;      /* out */
-  uint64_t seq;          /* out: sequence number of the mark record */
+  uint32_t struct_size; /* in: sizeof(struct tidemark_mark_request) */
+  uint32_t timeout_ms;  /* in: how long to wait for sites; 0 = 30,000 */
+  uint64_t mark_id;     /* out */
+  uint64_t seq;         /* out: sequence number of the mark record */
   char name[TIDEMARK_MARK_NAME_MAX + 1];
   char wait[TIDEMARK_MARK_SITE_MAX + 1]; /* in: "" or "local", a site's name, or "all" */
   char application[64];                  /* in: who marks; "" = the name of the calling process */
@@ -44,11 +44,11 @@ struct tidemark_mark_request {
  *   ENOENT     `wait` names no site of this volume (no mark is made)
  * Thread-safe. Blocks until the mark is durable.
  */
-int tidemark_mark(int fd, const char *name, const char *note, const char *wait, uint32_t timeout_ms, uint64_t *seq);
+int tidemark_mark(int fd, const char* name, const char* note, const char* wait, uint32_t timeout_ms, uint64_t* seq);
 
 /* The same, given any path inside the mount. Also: errno of open(2). */
-int tidemark_mark_path(const char *path, const char *name, const char *note, const char *wait, uint32_t timeout_ms,
-                       uint64_t *seq);
+int tidemark_mark_path(const char* path, const char* name, const char* note, const char* wait, uint32_t timeout_ms,
+                       uint64_t* seq);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -52,7 +52,5 @@ static_assert(sizeof(Position) == 24);
 
 template <class Tag>
 struct std::hash<tidemark::StrongId<Tag>> {
-  size_t operator()(const tidemark::StrongId<Tag>& id) const noexcept {
-    return std::hash<uint64_t>{}(id.value());
-  }
+  size_t operator()(const tidemark::StrongId<Tag>& id) const noexcept { return std::hash<uint64_t>{}(id.value()); }
 };

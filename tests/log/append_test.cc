@@ -257,7 +257,8 @@ TEST_CASE("a failed write poisons, a full disk does not") {
       for (uint64_t i = 0; i < 40; ++i) drafts.push_back(numbered_draft(100 + i, 1000));
       uint64_t writes = 0;
       t.files.on_operation([&](const auto& step) {
-        const bool now = (step.operation == Operation::kWrite || step.operation == Operation::kCreate) && writes++ >= failing;
+        const bool now =
+            (step.operation == Operation::kWrite || step.operation == Operation::kCreate) && writes++ >= failing;
         return now ? errno_status(ENOSPC, "injected") : Status();
       });
       const auto appended = t.log->append(drafts, Epoch(1));

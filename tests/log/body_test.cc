@@ -19,7 +19,9 @@ auto strictly(const std::string& payload, Decode decode) {
 }
 
 // The encoded form of `body` with `size` bytes at `at` replaced: for what an encoder would never write.
-std::string patched(std::string payload, size_t at, std::string_view bytes) { return payload.replace(at, bytes.size(), bytes); }
+std::string patched(std::string payload, size_t at, std::string_view bytes) {
+  return payload.replace(at, bytes.size(), bytes);
+}
 
 // How many decoders take it: none may crash on it, or read outside of it.
 int accepted_by(Bytes payload) {
@@ -123,7 +125,7 @@ TEST_CASE("attribute records come back") {
   CHECK(back.atime == attr.atime);
   CHECK(back.mtime == attr.mtime);
   CHECK(back.size == kFileSizeMax);
-  CHECK_FALSE(decode_set_attr(as_bytes(patched(payload, 0, "\x80"))).ok());      // a bit nobody knows
+  CHECK_FALSE(decode_set_attr(as_bytes(patched(payload, 0, "\x80"))).ok());       // a bit nobody knows
   CHECK_FALSE(decode_set_attr(as_bytes(patched(payload, 22, "\xff\xff"))).ok());  // beyond the largest file
   CHECK(file_time(-1) == FileTime{-1, 999'999'999});
   CHECK(file_time(1'500'000'000) == FileTime{1, 500'000'000});

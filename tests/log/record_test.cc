@@ -158,8 +158,11 @@ TEST_CASE("data drafts: compressed where it pays, and whole again") {
   for (size_t count : {size_t{1}, size_t{2}, size_t{16}}) {
     for (int kind = 0; kind < 3; ++kind) {
       std::string blocks(count * kBlockSize, 'a');
-      if (kind == 1) for (char& c : blocks) c = static_cast<char>(random());
-      if (kind == 2) for (size_t i = 0; i < blocks.size(); ++i) if (i % 20 != 0) blocks[i] = static_cast<char>(random());
+      if (kind == 1)
+        for (char& c : blocks) c = static_cast<char>(random());
+      if (kind == 2)
+        for (size_t i = 0; i < blocks.size(); ++i)
+          if (i % 20 != 0) blocks[i] = static_cast<char>(random());
       const RecordDraft draft = make_data_draft(1, Ino(5), 1000, 5'000'000, true, as_bytes(blocks));
       CHECK(((draft.flags & kFlagLz4) != 0) == (kind == 0));
       RecordHeader header;

@@ -107,8 +107,9 @@ TEST_CASE("pairs are kept in pairs.json") {
         std::string::npos);
   CHECK(damaged(R"({"format":1,"pairs":[{"site":"a","endpoint":"tcp://h:1"},{"site":"a","endpoint":"tcp://h:1"}]})")
             .find("twice") != std::string::npos);
-  for (const char* bad : {"", "[]", "7", "{\"format\":2,\"pairs\":[]}", "{\"format\":1}", "{\"format\":1,\"pairs\":[7]}",
-                          "{\"format\":\"1\",\"pairs\":[]}", R"({"format":1,"pairs":[{"site":"..","endpoint":"tcp://h:1"}]})"}) {
+  for (const char* bad :
+       {"", "[]", "7", "{\"format\":2,\"pairs\":[]}", "{\"format\":1}", "{\"format\":1,\"pairs\":[7]}",
+        "{\"format\":\"1\",\"pairs\":[]}", R"({"format":1,"pairs":[{"site":"..","endpoint":"tcp://h:1"}]})"}) {
     damaged(bad);
   }
 }

@@ -246,7 +246,8 @@ TEST_CASE("records that do not verify end the shipper's session and leave the re
   };
   auto ship = [&](uint64_t session, Bytes run, uint64_t first) {
     std::string message(kWireHeaderSize + kDataFixed + run.size(), '\0');
-    encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {Seq(first), Seq(first), run}, session, 0);
+    encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {Seq(first), Seq(first), run},
+                        session, 0);
     peer.send(message);
     return peer.receive_error();
   };
@@ -294,7 +295,8 @@ TEST_CASE("more than the window allows is not kept") {
   for (int i = 0; i < 300; ++i) peer.send(message);
   CHECK(peer.receive_error().status.code() == Code::kLimit);
   uint64_t after = served.site->memory();
-  WARN("300 MiB of DATA beyond the window: the site's memory went from " << (before >> 20) << " to " << (after >> 20) << " MiB");
+  WARN("300 MiB of DATA beyond the window: the site's memory went from " << (before >> 20) << " to " << (after >> 20)
+                                                                         << " MiB");
   if (kMemoryTells) CHECK(after < before + (128u << 20));
   served.shipper = Shipper::start(*served.primary, {{"away", served.endpoint, "", ""}});
   served.check_unharmed();
@@ -318,8 +320,9 @@ TEST_CASE("a message of many parts that never ends costs the peer its connection
   uint64_t before = served.site->memory();
   for (size_t size : {size_t{1}, size_t{200}, size_t{60000}}) {
     RawTcp peer(served.endpoint);
-    std::string part = size < 256 ? std::string("\x01", 1) + static_cast<char>(size)
-                                  : std::string("\x03\0\0\0\0\0\0", 7) + static_cast<char>(size >> 8) + static_cast<char>(size);
+    std::string part = size < 256
+                           ? std::string("\x01", 1) + static_cast<char>(size)
+                           : std::string("\x03\0\0\0\0\0\0", 7) + static_cast<char>(size >> 8) + static_cast<char>(size);
     part += std::string(size, 'p');
     std::string parts;
     while (parts.size() < 200000) parts += part;

@@ -49,7 +49,8 @@ TEST_CASE("what a shipper makes of a site's position") {
 }
 
 TEST_CASE("only diverged and ahead are refused, and the message says what to do") {
-  for (PositionCase which : {PositionCase::kUnknownGroup, PositionCase::kEmpty, PositionCase::kBehind, PositionCase::kEqual}) {
+  for (PositionCase which :
+       {PositionCase::kUnknownGroup, PositionCase::kEmpty, PositionCase::kBehind, PositionCase::kEqual}) {
     CHECK(refuse_position(which, at(9), at(5), "away", "shop").ok());
   }
   for (PositionCase which : {PositionCase::kDiverged, PositionCase::kAhead}) {

@@ -86,13 +86,23 @@ std::vector<Decodable> everything() {
        [](Bytes b) { return decode_error(b).ok(); }},
       {"tree request", body_text([&](Encoder to) { encode_tree_request(to, request); }),
        [](Bytes b) { return decode_tree_request(b).ok(); }},
-      {"list", body_text([&](Encoder to) { to.put(uint32_t{1}); encode_list_entry(to, entry); }),
+      {"list", body_text([&](Encoder to) {
+         to.put(uint32_t{1});
+         encode_list_entry(to, entry);
+       }),
        [](Bytes b) { return decode_list(b).ok(); }},
-      {"ranges", body_text([](Encoder to) { encode_ranges(to, {{0, 4096}, {8192, 5}}); }),
+      {"ranges", body_text([](Encoder to) {
+         encode_ranges(to, {{0, 4096}, {8192, 5}});
+       }),
        [](Bytes b) { return decode_ranges(b).ok(); }},
-      {"texts", body_text([](Encoder to) { encode_texts(to, {"user.a", "user.b"}); }),
+      {"texts", body_text([](Encoder to) {
+         encode_texts(to, {"user.a", "user.b"});
+       }),
        [](Bytes b) { return decode_texts(b).ok(); }},
-      {"marks", body_text([&](Encoder to) { to.put(uint32_t{1}); encode_mark(to, mark); }),
+      {"marks", body_text([&](Encoder to) {
+         to.put(uint32_t{1});
+         encode_mark(to, mark);
+       }),
        [](Bytes b) { return decode_marks(b).ok(); }},
       {"info", body_text([&](Encoder to) { encode_info(to, info); }), [](Bytes b) { return decode_info(b).ok(); }},
       {"marks request", body_text([](Encoder to) { to.put(uint64_t{1}).put(uint32_t{2}); }),
@@ -209,7 +219,10 @@ TEST_CASE("names no directory can hold are not taken from the wire") {
                            std::string(256, 'x')}) {
     ListEntry entry;
     entry.entry = {name, Ino(9), 0100000};
-    std::string body = body_text([&](Encoder to) { to.put(uint32_t{1}); encode_list_entry(to, entry); });
+    std::string body = body_text([&](Encoder to) {
+      to.put(uint32_t{1});
+      encode_list_entry(to, entry);
+    });
     CHECK(!decode_list(as_bytes(body)).ok());
   }
 }

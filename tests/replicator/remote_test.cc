@@ -147,7 +147,10 @@ TEST_CASE("where a group stands, its marks, points and records") {
     INFO(run.status().text());
     REQUIRE(run.ok());
     if (run->empty()) break;
-    REQUIRE(walk_records(as_bytes(*run), position, [&](const RecordView&) { ++records; return Status(); }).ok());
+    REQUIRE(walk_records(as_bytes(*run), position, [&](const RecordView&) {
+              ++records;
+              return Status();
+            }).ok());
     next = position.seq.next();
   }
   CHECK(position == primary->log().tail_position());

@@ -95,8 +95,8 @@ void run(const std::string& base) {
   wait_for(*group);
   double took = since(start);
   std::printf("initial copy of %llu MiB of log:      %7.0f MB/s (shipper's cpu %.2f s of %.2f s)\n",
-              static_cast<unsigned long long>(group->log().bytes() / kMiB), static_cast<double>(group->log().bytes()) / took / 1e6,
-              cpu_seconds(RUSAGE_SELF) - cpu, took);
+              static_cast<unsigned long long>(group->log().bytes() / kMiB),
+              static_cast<double>(group->log().bytes()) / took / 1e6, cpu_seconds(RUSAGE_SELF) - cpu, took);
   start = std::chrono::steady_clock::now();
   double rate = write_bulk(*group, "b", kBulk);
   wait_for(*group);

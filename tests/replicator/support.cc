@@ -53,7 +53,8 @@ Ino make(Group& group, Ino parent, const std::string& name, uint32_t mode, const
 void write_all(Group& group, Ino ino, uint64_t at, Bytes data) {
   constexpr size_t kStep = 128 * 1024;
   for (size_t done = 0; done < data.size(); done += kStep) {
-    Result<Attr> written = group.volume().write(ino, at + done, data.subspan(done, std::min(kStep, data.size() - done)), false);
+    Result<Attr> written =
+        group.volume().write(ino, at + done, data.subspan(done, std::min(kStep, data.size() - done)), false);
     INFO(written.status().text());
     REQUIRE(written.ok());
   }
@@ -192,7 +193,8 @@ std::unique_ptr<Process> site_process(const std::string& directory, const std::s
 
 namespace {
 
-void compare_files(TreeView& here, TreeView& there, const Attr& attr, const std::string& path, std::vector<std::string>& out) {
+void compare_files(TreeView& here, TreeView& there, const Attr& attr, const std::string& path,
+                   std::vector<std::string>& out) {
   auto ranges = here.data_ranges(attr.ino, 0, attr.size, 100000);
   auto others = there.data_ranges(attr.ino, 0, attr.size, 100000);
   if (!ranges.ok() || !others.ok() || *ranges != *others) out.push_back(path + ": data ranges");

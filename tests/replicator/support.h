@@ -65,7 +65,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   void signal(int number) const;
-  void kill();  // SIGKILL, and waits for the end
+  void kill();                                                                 // SIGKILL, and waits for the end
   [[nodiscard]] const std::string& first_line() const { return first_line_; }  // of its output
   [[nodiscard]] uint64_t memory() const;                                       // resident bytes
 

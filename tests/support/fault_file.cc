@@ -75,8 +75,8 @@ struct FaultFileSystem::Node {
 
 struct FaultFileSystem::DirectoryChange {
   std::string directory;
-  std::string removed;             // "" for a creation
-  std::string added;               // "" for a removal
+  std::string removed;  // "" for a creation
+  std::string added;    // "" for a removal
   std::shared_ptr<Node> node;
 
   void apply(Names& names) const {

@@ -83,8 +83,8 @@ class FaultFileSystem final : public FileSystem {
   Status write_locked(Node& node, uint64_t at, std::span<const iovec> parts, const Status& injected) TM_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
-  Names names_ TM_GUARDED_BY(mutex_);                       // as programs see them
-  Names durable_names_ TM_GUARDED_BY(mutex_);               // as they are on disk
+  Names names_ TM_GUARDED_BY(mutex_);          // as programs see them
+  Names durable_names_ TM_GUARDED_BY(mutex_);  // as they are on disk
   std::map<std::string, bool> directories_ TM_GUARDED_BY(mutex_);
   std::vector<DirectoryChange> pending_names_ TM_GUARDED_BY(mutex_);
   std::function<Status(const Step&)> observer_ TM_GUARDED_BY(mutex_);

@@ -96,11 +96,13 @@ std::string recover(const std::string& directory, Life& life, bool with_index) {
   if (!group.ok()) return "it does not open: " + group.status().text();
   const Seq newest = (*group)->newest();
   if (newest < life.acknowledged) {
-    return "seq " + std::to_string(life.acknowledged.value()) + " was durable, seq " + std::to_string(newest.value()) + " is newest";
+    return "seq " + std::to_string(life.acknowledged.value()) + " was durable, seq " + std::to_string(newest.value()) +
+           " is newest";
   }
   auto state = life.states.find(newest);
   if (state == life.states.end()) return "a seq that never was";
-  if (dump_view(**(*group)->view(newest)) != state->second) return "seq " + std::to_string(newest.value()) + " looks different";
+  if (dump_view(**(*group)->view(newest)) != state->second)
+    return "seq " + std::to_string(newest.value()) + " looks different";
   // And it goes on from there.
   if (!(*group)->volume().make_node(kRootIno, "after the failure", {.mode = 0100644}).ok()) return "nothing can be written";
   return (*group)->sync().ok() ? "" : "nothing can be synced";

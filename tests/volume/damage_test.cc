@@ -35,8 +35,8 @@ Status read_tree(TreeView& view, const Attr& attr, const std::string& path, Tree
     TM_ASSIGN(std::string value, view.get_xattr(attr.ino, name));
     content += name + "=" + value;
   }
-  tree[path] = std::to_string(attr.mode) + " " + std::to_string(attr.size) + " " + std::to_string(attr.mtime.nanoseconds) + " " +
-               std::to_string(hash64(as_bytes(content)));
+  tree[path] = std::to_string(attr.mode) + " " + std::to_string(attr.size) + " " + std::to_string(attr.mtime.nanoseconds) +
+               " " + std::to_string(hash64(as_bytes(content)));
   if (!S_ISDIR(attr.mode)) return Status();
   TM_ASSIGN(auto entries, view.list(attr.ino, "", 1000));
   for (const DirEntry& entry : entries) {

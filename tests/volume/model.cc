@@ -71,7 +71,7 @@ Model::Node* Model::directory(Ino ino) {
 
 Model::Node* Model::file(Ino ino, Code& code) {
   auto found = nodes_.find(ino);
-  code = found == nodes_.end() ? Code::kStale
+  code = found == nodes_.end()         ? Code::kStale
          : S_ISDIR(found->second.mode) ? Code::kIsDirectory
          : S_ISREG(found->second.mode) ? Code::kOk
                                        : Code::kInvalid;
@@ -198,7 +198,8 @@ Code Model::punch(Ino ino, uint64_t at, uint64_t size) {
   Node* node = file(ino, code);
   if (node == nullptr) return code;
   const uint64_t end = std::min<uint64_t>(at + size, node->content.size());
-  if (at < end) std::fill(node->content.begin() + static_cast<int64_t>(at), node->content.begin() + static_cast<int64_t>(end), '\0');
+  if (at < end)
+    std::fill(node->content.begin() + static_cast<int64_t>(at), node->content.begin() + static_cast<int64_t>(end), '\0');
   return Code::kOk;
 }
 
