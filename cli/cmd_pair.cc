@@ -1,7 +1,8 @@
-// tidemark pair create|list|delete
+// tidemark pair create|list|suspend|resume|delete
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
 #include <memory>
 
 #include "cli/command.h"
@@ -10,6 +11,7 @@
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/reader.h"
+#include "cli/status_report.h"
 
 namespace tidemark::cli {
 namespace {
@@ -20,58 +22,64 @@ struct PairFlags {
   std::string source;
   std::string site;
   std::string endpoint;
+  std::string mode = "async";
+  std::string fence = "never";
+  uint64_t bytes_per_second = 0;
   bool json = false;
   RemoteKeys keys;
 };
 
-// The primary whose pairs are meant.
-Result<std::string> primary_directory(const std::string& text) {
+// The group whose pairs are meant: a primary's volume, or a site's copy that is forwarded.
+Result<std::string> group_directory(const std::string& text) {
   TM_ASSIGN(Source source, find_source(text, ""));
-  if (source.remote) return Status(Code::kUnsupported, "pairs are made at the primary, not at " + source.text);
-  TM_ASSIGN(GroupIdentity identity, Group::identify(source.directory));
-  if (identity.role == Role::kPrimary) return source.directory;
-  return Status(Code::kReadOnly,
-                source.directory + " is a site's copy of '" + identity.name + "'; pairs belong to its primary");
+  if (source.remote) {
+    return Status(Code::kUnsupported,
+                  "pairs are made where the records come from, on that machine, not through " + source.text);
+  }
+  TM_TRY(Group::identify(source.directory).status());
+  return source.directory;
 }
 
-// Asks the process that has it mounted; where there is none, `otherwise`.
-Status change(const std::string& directory, const Json& request, const std::function<Status()>& otherwise) {
+// Asks the process that has it open (a mount, a site); where there is none, changes pairs.json.
+Status change(const std::string& directory, const Json& request, const std::function<Status(std::vector<Pair>&)>& edit,
+              bool* running = nullptr) {
   Result<Json> asked = control_call(directory, request, kControlTimeout);
   bool nobody = !asked.ok() && asked.status().code() == Code::kNotFound && asked.status().sys_errno() != 0;
-  return nobody ? otherwise() : asked.status();
+  if (running != nullptr) *running = !nobody;
+  return nobody ? edit_pairs(directory, edit) : asked.status();
 }
 
 Outcome run_create(const PairFlags& flags) {
-  TM_ASSIGN(std::string directory, primary_directory(flags.source));
+  TM_ASSIGN(std::string directory, group_directory(flags.source));
   PairConfig pair{flags.site, flags.endpoint, "", ""};
   if (!flags.keys.server_key.empty()) pair.server_key = absolute_path(flags.keys.server_key);
   if (!flags.keys.own_key.empty()) pair.own_key = absolute_path(flags.keys.own_key);
-  bool mounted = true;
-  TM_TRY(change(directory, {{"op", "pair-add"}, {"pair", pair_to_json(pair)}}, [&] {
-    mounted = false;
-    return add_pair_to_file(directory, pair);
-  }));
+  pair.mode = pair_mode_from_name(flags.mode).value_or(PairMode::kAsync);
+  pair.fence = pair_fence_from_name(flags.fence).value_or(PairFence::kNever);
+  pair.bytes_per_second = flags.bytes_per_second;
+  bool running = true;
+  TM_TRY(change(
+      directory, {{"op", "pair-add"}, {"pair", pair_to_json(pair)}},
+      [&](std::vector<Pair>& pairs) { return add_pair(pairs, pair); }, &running));
   if (flags.json) print_json(pair_to_json(pair));
   if (!flags.json) {
-    print_line("paired with site '" + pair.site + "' at " + pair.endpoint);
-    print_note(mounted ? "  shipping has begun; `tidemark status` shows how far it is"
-                       : "  shipping begins when the volume is mounted");
+    print_line("paired with site '" + pair.site + "' at " + pair.endpoint + ", " + flags.mode);
+    print_note(running ? "  the copy has begun; `tidemark status` shows how far it is"
+                       : "  the copy begins when the volume is mounted");
   }
   return 0;
 }
 
-// With what a mounted volume knows about each; otherwise as configured.
+// With what the process that has it open knows about each; otherwise as saved.
 Outcome run_list(const PairFlags& flags) {
-  TM_ASSIGN(std::string directory, primary_directory(flags.source));
+  TM_ASSIGN(std::string directory, group_directory(flags.source));
   Json pairs = Json::array();
   Result<Json> asked = control_call(directory, {{"op", "status"}}, kControlTimeout);
   if (asked.ok()) {
     pairs = asked->value("status", Json::object()).value("pairs", Json::array());
   } else {
-    TM_ASSIGN(std::vector<PairConfig> configured, load_pairs(directory));
-    for (const PairConfig& pair : configured) {
-      pairs.push_back({{"site", pair.site}, {"endpoint", pair.endpoint}, {"state", "not-running"}, {"connected", false}});
-    }
+    TM_ASSIGN(std::vector<Pair> saved, load_pairs(directory));
+    for (const Pair& pair : saved) pairs.push_back(pair_status_json(pair));
   }
   if (flags.json) {
     print_json({{"pairs", pairs}});
@@ -81,29 +89,46 @@ Outcome run_list(const PairFlags& flags) {
     print_note("no pairs; `tidemark pair create " + flags.source + " SITE ENDPOINT` makes one");
     return 0;
   }
-  Table table({"SITE", "ENDPOINT", "STATE", "DURABLE", "EXPOSED"});
+  Table table({"SITE", "ENDPOINT", "MODE", "STATE", "DURABLE", "EXPOSED"});
   for (const Json& pair : pairs) {
-    bool known = pair.contains("durable");
-    table.add({text_field(pair, "site"), text_field(pair, "endpoint"), text_field(pair, "state"),
-               known ? human_count(number_field(pair, "durable")) : "-",
-               known ? human_count(number_field(pair, "exposed_records")) + " records" : "-"});
+    bool running = flag_field(pair, "running");
+    table.add({text_field(pair, "site"), text_field(pair, "endpoint"), text_field(pair, "mode"),
+               text_field(pair, "state") + (running ? "" : " (not running)"), human_count(number_field(pair, "durable")),
+               running ? human_count(number_field(pair, "exposed_records")) + " records" : "-"});
   }
   table.print();
   return 0;
 }
 
-Outcome run_delete(const PairFlags& flags) {
-  TM_ASSIGN(std::string directory, primary_directory(flags.source));
-  TM_TRY(change(directory, {{"op", "pair-remove"}, {"site", flags.site}},
-                [&] { return remove_pair_from_file(directory, flags.site); }));
+// suspend, resume, delete: one site, one change.
+struct Verb {
+  const char* op;
+  std::function<Status(std::vector<Pair>&, const std::string& site)> edit;
+  const char* done;  // after the site's name
+};
+
+Outcome run_verb(const PairFlags& flags, const Verb& verb) {
+  TM_ASSIGN(std::string directory, group_directory(flags.source));
+  TM_TRY(change(directory, {{"op", verb.op}, {"site", flags.site}},
+                [&](std::vector<Pair>& pairs) { return verb.edit(pairs, flags.site); }));
   if (flags.json) print_json({{"site", flags.site}});
-  if (!flags.json) print_line("no longer paired with '" + flags.site + "'; the copy there stays");
+  if (!flags.json) print_line("the pair with '" + flags.site + "' " + verb.done);
   return 0;
 }
 
+const Verb kSuspend{
+    "pair-suspend",
+    [](std::vector<Pair>& pairs, const std::string& site) { return suspend_pair(pairs, site, system_clock().wall_ns()); },
+    "is suspended, or will be once it has drained; what is written from now on is kept for it"};
+const Verb kResume{
+    "pair-resume",
+    [](std::vector<Pair>& pairs, const std::string& site) { return resume_pair(pairs, site, system_clock().wall_ns()); },
+    "goes on; only what is missing there is sent"};
+const Verb kDelete{"pair-remove", remove_pair, "has ended; the copy there stays"};
+
 CLI::App* add_verb(CLI::App* pair, const char* verb, const char* about, PairFlags& flags, bool with_site) {
   CLI::App* command = pair->add_subcommand(verb, about);
-  command->add_option("DIR", flags.source, "The primary's volume, or a path in its mount")->required();
+  command->add_option("DIR", flags.source, "The volume, a path in its mount, or a site's copy of it")->required();
   if (with_site) command->add_option("SITE", flags.site, "The site's name, as this volume calls it")->required();
   add_json_flag(*command, flags.json);
   return command;
@@ -119,14 +144,28 @@ void add_pair(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<PairFlags>();
   CLI::App* pair = app.add_subcommand("pair", "Which sites a volume is copied to");
   pair->require_subcommand(1);
-  CLI::App* create = add_verb(pair, "create", "Copy a volume to a site from now on (asynchronously)", *flags, true);
+  CLI::App* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
   create->add_option("ENDPOINT", flags->endpoint, "tcp://HOST:PORT or ipc://PATH of `tidemark serve`")->required();
+  create->add_option("--mode", flags->mode, "sync: what is acknowledged as durable is durable at the site too")
+      ->check(CLI::IsMember({"async", "sync"}))
+      ->capture_default_str();
+  create
+      ->add_option("--fence", flags->fence, "When a sync pair's site is lost: never goes on without it, data refuses writes")
+      ->check(CLI::IsMember({"never", "data"}))
+      ->capture_default_str();
+  create->add_option("--bandwidth", flags->bytes_per_second, "Send at most this much a second (10MiB); 0: no limit")
+      ->transform(CLI::AsSizeValue(false))
+      ->option_text("BYTES");
   add_key_options(*create, flags->keys);
   on_chosen(create, invocation, [flags] { return run_create(*flags); });
   on_chosen(add_verb(pair, "list", "List pairs and how far each is", *flags, false), invocation,
             [flags] { return run_list(*flags); });
+  on_chosen(add_verb(pair, "suspend", "Stop copying for now; differences are kept", *flags, true), invocation,
+            [flags] { return run_verb(*flags, kSuspend); });
+  on_chosen(add_verb(pair, "resume", "Go on copying, with what is missing", *flags, true), invocation,
+            [flags] { return run_verb(*flags, kResume); });
   on_chosen(add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true), invocation,
-            [flags] { return run_delete(*flags); });
+            [flags] { return run_verb(*flags, kDelete); });
 }
 
 }  // namespace tidemark::cli

@@ -31,10 +31,12 @@ struct ServeFlags {
 // The control sockets of a site's groups, one each.
 class SiteControls {
  public:
+  explicit SiteControls(Site& site) : site_(site) {}
   void add(Group& group) TM_EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     if (servers_.contains(group.directory())) return;
-    auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, nullptr, ""}));
+    Shipper* shipper = site_.shipper(group.identity().name);
+    auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, &site_, shipper, ""}));
     if (!server.ok()) {
       log_warning("commands on " + group.directory() + " will see it as it was: " + server.status().text());
       return;
@@ -43,6 +45,7 @@ class SiteControls {
   }
 
  private:
+  Site& site_;
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<ControlServer>> servers_ TM_GUARDED_BY(mutex_);
 };
@@ -55,7 +58,7 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
   options.allow = flags.allow;
   options.group.purpose = "site at " + flags.listen;
   TM_ASSIGN(auto site, Site::open(options));
-  SiteControls controls;
+  SiteControls controls(*site);
   site->on_group([&controls](Group& group) { controls.add(group); });
   for (const std::string& name : site->groups()) {
     if (Group* group = site->find(name); group != nullptr) controls.add(*group);

@@ -51,7 +51,7 @@ Result<Json> local_status(const std::string& directory) {
     if (asked.status().code() != Code::kNotFound) print_warning(asked.status().text());
   }
   TM_ASSIGN(auto group, open_for_reading(directory));
-  TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(directory));
+  TM_ASSIGN(std::vector<Pair> pairs, load_pairs(directory));
   Json status = status_json(*group, pairs);
   add_holder(status, mountpoint_of(directory), holder);
   return status;

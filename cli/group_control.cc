@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "cli/status_report.h"
 
 namespace tidemark::cli {
@@ -19,8 +17,9 @@ Result<Json> do_checkpoint(const ControlledGroup& controlled, const Json&, const
 }
 
 Result<Json> do_status(const ControlledGroup& controlled, const Json&, const ControlPeer&) {
-  std::vector<PairConfig> pairs = controlled.pairs != nullptr ? controlled.pairs->list() : std::vector<PairConfig>();
+  std::vector<Pair> pairs = controlled.shipper != nullptr ? controlled.shipper->list() : std::vector<Pair>();
   Json status = status_json(*controlled.group, pairs);
+  if (controlled.site != nullptr) add_source(status, controlled.site->source(controlled.group->identity().name));
   add_holder(status, controlled.mountpoint, Holder{::getpid(), controlled.mount != nullptr ? "mount" : "site"});
   return Json{{"status", status}};
 }
@@ -53,20 +52,24 @@ Result<Json> do_hold(const ControlledGroup& controlled, const Json& request, con
   return Json::object();
 }
 
-Result<PairKeeper*> pairs_of(const ControlledGroup& controlled) {
-  if (controlled.pairs != nullptr) return controlled.pairs;
-  return Status(Code::kReadOnly, "this is a site's copy: pairs belong to the primary");
+Result<Shipper*> shipper_of(const ControlledGroup& controlled) {
+  if (controlled.shipper != nullptr) return controlled.shipper;
+  return Status(Code::kIo, "the pairs of " + controlled.group->directory() + " could not be read; the log says why");
 }
 
 Result<Json> do_pair_add(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
-  TM_ASSIGN(PairKeeper * pairs, pairs_of(controlled));
-  TM_TRY(pairs->add(pair_from_json(request.value("pair", Json::object()))));
+  TM_ASSIGN(Shipper * shipper, shipper_of(controlled));
+  TM_ASSIGN(PairConfig pair, pair_from_json(request.value("pair", Json::object())));
+  TM_TRY(shipper->create(pair));
   return Json::object();
 }
 
-Result<Json> do_pair_remove(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
-  TM_ASSIGN(PairKeeper * pairs, pairs_of(controlled));
-  TM_TRY(pairs->remove(text_field(request, "site")));
+using PairCommand = Status (Shipper::*)(const std::string& site);
+
+template <PairCommand command>
+Result<Json> do_pair(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
+  TM_ASSIGN(Shipper * shipper, shipper_of(controlled));
+  TM_TRY((shipper->*command)(text_field(request, "site")));
   return Json::object();
 }
 
@@ -77,66 +80,18 @@ Result<Json> do_stop(const ControlledGroup& controlled, const Json&, const Contr
 }
 
 constexpr std::pair<std::string_view, Operation> kOperations[] = {
-    {"checkpoint", do_checkpoint}, {"status", do_status},           {"mark", do_mark}, {"mark-hold", do_hold},
-    {"pair-add", do_pair_add},     {"pair-remove", do_pair_remove}, {"stop", do_stop},
+    {"checkpoint", do_checkpoint},
+    {"status", do_status},
+    {"mark", do_mark},
+    {"mark-hold", do_hold},
+    {"pair-add", do_pair_add},
+    {"pair-remove", do_pair<&Shipper::remove>},
+    {"pair-suspend", do_pair<&Shipper::suspend>},
+    {"pair-resume", do_pair<&Shipper::resume>},
+    {"stop", do_stop},
 };
 
-Status no_such_pair(const std::string& directory, const std::string& site) {
-  return Status(Code::kNotFound,
-                directory + " has no pair with a site '" + site + "'; `tidemark pair list " + directory + "`");
-}
-
-bool names(const PairConfig& pair, const std::string& site) { return pair.site == site; }
-
 }  // namespace
-
-Status PairKeeper::add(const PairConfig& pair) {
-  TM_TRY(check_pair(pair));
-  MutexLock lock(mutex_);
-  TM_TRY(shipper_.add(pair));
-  std::vector<PairConfig> wanted = pairs_;
-  wanted.push_back(pair);
-  Status saved = save_pairs(directory_, wanted);
-  if (saved.ok()) {
-    pairs_ = std::move(wanted);
-  } else if (Status undone = shipper_.remove(pair.site); !undone.ok()) {
-    return saved.within("the pair runs, but is not saved");
-  }
-  return saved;
-}
-
-Status PairKeeper::remove(const std::string& site) {
-  MutexLock lock(mutex_);
-  std::vector<PairConfig> wanted = pairs_;
-  if (std::erase_if(wanted, [&](const PairConfig& pair) { return names(pair, site); }) == 0)
-    return no_such_pair(directory_, site);
-  TM_TRY(save_pairs(directory_, wanted));
-  pairs_ = std::move(wanted);
-  return shipper_.remove(site);
-}
-
-std::vector<PairConfig> PairKeeper::list() const {
-  MutexLock lock(mutex_);
-  return pairs_;
-}
-
-Status add_pair_to_file(const std::string& directory, const PairConfig& pair) {
-  TM_TRY(check_pair(pair));
-  TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(directory));
-  if (std::any_of(pairs.begin(), pairs.end(), [&](const PairConfig& other) { return names(other, pair.site); })) {
-    return Status(Code::kExists,
-                  directory + " has a pair with site '" + pair.site + "' already; delete it first to change it");
-  }
-  pairs.push_back(pair);
-  return save_pairs(directory, pairs);
-}
-
-Status remove_pair_from_file(const std::string& directory, const std::string& site) {
-  TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(directory));
-  if (std::erase_if(pairs, [&](const PairConfig& pair) { return names(pair, site); }) == 0)
-    return no_such_pair(directory, site);
-  return save_pairs(directory, pairs);
-}
 
 ControlHandler control_handler(const ControlledGroup& controlled) {
   return [controlled](const std::string& op, const Json& request, const ControlPeer& peer) -> Result<Json> {
@@ -148,12 +103,25 @@ ControlHandler control_handler(const ControlledGroup& controlled) {
 }
 
 Json pair_to_json(const PairConfig& pair) {
-  return {{"site", pair.site}, {"endpoint", pair.endpoint}, {"server_key", pair.server_key}, {"own_key", pair.own_key}};
+  return {{"site", pair.site},
+          {"endpoint", pair.endpoint},
+          {"server_key", pair.server_key},
+          {"own_key", pair.own_key},
+          {"mode", pair_mode_name(pair.mode)},
+          {"fence", pair_fence_name(pair.fence)},
+          {"bytes_per_second", pair.bytes_per_second}};
 }
 
-PairConfig pair_from_json(const Json& json) {
-  return {text_field(json, "site"), text_field(json, "endpoint"), text_field(json, "server_key"),
-          text_field(json, "own_key")};
+Result<PairConfig> pair_from_json(const Json& json) {
+  PairConfig pair{text_field(json, "site"), text_field(json, "endpoint"), text_field(json, "server_key"),
+                  text_field(json, "own_key")};
+  auto mode = pair_mode_from_name(text_field(json, "mode", "async"));
+  auto fence = pair_fence_from_name(text_field(json, "fence", "never"));
+  if (!mode || !fence) return Status(Code::kInvalid, "the mode is async or sync, the fence never or data");
+  pair.mode = *mode;
+  pair.fence = *fence;
+  pair.bytes_per_second = number_field(json, "bytes_per_second");
+  return pair;
 }
 
 }  // namespace tidemark::cli

@@ -30,11 +30,9 @@ Status serve_until_stopped(Mount& mount, const std::string& what, Readiness& rea
 
 Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(auto mount, Mount::create({&group, nullptr}, mount_options(job, group.directory())));
-  TM_ASSIGN(std::vector<PairConfig> pairs, load_pairs(group.directory()));
-  std::unique_ptr<Shipper> shipper = Shipper::start(group, pairs);
-  PairKeeper keeper(group.directory(), pairs, *shipper);
-  TM_ASSIGN(auto control,
-            ControlServer::start(group.directory(), control_handler({&group, mount.get(), &keeper, job.mountpoint})));
+  TM_ASSIGN(std::unique_ptr<Shipper> shipper, Shipper::start(group));
+  TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), nullptr,
+                                                                                   shipper.get(), job.mountpoint})));
   Status served = serve_until_stopped(*mount, group.directory() + " is mounted at " + job.mountpoint, readiness);
   control.reset();
   if (Status drained = shipper->drain(kDrainTimeout); !drained.ok()) log_warning(drained.text());

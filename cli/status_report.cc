@@ -24,27 +24,62 @@ double exposure_seconds(Group& group, Seq durable_there) {
   return written == 0 ? 0 : std::max(0.0, static_cast<double>(system_clock().wall_ns() - written) / 1e9);
 }
 
-Json pair_json(Group& group, const PairConfig& pair, const std::map<std::string, SiteProgress>& progress) {
-  Json made = {{"site", pair.site}, {"endpoint", pair.endpoint}};
-  auto found = progress.find(pair.site);
-  if (found == progress.end()) {
-    made["state"] = "not-running";
-    made["connected"] = false;
-    return made;
+// What an operator can do about a pair in this state; "" where all is well.
+std::string advice(const Json& pair) {
+  std::string site = text_field(pair, "site");
+  std::string state = text_field(pair, "state");
+  if (flag_field(pair, "fenced")) {
+    return "writes are refused (fence=data): bring the site back, or `tidemark pair suspend DIR " + site +
+           "` to go on without it";
   }
-  const SiteProgress& site = found->second;
+  if (flag_field(pair, "parked")) return "`tidemark pair resume DIR " + site + "` when there is room for it again";
+  if (state == "suspended") return "`tidemark pair resume DIR " + site + "` copies what is missing";
+  if (!flag_field(pair, "running")) return "mount the volume: nothing is copied meanwhile";
+  if (state == "failure-suspended") return "it is tried again by itself; see last error";
+  if (state == "simplex") return "start the site (`tidemark serve`), or check the endpoint";
+  return "";
+}
+
+// Fraction done and seconds left of a copy on its way.
+void add_progress(Json& made, const SiteProgress& site) {
+  if (site.copy_bytes == 0 || !site.lag_bytes || *site.lag_bytes > site.copy_bytes) return;
+  double done = static_cast<double>(site.copy_bytes - *site.lag_bytes);
+  double seconds = static_cast<double>(system_clock().wall_ns() - site.copy_since_ns) / 1e9;
+  made["copy_bytes"] = site.copy_bytes;
+  made["copied_bytes"] = site.copy_bytes - *site.lag_bytes;
+  if (done > 0 && seconds > 0) made["remaining_seconds"] = static_cast<double>(*site.lag_bytes) / (done / seconds);
+}
+
+Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
+  Json made = pair_status_json(pair);
   Seq newest = group.log().durable();
+  made["running"] = true;
   made["state"] = site.state;
+  made["cause"] = site.cause;
+  made["fenced"] = site.fenced;
   made["connected"] = site.connected;
   made["sent"] = site.sent.value();
   made["received"] = site.received.value();
   made["durable"] = site.durable.value();
   made["exposed_records"] = newest > site.durable ? newest.value() - site.durable.value() : 0;
   made["exposed_seconds"] = exposure_seconds(group, site.durable);
+  if (site.lag_bytes) made["exposed_bytes"] = *site.lag_bytes;
   made["since"] = site.since_ns == 0 ? "" : format_time(site.since_ns);
   made["acked"] = site.acked_ns == 0 ? "" : format_time(site.acked_ns);
   made["last_error"] = site.last_error;
+  add_progress(made, site);
+  made["advice"] = advice(made);
   return made;
+}
+
+Json downstream_json(const std::string& name, const SiteProgress& site, Seq newest) {
+  return {{"site", name},
+          {"state", site.state},
+          {"mode", site.mode},
+          {"connected", site.connected},
+          {"durable", site.durable.value()},
+          {"exposed_records", newest > site.durable ? newest.value() - site.durable.value() : 0},
+          {"acked", site.acked_ns == 0 ? "" : format_time(site.acked_ns)}};
 }
 
 void print_field(const char* name, const std::string& value) {
@@ -56,25 +91,81 @@ void print_field(const char* name, const std::string& value) {
 
 std::string count_field(const Json& status, const char* name) { return human_count(number_field(status, name)); }
 
+std::string exposure_text(const Json& pair) {
+  uint64_t records = number_field(pair, "exposed_records");
+  if (records == 0) return "nothing exposed";
+  std::string text = "exposed: " + human_count(records) + " records";
+  if (pair.contains("exposed_bytes")) text += ", " + human_bytes(number_field(pair, "exposed_bytes"));
+  if (pair.contains("exposed_seconds")) text += ", " + human_seconds(pair.value("exposed_seconds", 0.0));
+  return text;
+}
+
 void print_pair(const Json& pair) {
-  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + text_field(pair, "state");
-  if (pair.contains("durable")) {
+  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + text_field(pair, "state") +
+                     ", " + text_field(pair, "mode");
+  if (flag_field(pair, "running")) {
     line += flag_field(pair, "connected") ? ", connected" : ", not connected";
-    line += ", durable there up to " + count_field(pair, "durable");
-    uint64_t exposed = number_field(pair, "exposed_records");
-    if (exposed > 0) {
-      line += ", exposed: " + human_count(exposed) + " records, " + human_seconds(pair.value("exposed_seconds", 0.0));
-    } else {
-      line += ", nothing exposed";
-    }
+    line += ", durable there up to " + count_field(pair, "durable") + ", " + exposure_text(pair);
   }
   print_field("pair", line);
-  if (std::string error = text_field(pair, "last_error"); !error.empty()) print_field("", "last error: " + error);
+  if (pair.contains("remaining_seconds")) {
+    print_field("", human_bytes(number_field(pair, "copied_bytes")) + " of " +
+                        human_bytes(number_field(pair, "copy_bytes")) + " copied, about " +
+                        human_seconds(pair.value("remaining_seconds", 0.0)) + " left");
+  }
+  if (std::string since = text_field(pair, "since"); !since.empty()) {
+    print_field("", "since " + since + ": " + printable(text_field(pair, "cause")));
+  }
+  if (std::string error = text_field(pair, "last_error"); !error.empty()) print_field("", "last error: " + printable(error));
+  if (std::string what = text_field(pair, "advice"); !what.empty()) print_field("", "-> " + what);
+}
+
+void print_downstream(const Json& site) {
+  print_field("behind", printable(text_field(site, "site")) + ": " + text_field(site, "state") + ", " +
+                            text_field(site, "mode") + (flag_field(site, "connected") ? ", connected" : ", not connected") +
+                            ", durable there up to " + count_field(site, "durable") + ", " + exposure_text(site));
+}
+
+void print_source(const Json& source) {
+  print_field("source", printable(text_field(source, "source")) + ": " + text_field(source, "state") + ", " +
+                            text_field(source, "mode") + ", since " + text_field(source, "since"));
+  if (std::string cause = text_field(source, "cause"); !cause.empty()) print_field("", printable(cause));
 }
 
 }  // namespace
 
-Json status_json(Group& group, const std::vector<PairConfig>& pairs) {
+Json pair_status_json(const Pair& pair) {
+  const PairStatus& status = pair.status;
+  Json made = {{"site", pair.config.site},
+               {"endpoint", pair.config.endpoint},
+               {"mode", pair_mode_name(pair.config.mode)},
+               {"fence", pair_fence_name(pair.config.fence)},
+               {"bytes_per_second", pair.config.bytes_per_second},
+               {"running", false},
+               {"connected", false},
+               {"state", pair_state_name(status.state)},
+               {"since", status.since_ns == 0 ? "" : format_time(status.since_ns)},
+               {"cause", status.cause},
+               {"fenced", status.fenced},
+               {"parked", status.parked},
+               {"durable", status.durable.value()}};
+  made["advice"] = advice(made);
+  return made;
+}
+
+void add_source(Json& status, const std::optional<SourceRecord>& source) {
+  if (!source) return;
+  status["source"] = {{"source", source->news.source},
+                      {"mode", pair_mode_name(source->news.mode)},
+                      {"fence", pair_fence_name(source->news.fence)},
+                      {"state", pair_state_name(source->state)},
+                      {"since", format_time(source->since_ns)},
+                      {"cause", source->cause},
+                      {"said_state", pair_state_name(source->news.state)},
+                      {"said_since", format_time(source->news.since_ns)}};
+}
+
+Json status_json(Group& group, const std::vector<Pair>& pairs) {
   const GroupIdentity& identity = group.identity();
   Position position = group.position();
   Status health = group.log().health();
@@ -96,7 +187,14 @@ Json status_json(Group& group, const std::vector<PairConfig>& pairs) {
   }
   made["pairs"] = Json::array();
   auto progress = group.watermarks().snapshot();
-  for (const PairConfig& pair : pairs) made["pairs"].push_back(pair_json(group, pair, progress));
+  for (const Pair& pair : pairs) {
+    auto found = progress.find(pair.config.site);
+    made["pairs"].push_back(found == progress.end() ? pair_status_json(pair) : running_json(group, pair, found->second));
+  }
+  made["downstream"] = Json::array();
+  for (const auto& [name, site] : progress) {
+    if (site.downstream) made["downstream"].push_back(downstream_json(name, site, group.log().durable()));
+  }
   return made;
 }
 
@@ -127,7 +225,9 @@ void print_status(const Json& status) {
   }
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);
+  if (status.contains("source")) print_source(status["source"]);
   for (const Json& pair : status.value("pairs", Json::array())) print_pair(pair);
+  for (const Json& site : status.value("downstream", Json::array())) print_downstream(site);
 }
 
 }  // namespace tidemark::cli

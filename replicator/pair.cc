@@ -1,18 +1,21 @@
 // DIR/pairs.json.
 #include "replicator/pair.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
 #include "replicator/endpoint.h"
 #include "replicator/keys.h"
+#include "volume/directory.h"
 
 namespace tidemark {
 namespace {
 
 constexpr int kPairsFormat = 1;
 constexpr size_t kPairsMax = 64;
+constexpr uint64_t kBandwidthMin = 64u << 10;
 
 std::string pairs_path(const std::string& directory) { return directory + "/pairs.json"; }
 
@@ -35,19 +38,92 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
   return found->get<std::string>();
 }
 
-Result<PairConfig> pair_from(const nlohmann::json& object, const std::string& where) {
+constexpr const char* kFields[] = {"site",   "endpoint",         "server_key", "own_key",  "mode",
+                                   "fence",  "bytes_per_second", "state",      "since_ns", "cause",
+                                   "copied", "fenced",           "parked",     "durable",  "drain_to"};
+
+// An optional value of one pair, of the type the default has; kCorrupt where it is of another.
+template <class Value>
+Status optional_field(const nlohmann::json& object, const char* field, Value& value, const std::string& where) {
+  auto found = object.find(field);
+  if (found == object.end()) return Status();
+  bool fits = std::is_same_v<Value, bool> ? found->is_boolean()
+              : std::is_unsigned_v<Value> ? found->is_number_unsigned()
+                                          : found->is_number_integer();
+  if (!fits) return Status(Code::kCorrupt, where + ": '" + field + "' has the wrong type");
+  value = found->get<Value>();
+  return Status();
+}
+
+// A text that is one of a few words; absent: the value stays.
+template <class Value>
+Status word_field(const nlohmann::json& object, const char* field, std::optional<Value> (*parse)(std::string_view),
+                  Value& value, const std::string& where) {
+  TM_ASSIGN(std::string word, text_field(object, field, false, where));
+  if (word.empty()) return Status();
+  std::optional<Value> known = parse(word);
+  if (!known) return Status(Code::kCorrupt, where + ": '" + field + "' is unknown: '" + word + "'");
+  value = *known;
+  return Status();
+}
+
+Status status_from(const nlohmann::json& object, PairStatus& status, const std::string& where) {
+  uint64_t durable = 0, drain_to = 0;
+  TM_TRY(word_field(object, "state", pair_state_from_name, status.state, where));
+  TM_TRY(optional_field(object, "since_ns", status.since_ns, where));
+  TM_ASSIGN(status.cause, text_field(object, "cause", false, where));
+  TM_TRY(optional_field(object, "copied", status.copied, where));
+  TM_TRY(optional_field(object, "fenced", status.fenced, where));
+  TM_TRY(optional_field(object, "parked", status.parked, where));
+  TM_TRY(optional_field(object, "durable", durable, where));
+  TM_TRY(optional_field(object, "drain_to", drain_to, where));
+  status.durable = Seq(durable);
+  status.drain_to = Seq(drain_to);
+  return Status();
+}
+
+Result<Pair> pair_from(const nlohmann::json& object, const std::string& where) {
   if (!object.is_object()) return Status(Code::kCorrupt, where + " is not an object");
   for (const auto& [field, value] : object.items()) {
-    if (field != "site" && field != "endpoint" && field != "server_key" && field != "own_key") {
+    if (std::find(std::begin(kFields), std::end(kFields), field) == std::end(kFields)) {
       return Status(Code::kCorrupt, where + ": unknown field '" + field + "'");
     }
   }
-  PairConfig pair;
-  TM_ASSIGN(pair.site, text_field(object, "site", true, where));
-  TM_ASSIGN(pair.endpoint, text_field(object, "endpoint", true, where));
-  TM_ASSIGN(pair.server_key, text_field(object, "server_key", false, where));
-  TM_ASSIGN(pair.own_key, text_field(object, "own_key", false, where));
+  Pair pair;
+  PairConfig& config = pair.config;
+  TM_ASSIGN(config.site, text_field(object, "site", true, where));
+  TM_ASSIGN(config.endpoint, text_field(object, "endpoint", true, where));
+  TM_ASSIGN(config.server_key, text_field(object, "server_key", false, where));
+  TM_ASSIGN(config.own_key, text_field(object, "own_key", false, where));
+  TM_TRY(word_field(object, "mode", pair_mode_from_name, config.mode, where));
+  TM_TRY(word_field(object, "fence", pair_fence_from_name, config.fence, where));
+  TM_TRY(optional_field(object, "bytes_per_second", config.bytes_per_second, where));
+  TM_TRY(status_from(object, pair.status, where));
   return pair;
+}
+
+nlohmann::ordered_json pair_json(const Pair& pair) {
+  const PairConfig& config = pair.config;
+  const PairStatus& status = pair.status;
+  nlohmann::ordered_json object;
+  object["site"] = config.site;
+  object["endpoint"] = config.endpoint;
+  if (!config.server_key.empty()) object["server_key"] = config.server_key;
+  if (!config.own_key.empty()) object["own_key"] = config.own_key;
+  object["mode"] = pair_mode_name(config.mode);
+  object["fence"] = pair_fence_name(config.fence);
+  if (config.bytes_per_second != 0) object["bytes_per_second"] = config.bytes_per_second;
+  object["state"] = pair_state_name(status.state);
+  object["since_ns"] = status.since_ns;
+  // A site's own words may be in it, in any bytes.
+  object["cause"] =
+      nlohmann::json::parse(nlohmann::json(status.cause).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+  object["copied"] = status.copied;
+  if (status.fenced) object["fenced"] = true;
+  if (status.parked) object["parked"] = true;
+  object["durable"] = status.durable.value();
+  if (status.state == PairState::kSuspending) object["drain_to"] = status.drain_to.value();
+  return object;
 }
 
 // The syntax alone; the files behind the keys are looked at when they are needed.
@@ -56,16 +132,31 @@ Status check_syntax(const PairConfig& pair) {
   if (pair.site == "local" || pair.site == "all") {
     return Status(Code::kInvalid, "'" + pair.site + "' has a meaning of its own; choose another name for the site");
   }
+  if (pair.fence == PairFence::kData && pair.mode != PairMode::kSync) {
+    return Status(Code::kInvalid, "fence=data is for sync pairs: an async pair's target is allowed to be behind");
+  }
+  if (pair.bytes_per_second != 0 && pair.bytes_per_second < kBandwidthMin) {
+    return Status(Code::kInvalid, "a bandwidth limit is at least 64 KiB a second; 0 means none");
+  }
   return parse_endpoint(pair.endpoint, false).status();
+}
+
+Result<Pair*> find_pair(std::vector<Pair>& pairs, const std::string& site) {
+  auto found = std::find_if(pairs.begin(), pairs.end(), [&](const Pair& pair) { return pair.config.site == site; });
+  if (found != pairs.end()) return &*found;
+  std::string names;
+  for (const Pair& pair : pairs) names += (names.empty() ? "" : ", ") + pair.config.site;
+  return Status(Code::kNotFound,
+                "there is no pair with a site '" + site + "'; there are: " + (names.empty() ? "none" : names));
 }
 
 }  // namespace
 
-Result<std::vector<PairConfig>> load_pairs(const std::string& directory) {
+Result<std::vector<Pair>> load_pairs(const std::string& directory) {
   std::string path = pairs_path(directory);
   Result<std::string> content = read_file(posix_file_system(), path);
   if (!content.ok()) {
-    if (content.status().code() == Code::kNotFound) return std::vector<PairConfig>();
+    if (content.status().code() == Code::kNotFound) return std::vector<Pair>();
     return content.status();
   }
   nlohmann::json root;
@@ -79,29 +170,26 @@ Result<std::vector<PairConfig>> load_pairs(const std::string& directory) {
     return Status(Code::kCorrupt, path + ": 'format' is not 1 or 'pairs' is not a list");
   }
   if (root["pairs"].size() > kPairsMax) return Status(Code::kLimit, path + ": more than 64 pairs");
-  std::vector<PairConfig> pairs;
+  std::vector<Pair> pairs;
   std::set<std::string> names;
   for (const nlohmann::json& object : root["pairs"]) {
     std::string where = path + ": pair " + std::to_string(pairs.size() + 1);
-    TM_ASSIGN(PairConfig pair, pair_from(object, where));
-    if (Status syntax = check_syntax(pair); !syntax.ok()) return Status(Code::kCorrupt, where + ": " + syntax.text());
-    if (!names.insert(pair.site).second) return Status(Code::kCorrupt, where + ": site '" + pair.site + "' stands twice");
+    TM_ASSIGN(Pair pair, pair_from(object, where));
+    if (Status syntax = check_syntax(pair.config); !syntax.ok()) return Status(Code::kCorrupt, where + ": " + syntax.text());
+    if (!names.insert(pair.config.site).second) {
+      return Status(Code::kCorrupt, where + ": site '" + pair.config.site + "' stands twice");
+    }
     pairs.push_back(std::move(pair));
   }
   return pairs;
 }
 
-Status save_pairs(const std::string& directory, const std::vector<PairConfig>& pairs) {
+Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs) {
   if (pairs.size() > kPairsMax) return Status(Code::kLimit, "a group can have at most 64 pairs");
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const PairConfig& pair : pairs) {
-    TM_TRY(check_syntax(pair));
-    nlohmann::ordered_json object;
-    object["site"] = pair.site;
-    object["endpoint"] = pair.endpoint;
-    if (!pair.server_key.empty()) object["server_key"] = pair.server_key;
-    if (!pair.own_key.empty()) object["own_key"] = pair.own_key;
-    list.push_back(std::move(object));
+  for (const Pair& pair : pairs) {
+    TM_TRY(check_syntax(pair.config));
+    list.push_back(pair_json(pair));
   }
   nlohmann::ordered_json root;
   root["format"] = kPairsFormat;
@@ -119,6 +207,48 @@ Status check_pair(const PairConfig& pair) {
   TM_TRY(check_syntax(pair));
   TM_ASSIGN(Endpoint endpoint, parse_endpoint(pair.endpoint, false));
   return load_client_keys(pair.server_key, pair.own_key, endpoint.is_local(), pair.endpoint).status();
+}
+
+Status edit_pairs(const std::string& directory, const std::function<Status(std::vector<Pair>&)>& change) {
+  TM_ASSIGN(auto lock, DirectoryLock::take(directory, "changing its pairs"));
+  TM_ASSIGN(std::vector<Pair> pairs, load_pairs(directory));
+  TM_TRY(change(pairs));
+  return save_pairs(directory, pairs);
+}
+
+Status add_pair(std::vector<Pair>& pairs, const PairConfig& config) {
+  TM_TRY(check_pair(config));
+  if (find_pair(pairs, config.site).ok()) {
+    return Status(Code::kExists, "there is a pair with site '" + config.site + "' already; delete it first to change it");
+  }
+  pairs.push_back({config, {}});
+  return Status();
+}
+
+Status remove_pair(std::vector<Pair>& pairs, const std::string& site) {
+  TM_TRY(find_pair(pairs, site).status());
+  std::erase_if(pairs, [&](const Pair& pair) { return pair.config.site == site; });
+  return Status();
+}
+
+Status suspend_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns) {
+  TM_ASSIGN(Pair * pair, find_pair(pairs, site));
+  if (pair->status.state != PairState::kSuspended) {
+    change_state(pair->status, PairState::kSuspended, "suspended by an operator", wall_ns);
+  }
+  return Status();
+}
+
+Status resume_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns) {
+  TM_ASSIGN(Pair * pair, find_pair(pairs, site));
+  PairState state = pair->status.state;
+  if (state != PairState::kSuspended && state != PairState::kFailed) {
+    return Status(Code::kInvalid, "the pair with site '" + site + "' is " + std::string(pair_state_name(state)) +
+                                      ": only one that is suspended can be resumed");
+  }
+  change_state(pair->status, pair->status.copied ? PairState::kResyncing : PairState::kCopying, "resumed by an operator",
+               wall_ns);
+  return Status();
 }
 
 }  // namespace tidemark

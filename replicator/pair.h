@@ -1,11 +1,13 @@
-// Pairs: which sites a group is copied to, and the shipping of its log to them.
+// Pairs: which sites a group is copied to, how each copy stands, and the shipping of the group's log to them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "replicator/pair_state.h"
 #include "volume/group.h"
 
 namespace tidemark {
@@ -15,24 +17,48 @@ struct PairConfig {
   std::string endpoint;    // tcp://HOST:PORT or ipc://PATH
   std::string server_key;  // file with the site's public key; "" only for loopback and ipc
   std::string own_key;     // file with our key pair; "" only for loopback and ipc
+  PairMode mode = PairMode::kAsync;
+  PairFence fence = PairFence::kNever;  // of a sync pair
+  uint64_t bytes_per_second = 0;        // at most this much is sent; 0: no limit, else at least 64 KiB
+};
+
+struct Pair {
+  PairConfig config;
+  PairStatus status;
 };
 
 // DIR/pairs.json, written atomically. load: empty if there is none; kCorrupt names line and field.
-Result<std::vector<PairConfig>> load_pairs(const std::string& directory);
-Status save_pairs(const std::string& directory, const std::vector<PairConfig>& pairs);
-// Checks names, endpoint and keys: kInvalid, kNotAuthorised (no key for an endpoint that is not loopback or ipc).
+Result<std::vector<Pair>> load_pairs(const std::string& directory);
+Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs);
+// Checks names, endpoint, keys and limits: kInvalid, kNotAuthorised (no key for an endpoint that is not loopback or ipc).
 Status check_pair(const PairConfig& pair);
 
+// Changes pairs.json of a group that no process holds, under its lock: kBusy names the holder. Nothing is written if `change`
+// fails.
+Status edit_pairs(const std::string& directory, const std::function<Status(std::vector<Pair>&)>& change);
+// Changes to a list of pairs: kExists, kNotFound, kInvalid (the state does not allow it).
+Status add_pair(std::vector<Pair>& pairs, const PairConfig& config);
+Status remove_pair(std::vector<Pair>& pairs, const std::string& site);
+Status suspend_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns);
+Status resume_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns);
+
 // Ships a group's durable records to its pairs, each on a thread of its own: connects, agrees on a position, sends within the
-// credit the site gives, takes durable acks, reconnects with backoff. Progress is in group.watermarks().
+// credit the site gives, takes durable acks, reconnects with backoff. Progress is in group.watermarks(), the state of each pair
+// also in DIR/pairs.json: written before it counts.
 // Thread-safe. The group must outlive it. It has threads: start it after the last fork().
 class Shipper {
  public:
-  static std::unique_ptr<Shipper> start(Group& group, const std::vector<PairConfig>& pairs);
+  // Runs the pairs of group.directory()'s pairs.json.
+  static Result<std::unique_ptr<Shipper>> start(Group& group);
   virtual ~Shipper() = default;  // stops all
 
-  virtual Status add(const PairConfig& pair) = 0;      // kExists. Saved by the caller.
+  [[nodiscard]] virtual std::vector<Pair> list() const = 0;
+  // Durable on return.
+  virtual Status create(const PairConfig& pair) = 0;   // kExists, what check_pair() says
   virtual Status remove(const std::string& site) = 0;  // kNotFound
+  // From duplex an async pair drains first (suspending) and is suspended by itself later; any other is suspended on return.
+  virtual Status suspend(const std::string& site) = 0;  // kNotFound, kInvalid
+  virtual Status resume(const std::string& site) = 0;   // kNotFound, kInvalid (it is not suspended)
   // Ships what is durable already and then stops, within `timeout`; for an orderly unmount. kTimeout names who lags.
   virtual Status drain(std::chrono::milliseconds timeout) = 0;
   virtual void stop() = 0;

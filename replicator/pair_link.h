@@ -1,25 +1,16 @@
-// One pair at work: a thread that keeps a connection to its site, ships what is durable here and takes the acks.
+// One pair at work: a thread that keeps a connection to its site and runs the pair's state machine over it.
 #pragma once
 
 #include <atomic>
-#include <memory>
 #include <random>
 #include <string>
 #include <thread>
 
 #include "base/mutex.h"
 #include "replicator/connection.h"
-#include "replicator/pair.h"
+#include "replicator/pair_core.h"
 
 namespace tidemark {
-
-// States as people see them (docs/REPLICATION.md).
-namespace pair_state {
-inline constexpr std::string_view kSimplex = "simplex";
-inline constexpr std::string_view kCopying = "copying";
-inline constexpr std::string_view kDuplex = "duplex";
-inline constexpr std::string_view kFailed = "failure-suspended";
-}  // namespace pair_state
 
 // Pauses between attempts: doubling, each a random part shorter so that pairs do not come in step.
 class Backoff {
@@ -36,64 +27,40 @@ class Backoff {
 
 class PairLink {
  public:
-  PairLink(Group& group, PairConfig config, ZmqContext& context);
+  PairLink(Group& group, const Pair& pair, ZmqContext& context, PairCore::Persist persist);
   ~PairLink();  // stops
   PairLink(const PairLink&) = delete;
   PairLink& operator=(const PairLink&) = delete;
 
-  [[nodiscard]] const std::string& site() const { return config_.site; }
   // More may be durable. Any thread.
   void poke() { work_.wake(); }
+  // As PairCore's. Any thread.
+  Status suspend();
+  Status resume();
   // Asks the thread to end; the destructor waits for it.
   void stop();
-  // Newest seq durable at the site, as far as acknowledged.
-  [[nodiscard]] Seq durable() const { return Seq(acked_durable_.load()); }
-  // The site refuses this history for good: waiting for it is in vain.
-  [[nodiscard]] bool refused() const { return refused_; }
-  [[nodiscard]] std::string last_error();
+  // How it stands, for those who wait for it. Any thread.
+  struct Standing {
+    Seq durable;
+    bool hopeless = false;  // suspended, or refused for good: waiting is in vain
+    std::string last_error;
+  };
+  [[nodiscard]] Standing standing();
 
  private:
-  using SteadyTime = std::chrono::steady_clock::time_point;
-
   void run();
-  Status attempt();                      // one connection, from connect to loss
-  Status agree(Connection& connection);  // HELLO … BEGIN
-  Status ship(Connection& connection);
-  Status send_ready(Connection& connection);
-  Status take_messages(Connection& connection);
-  Status take_ack(Bytes body);
-  Status heartbeat(Connection& connection);
-  void publish(std::string_view state, bool connected, std::string_view error);
-  void failed(const Status& status);
-  [[nodiscard]] bool may_send() const;
+  Status attempt();  // one connection, from connect to loss
+  Status converse(Connection& connection);
+  Status take_messages(Connection& connection) TM_REQUIRES(mutex_);
 
-  Group& group_;
-  const PairConfig config_;
   ZmqContext& context_;
-  WakeFd work_;  // something is durable, or stop
+  const PairConfig config_;
+  WakeFd work_;  // something is durable, a command, or stop
   WakeFd halt_;  // stop; never cleared
   std::atomic<bool> stopping_{false};
-  std::atomic<uint64_t> acked_durable_{0};
-  std::atomic<bool> refused_{false};
-
-  // Of the thread alone.
-  std::unique_ptr<LogCursor> cursor_;
-  uint64_t session_ = 0;
-  uint32_t window_bytes_ = 0;
-  uint32_t window_frames_ = 0;
-  uint64_t sent_bytes_ = 0;
-  uint64_t sent_frames_ = 0;
-  Ack acked_;
-  Seq sent_;
-  Seq goal_;  // durable here when the session began: copying until it is durable there
-  SteadyTime heard_;
-  SteadyTime spoke_;
-  Backoff backoff_;
-  SiteProgress shown_;
-  bool ever_connected_ = false;
-
-  Mutex error_mutex_;
-  std::string last_error_ TM_GUARDED_BY(error_mutex_);
+  Mutex mutex_;  // not held while the thread waits
+  PairCore core_ TM_GUARDED_BY(mutex_);
+  Backoff backoff_;  // of the thread alone
   std::thread thread_;
 };
 

@@ -241,6 +241,92 @@ Result<Seq> decode_heartbeat(Bytes bytes) {
 
 std::string encode_bye(uint64_t session) { return MessageWriter().finish(MessageType::kBye, session, 0); }
 
+namespace {
+// It ends up on somebody's terminal.
+void make_printable(std::string& text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+}
+
+bool known_pair(uint8_t mode, uint8_t state) {
+  return (mode == 1 || mode == 2) && state >= 1 && state <= static_cast<uint8_t>(PairState::kResyncing);
+}
+}  // namespace
+
+std::string encode_pair_news(const PairNews& news, uint64_t session) {
+  MessageWriter writer;
+  writer.body()
+      .put(static_cast<uint8_t>(news.mode))
+      .put(static_cast<uint8_t>(news.fence))
+      .put(static_cast<uint8_t>(news.state))
+      .put(uint8_t{0})
+      .put(news.since_ns)
+      .put_text16(std::string_view(news.source).substr(0, kIdentityMax))
+      .put_text16(std::string_view(news.cause).substr(0, kCauseMax));
+  return writer.finish(MessageType::kPairNews, session, 0);
+}
+
+Result<PairNews> decode_pair_news(Bytes bytes) {
+  Decoder body(bytes);
+  PairNews news;
+  uint8_t mode = body.get<uint8_t>();
+  uint8_t fence = body.get<uint8_t>();
+  uint8_t state = body.get<uint8_t>();
+  bool zeros = body.get<uint8_t>() == 0;
+  news.since_ns = body.get<int64_t>();
+  news.source = body.get_text16();
+  news.cause = body.get_text16();
+  if (!body.finished() || !zeros || !known_pair(mode, state) || (fence != 1 && fence != 2)) return malformed("PAIR_NEWS");
+  if (news.source.size() > kIdentityMax || news.cause.size() > kCauseMax) return malformed("PAIR_NEWS");
+  make_printable(news.source);
+  make_printable(news.cause);
+  news.mode = static_cast<PairMode>(mode);
+  news.fence = static_cast<PairFence>(fence);
+  news.state = static_cast<PairState>(state);
+  return news;
+}
+
+std::string encode_downstream(const std::vector<DownstreamSite>& sites, uint64_t session) {
+  CHECK_INVARIANT(sites.size() <= kDownstreamMax);
+  MessageWriter writer;
+  Encoder body = writer.body();
+  body.put(static_cast<uint32_t>(sites.size()));
+  for (const DownstreamSite& site : sites) {
+    body.put_text16(site.name);
+    body.put(static_cast<uint8_t>(site.mode)).put(static_cast<uint8_t>(site.state));
+    body.put(static_cast<uint8_t>(site.connected)).put(uint8_t{0});
+    body.put(site.durable.value()).put(site.acked_ns);
+  }
+  return writer.finish(MessageType::kDownstream, session, 0);
+}
+
+Result<std::vector<DownstreamSite>> decode_downstream(Bytes bytes) {
+  Decoder body(bytes);
+  uint32_t count = body.get<uint32_t>();
+  if (count > kDownstreamMax) return malformed("DOWNSTREAM");
+  std::vector<DownstreamSite> sites;
+  for (uint32_t i = 0; i < count; ++i) {
+    DownstreamSite site;
+    site.name = body.get_text16();
+    uint8_t mode = body.get<uint8_t>();
+    uint8_t state = body.get<uint8_t>();
+    uint8_t connected = body.get<uint8_t>();
+    bool zeros = body.get<uint8_t>() == 0;
+    site.durable = Seq(body.get<uint64_t>());
+    site.acked_ns = body.get<int64_t>();
+    if (!known_pair(mode, state) || connected > 1 || !zeros) return malformed("DOWNSTREAM");
+    if (site.name.empty() || site.name.size() > kDownstreamNameMax) return malformed("DOWNSTREAM");
+    make_printable(site.name);
+    site.mode = static_cast<PairMode>(mode);
+    site.state = static_cast<PairState>(state);
+    site.connected = connected == 1;
+    sites.push_back(std::move(site));
+  }
+  if (!body.finished()) return malformed("DOWNSTREAM");
+  return sites;
+}
+
 std::string encode_error(const Status& status, Retry retry, uint64_t session, uint64_t request) {
   CHECK_INVARIANT(!status.ok());
   MessageWriter writer;
@@ -264,10 +350,7 @@ Result<WireError> decode_error(Bytes bytes) {
   if (!body.finished() || !zeros || retry > static_cast<uint8_t>(Retry::kHello) || text.size() > kErrorTextMax) {
     return malformed("ERROR");
   }
-  // It ends up on somebody's terminal.
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
+  make_printable(text);
   WireError error;
   error.retry = static_cast<Retry>(retry);
   error.status = Status(from_wire(code).value_or(Code::kIo), std::move(text), static_cast<int>(sys_errno & 0xffff));

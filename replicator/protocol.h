@@ -20,10 +20,12 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/status.h"
 #include "log/body.h"
+#include "replicator/source_record.h"
 
 namespace tidemark {
 
@@ -48,14 +50,16 @@ inline constexpr std::chrono::milliseconds kHandshakeMax{3000};    // connect an
 inline constexpr std::chrono::milliseconds kHelloMax{10000};       // for the answer to HELLO and BEGIN
 
 enum class MessageType : uint8_t {
-  kHello = 1,      // client → site
-  kWelcome = 2,    // site → client
-  kError = 3,      // site → client
-  kBegin = 4,      // shipper → site: the position is agreed, DATA follows
-  kData = 5,       // shipper → site
-  kAck = 6,        // site → shipper
-  kHeartbeat = 7,  // shipper → site; answered by ACK
-  kBye = 8,        // client → site: the session is over
+  kHello = 1,        // client → site
+  kWelcome = 2,      // site → client
+  kError = 3,        // site → client
+  kBegin = 4,        // shipper → site: the position is agreed, DATA follows
+  kData = 5,         // shipper → site
+  kAck = 6,          // site → shipper
+  kHeartbeat = 7,    // shipper → site; answered by ACK
+  kBye = 8,          // client → site: the session is over
+  kPairNews = 9,     // shipper → site: how the pair stands, seen from its source
+  kDownstream = 10,  // site → shipper: how far the sites have come to which it forwards
   // Reading: each is answered by the same type + kReplyBit, or by ERROR.
   kInfo = 16,
   kListGroups = 17,
@@ -166,6 +170,26 @@ std::string encode_heartbeat(Seq durable, uint64_t session);
 Result<Seq> decode_heartbeat(Bytes body);
 
 std::string encode_bye(uint64_t session);
+
+// The target keeps the newest. The cause is cut to kCauseMax bytes, the source to kIdentityMax.
+inline constexpr size_t kCauseMax = 512;
+std::string encode_pair_news(const PairNews& news, uint64_t session);
+Result<PairNews> decode_pair_news(Bytes body);
+
+// A site to which the one that says so forwards, directly or not.
+inline constexpr size_t kDownstreamMax = 64;       // in one message
+inline constexpr size_t kDownstreamNameMax = 255;  // "NEAR/FAR": as the sites on the way call them
+struct DownstreamSite {
+  std::string name;
+  PairMode mode = PairMode::kAsync;
+  PairState state = PairState::kSimplex;
+  bool connected = false;
+  Seq durable;
+  int64_t acked_ns = 0;  // wall time there; 0: never
+  bool operator==(const DownstreamSite&) const = default;
+};
+std::string encode_downstream(const std::vector<DownstreamSite>& sites, uint64_t session);
+Result<std::vector<DownstreamSite>> decode_downstream(Bytes body);
 
 // What a client should do about an error.
 enum class Retry : uint8_t {

@@ -1,10 +1,6 @@
 #include "replicator/replica_host.h"
 
-#include <filesystem>
-#include <nlohmann/json.hpp>
-
 #include "base/logging.h"
-#include "replicator/position_case.h"
 
 namespace tidemark {
 namespace {
@@ -14,26 +10,34 @@ constexpr size_t kViewsCachedMax = 16;
 // While more is waiting to be taken, a sync is put off this long: it is cheaper for many records than for few.
 constexpr std::chrono::milliseconds kSyncDelayMax{20};
 
-std::string epoch_path(const std::string& directory) { return directory + "/site.json"; }
+// Progress behind this site is passed on at most this often.
+constexpr std::chrono::milliseconds kReportEvery{500};
 
-// Whether the site can do better later, without anybody deciding anything.
-Retry retry_after(const Status& status) {
-  switch (status.code()) {
-    case Code::kCorrupt:
-    case Code::kInvalid: return Retry::kHello;  // this run did not fit: agree on the position again
-    default: return Retry::kLater;
+std::vector<DownstreamSite> downstream_of(const Watermarks& watermarks) {
+  std::vector<DownstreamSite> sites;
+  for (const auto& [name, progress] : watermarks.snapshot()) {
+    if (name.size() > kDownstreamNameMax || sites.size() == kDownstreamMax) continue;
+    DownstreamSite site;
+    site.name = name;
+    site.mode = pair_mode_from_name(progress.mode).value_or(PairMode::kAsync);
+    site.state = pair_state_from_name(progress.state).value_or(PairState::kSimplex);
+    site.connected = progress.connected;
+    site.durable = progress.durable;
+    site.acked_ns = progress.acked_ns;
+    sites.push_back(std::move(site));
   }
+  return sites;
 }
 
 }  // namespace
 
 ReplicaHost::ReplicaHost(std::string name, std::string directory, GroupOptions options, Outbox& outbox,
                          std::function<void(Group&)> opened)
-    : name_(std::move(name)),
-      directory_(std::move(directory)),
-      options_(std::move(options)),
+    : name_(name),
+      clock_(*options.clock),
       outbox_(outbox),
-      opened_(std::move(opened)) {}
+      opened_(std::move(opened)),
+      core_(std::move(name), std::move(directory), std::move(options), [this](Group& group) { this->opened(group); }) {}
 
 ReplicaHost::~ReplicaHost() {
   Status status = close();
@@ -56,34 +60,34 @@ Status ReplicaHost::close() {
     MutexLock lock(views_mutex_);
     views_.clear();
   }
-  if (!group_ || open_group_.exchange(nullptr) == nullptr) return Status();
-  return group_->close();
+  if (Group* open = group(); open != nullptr) open->watermarks().on_change(nullptr);
+  open_shipper_ = nullptr;
+  shipper_.reset();
+  return core_.close();
 }
 
-Status ReplicaHost::open_status() {
-  MutexLock lock(mutex_);
-  return open_status_;
-}
+Status ReplicaHost::open_existing() { return core_.open_existing(); }
 
-Status ReplicaHost::open_existing() {
-  Result<std::unique_ptr<Group>> group = Group::open(directory_, OpenMode::kReplica, options_);
-  if (!group.ok()) {
-    MutexLock lock(mutex_);
-    open_status_ = group.status().within("group " + name_);
-    return open_status_;
+void ReplicaHost::opened(Group& group) {
+  Result<std::unique_ptr<Shipper>> shipper = Shipper::start(group);
+  if (shipper.ok()) {
+    shipper_ = std::move(*shipper);
+    open_shipper_.store(shipper_.get(), std::memory_order_release);
+  } else {
+    log_error("group " + name_ + ": nothing is forwarded: " + shipper.status().text());
   }
-  adopt(std::move(*group));
-  return Status();
-}
-
-void ReplicaHost::adopt(std::unique_ptr<Group> group) {
-  group_ = std::move(group);
-  load_epoch();
-  open_group_.store(group_.get(), std::memory_order_release);
-  if (opened_) opened_(*group_);
+  group.watermarks().on_change([this] {
+    MutexLock lock(mutex_);
+    progressed_ = true;
+    commit_.notify_one();
+  });
+  if (opened_) opened_(group);
 }
 
 // --- from the router thread
+
+// DATA is bounded by the window, the end of a session by its beginning.
+bool ReplicaHost::is_limited(Item::Kind kind) { return kind != Item::Kind::kData && kind != Item::Kind::kLost; }
 
 void ReplicaHost::start_threads() {
   if (ingest_thread_.joinable() || stopping_) return;
@@ -91,7 +95,8 @@ void ReplicaHost::start_threads() {
   commit_thread_ = std::thread([this] { run_commit(); });
 }
 
-bool ReplicaHost::post(Item item, bool limited) {
+bool ReplicaHost::post(Item item) {
+  const bool limited = is_limited(item.kind);
   MutexLock lock(mutex_);
   if (stopping_ || (limited && hellos_ >= kHellosQueuedMax)) return false;
   if (limited) ++hellos_;
@@ -106,7 +111,7 @@ bool ReplicaHost::post_hello(std::shared_ptr<ShipSession> session, Hello hello) 
   item.kind = Item::Kind::kHello;
   item.session = std::move(session);
   item.hello = std::move(hello);
-  return post(std::move(item), true);
+  return post(std::move(item));
 }
 
 bool ReplicaHost::post_begin(std::shared_ptr<ShipSession> session, uint64_t request, Position agreed) {
@@ -115,20 +120,35 @@ bool ReplicaHost::post_begin(std::shared_ptr<ShipSession> session, uint64_t requ
   item.session = std::move(session);
   item.request = request;
   item.agreed = agreed;
-  return post(std::move(item), true);
+  return post(std::move(item));
 }
 
 void ReplicaHost::post_data(std::shared_ptr<ShipSession> session, Message message) {
   Item item;
   item.session = std::move(session);
   item.message = std::move(message);
-  post(std::move(item), false);
+  post(std::move(item));
 }
 
-void ReplicaHost::forget(const std::shared_ptr<ShipSession>& session) {
+void ReplicaHost::post_news(std::shared_ptr<ShipSession> session, PairNews news) {
+  Item item;
+  item.kind = Item::Kind::kNews;
+  item.session = std::move(session);
+  item.news = std::move(news);
+  post(std::move(item));  // too many waiting: what is said later counts
+}
+
+void ReplicaHost::forget(const std::shared_ptr<ShipSession>& session, bool orderly) {
   session->over = true;
   MutexLock lock(mutex_);
-  if (active_ == session) active_.reset();
+  if (active_ != session) return;
+  active_.reset();
+  if (stopping_) return;
+  Item item;
+  item.kind = Item::Kind::kLost;
+  item.orderly = orderly;
+  queue_.push_back(std::move(item));  // one an active session
+  work_.notify_one();
 }
 
 // --- the ingestion
@@ -142,7 +162,7 @@ void ReplicaHost::run_ingest() {
       if (stopping_) return;
       item = std::move(queue_.front());
       queue_.pop_front();
-      if (item.kind != Item::Kind::kData) --hellos_;
+      if (is_limited(item.kind)) --hellos_;
       if (queue_.empty() && unsynced_) commit_.notify_one();
     }
     handle(std::move(item));
@@ -150,107 +170,59 @@ void ReplicaHost::run_ingest() {
 }
 
 void ReplicaHost::handle(Item item) {
-  if (item.session->over) return;
+  if (item.kind == Item::Kind::kLost) {
+    if (Status saved = core_.lost(item.orderly); !saved.ok()) log_error("group " + name_ + ": " + saved.text());
+    return;
+  }
+  // The last word of a session comes before its end, and is heard after it.
+  if (item.kind == Item::Kind::kNews ? !item.session->begun : item.session->over.load()) return;
   switch (item.kind) {
     case Item::Kind::kHello: return handle_hello(item);
     case Item::Kind::kBegin: return handle_begin(item);
     case Item::Kind::kData: return handle_data(item);
+    case Item::Kind::kNews:
+      if (Status saved = core_.news(item.news); !saved.ok()) fail_session(item.session, saved, Retry::kLater);
+      return;
+    case Item::Kind::kLost: return;
   }
 }
 
 void ReplicaHost::fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry) {
-  forget(session);
+  forget(session, false);
   outbox_.post_error(*session, status, retry, true);
 }
 
-Status ReplicaHost::make_replica(const Hello& hello) {
-  // Made beside its place and moved there whole: a crash leaves no half-made group. '~' is in no group's name.
-  std::string unfinished = directory_ + "~new";
-  std::error_code error;
-  std::filesystem::remove_all(unfinished, error);
-  GroupIdentity identity{hello.group_id, hello.group, Role::kReplica};
-  TM_TRY(Group::init_replica(unfinished, identity, options_));
-  FileSystem& files = *options_.files;
-  TM_TRY(files.rename(unfinished, directory_));
-  TM_TRY(files.sync_directory(std::filesystem::path(directory_).parent_path().string()));
-  TM_ASSIGN(std::unique_ptr<Group> group, Group::open(directory_, OpenMode::kReplica, options_));
-  log_info("group " + name_ + " (" + group_id_text(hello.group_id) + "): a new replica for " + hello.identity);
-  adopt(std::move(group));
-  return Status();
-}
-
-Status ReplicaHost::check_identity(const Hello& hello) const {
-  const GroupIdentity& own = group_->identity();
-  if (own.id == hello.group_id) return Status();
-  return Status(Code::kExists, "another group is called '" + name_ + "' at the site (its id is " + group_id_text(own.id) +
-                                   ", this one's " + group_id_text(hello.group_id) +
-                                   "): rename one of the two, or remove the directory at the site");
-}
-
 void ReplicaHost::handle_hello(const Item& item) {
-  const Hello& hello = item.hello;
-  bool made = false;
-  if (group_ == nullptr) {
-    Status status = open_status();  // damaged: opening it again will not help
-    if (status.ok()) {
-      status = make_replica(hello).within("the replica of group " + name_ + " cannot be made");
-      made = status.ok();
-    }
-    if (!status.ok()) return fail_session(item.session, status, Retry::kLater);
-  }
-  if (Status status = check_identity(hello); !status.ok()) return fail_session(item.session, status, Retry::kNever);
-  if (Status status = group_->log().health(); !status.ok()) {
-    return fail_session(item.session, status.within("the site's log of group " + name_ + " has failed; restart the site"),
-                        Retry::kLater);
-  }
-  Position position = group_->position();
-  Epoch known = std::max(highest_, position.epoch);
-  if (hello.epoch < known) {
-    return fail_session(item.session,
-                        Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(known.value()) +
-                                                      " has taken over group " + name_ + "; this one is of epoch " +
-                                                      std::to_string(hello.epoch.value()) + " and must not write any more"),
-                        Retry::kNever);
-  }
-  if (Status status = raise_epoch(hello.epoch); !status.ok()) return fail_session(item.session, status, Retry::kLater);
-
-  Welcome welcome;
-  welcome.role = WireRole::kShip;
-  welcome.which = made ? PositionCase::kUnknownGroup
-                       : classify_at_site(position, hello.position, [&](Seq seq) { return group_->log().position_at(seq); });
-  welcome.window_bytes = kWindowBytes;
-  welcome.window_frames = kWindowFrames;
-  welcome.group_id = group_->identity().id;
-  welcome.position = position;
-  welcome.durable = std::min(group_->log().durable(), position.seq);
-  welcome.highest = highest_;
-  item.session->received = position.seq.value();
-  item.session->durable = welcome.durable.value();
+  Retry retry = Retry::kNever;
+  Result<Welcome> welcome = core_.hello(item.hello, retry);
+  if (!welcome.ok()) return fail_session(item.session, welcome.status(), retry);
+  item.session->received = welcome->position.seq.value();
+  item.session->durable = welcome->durable.value();
   Outgoing answer;
   answer.routing_id = item.session->routing_id;
   answer.session = item.session->id;
-  answer.message = encode_welcome(welcome, item.session->id, 0);
+  answer.message = encode_welcome(*welcome, item.session->id, 0);
   outbox_.post(std::move(answer));
 }
 
 void ReplicaHost::handle_begin(const Item& item) {
-  if (group_ == nullptr || group_->position() != item.agreed) {
-    // Another session has shipped meanwhile.
-    return fail_session(item.session, Status(Code::kStale, "the site's position has changed since HELLO"), Retry::kHello);
-  }
+  if (Status status = core_.begin(item.agreed); !status.ok()) return fail_session(item.session, status, Retry::kHello);
   std::shared_ptr<ShipSession> older;
   {
     MutexLock lock(mutex_);
     if (item.session->over) return;
     older = std::exchange(active_, item.session);
-    if (group_->log().durable() < item.agreed.seq && !unsynced_) {
+    if (group()->log().durable() < item.agreed.seq && !unsynced_) {
       unsynced_ = true;
-      unsynced_since_ns_ = options_.clock->steady_ns();
-      commit_.notify_one();
+      unsynced_since_ns_ = clock_.steady_ns();
     }
+    progressed_ = true;  // the new shipper knows nothing of what is behind this site
+    commit_.notify_one();
   }
+  item.session->begun = true;
   if (older != nullptr && older != item.session) {
     older->over = true;
+    older->begun = false;
     outbox_.post_error(*older, Status(Code::kBusy, "another connection of group " + name_ + " has taken over"),
                        Retry::kLater, true);
   }
@@ -263,13 +235,11 @@ void ReplicaHost::handle_data(const Item& item) {
     if (active_ != item.session) return;
   }
   Bytes message = item.message.bytes();
-  Result<DataHeader> data = decode_data_message(message.subspan(kWireHeaderSize));
-  if (!data.ok()) return fail_session(item.session, data.status(), Retry::kHello);
-  Result<Position> position = group_->ingest(data->run);
+  Result<Position> position = core_.take(message.subspan(kWireHeaderSize));
   if (!position.ok()) {
     Status status = position.status().within("group " + name_ + " at the site");
     log_warning(status.text() + " (from " + item.session->user + ")");
-    return fail_session(item.session, status, retry_after(status));
+    return fail_session(item.session, status, ReplicaCore::retry_after(status));
   }
   ShipSession& session = *item.session;
   session.received = position->seq.value();
@@ -279,7 +249,7 @@ void ReplicaHost::handle_data(const Item& item) {
     MutexLock lock(mutex_);
     if (!unsynced_) {
       unsynced_ = true;
-      unsynced_since_ns_ = options_.clock->steady_ns();
+      unsynced_since_ns_ = clock_.steady_ns();
     }
     commit_.notify_one();
   }
@@ -289,63 +259,84 @@ void ReplicaHost::handle_data(const Item& item) {
 // --- the committer
 
 void ReplicaHost::run_commit() {
+  std::chrono::nanoseconds again{0};
   for (;;) {
+    bool sync = false;
     {
       MutexLock lock(mutex_);
-      while (!unsynced_ && !stopping_) commit_.wait(mutex_);
+      while (!unsynced_ && !progressed_ && !stopping_) {
+        if (again.count() == 0) {
+          commit_.wait(mutex_);
+        } else if (!commit_.wait_for(mutex_, again)) {
+          break;
+        }
+      }
       // Everything that is here goes into one sync; a steady stream is synced every so often.
-      while (!stopping_ && !queue_.empty()) {
-        auto waited = std::chrono::nanoseconds(options_.clock->steady_ns() - unsynced_since_ns_);
+      while (unsynced_ && !stopping_ && !queue_.empty()) {
+        auto waited = std::chrono::nanoseconds(clock_.steady_ns() - unsynced_since_ns_);
         if (waited >= kSyncDelayMax) break;
         commit_.wait_for(mutex_, kSyncDelayMax - waited);
       }
       if (stopping_) return;
-      unsynced_ = false;
+      sync = std::exchange(unsynced_, false);
+      progressed_ = false;
     }
-    commit_once();
+    if (sync) commit_once();
+    acknowledge();
+    again = report_downstream();
   }
 }
 
 void ReplicaHost::commit_once() {
-  Status status = group_->sync();
+  Status status = core_.commit();
+  if (status.ok()) return;
+  log_error("group " + name_ + ": " + status.text());
+  std::shared_ptr<ShipSession> session;
+  {
+    MutexLock lock(mutex_);
+    session = active_;
+  }
+  if (session != nullptr) fail_session(session, status.within("group " + name_ + " at the site"), Retry::kLater);
+}
+
+void ReplicaHost::acknowledge() {
   std::shared_ptr<ShipSession> session;
   {
     MutexLock lock(mutex_);
     session = active_;
   }
   if (session == nullptr) return;
-  if (!status.ok()) {
-    log_error("group " + name_ + ": " + status.text());
-    return fail_session(session, status.within("group " + name_ + " at the site"), Retry::kLater);
-  }
   // Not above what this session knows to be received: `received` is stored after the record is in the log.
-  uint64_t durable = std::min(group_->log().durable().value(), session->received.load());
+  uint64_t durable = std::min(core_.durable().value(), session->received.load());
   if (durable <= session->durable.load()) return;
   session->durable = durable;
   outbox_.post_ack(session);
 }
 
-// --- the highest epoch, and views
-
-void ReplicaHost::load_epoch() {
-  highest_ = group_->position().epoch;
-  Result<std::string> content = read_file(*options_.files, epoch_path(directory_));
-  if (!content.ok()) return;  // never raised above what the log itself says
-  nlohmann::json root = nlohmann::json::parse(*content, nullptr, false);
-  if (!root.is_object() || !root.contains("epoch") || !root["epoch"].is_number_unsigned()) {
-    log_error(epoch_path(directory_) + ": damaged; taking the log's own epoch");
-    return;
+std::chrono::nanoseconds ReplicaHost::report_downstream() {
+  std::shared_ptr<ShipSession> session;
+  {
+    MutexLock lock(mutex_);
+    session = active_;
   }
-  highest_ = std::max(highest_, Epoch(root["epoch"].get<uint64_t>()));
+  if (session == nullptr || group() == nullptr) return {};
+  std::vector<DownstreamSite> sites = downstream_of(group()->watermarks());
+  bool known = reported_to_ == session->id ? sites == reported_ : sites.empty();
+  if (known) return {};
+  std::chrono::nanoseconds since(clock_.steady_ns() - reported_ns_);
+  if (reported_to_ == session->id && since < kReportEvery) return kReportEvery - since;
+  Outgoing outgoing;
+  outgoing.routing_id = session->routing_id;
+  outgoing.session = session->id;
+  outgoing.message = encode_downstream(sites, session->id);
+  outbox_.post(std::move(outgoing));
+  reported_ = std::move(sites);
+  reported_to_ = session->id;
+  reported_ns_ = clock_.steady_ns();
+  return {};
 }
 
-Status ReplicaHost::raise_epoch(Epoch epoch) {
-  if (epoch <= highest_) return Status();
-  std::string content = nlohmann::json{{"epoch", epoch.value()}}.dump() + "\n";
-  TM_TRY(write_file_atomically(*options_.files, epoch_path(directory_), content));
-  highest_ = epoch;
-  return Status();
-}
+// --- views
 
 Result<std::shared_ptr<TreeView>> ReplicaHost::view(Seq point) {
   Group* open = group();

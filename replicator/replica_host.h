@@ -1,7 +1,7 @@
 // One group at a site: takes what its shipper sends, makes it durable, says so; and the views readers ask for.
 //
-// Two threads, from the first HELLO on: the ingestion verifies, appends and applies in order; the committer syncs behind it,
-// so that a sync never holds up what arrives meanwhile. Exactly one session ships at a time: the newest whose BEGIN fits.
+// Two threads, from the first HELLO on: the ingestion verifies, appends and applies in order (ReplicaCore); the committer syncs
+// behind it, so that a sync never holds up what arrives meanwhile, and tells the shipper what became of it. Exactly one session ships at a time: the newest whose BEGIN fits.
 #pragma once
 
 #include <deque>
@@ -13,6 +13,8 @@
 
 #include "base/mutex.h"
 #include "replicator/outbox.h"
+#include "replicator/pair.h"
+#include "replicator/replica_core.h"
 #include "replicator/socket.h"
 #include "volume/group.h"
 
@@ -34,9 +36,13 @@ class ReplicaHost {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   // The open group, or null; once not null it stays.
-  [[nodiscard]] Group* group() const { return open_group_.load(std::memory_order_acquire); }
+  [[nodiscard]] Group* group() const { return core_.group(); }
   // Why there is no group; ok where nobody has tried yet.
-  [[nodiscard]] Status open_status();
+  [[nodiscard]] Status open_status() const { return core_.open_status(); }
+  // What is known of the pair this copy is the target of.
+  [[nodiscard]] std::optional<SourceRecord> source() const { return core_.source(); }
+  // The pairs this site forwards the group to; null before there is a group.
+  [[nodiscard]] Shipper* shipper() const { return open_shipper_.load(std::memory_order_acquire); }
   // The tree at `point`, from a small cache.
   Result<std::shared_ptr<TreeView>> view(Seq point);
 
@@ -45,57 +51,62 @@ class ReplicaHost {
   bool post_begin(std::shared_ptr<ShipSession> session, uint64_t request, Position agreed);
   // `size` counts against the session's window and is given back when the message was dealt with. The window bounds the queue.
   void post_data(std::shared_ptr<ShipSession> session, Message message);
-  // The session is over; what is queued of it is dropped unseen.
-  void forget(const std::shared_ptr<ShipSession>& session);
+  void post_news(std::shared_ptr<ShipSession> session, PairNews news);
+  // The session is over; what is queued of it is dropped unseen. `orderly`: the shipper said so.
+  void forget(const std::shared_ptr<ShipSession>& session, bool orderly);
 
  private:
   struct Item {
-    enum class Kind { kHello, kBegin, kData } kind = Kind::kData;
+    enum class Kind { kHello, kBegin, kData, kNews, kLost } kind = Kind::kData;
     std::shared_ptr<ShipSession> session;
     Hello hello;
     uint64_t request = 0;
     Position agreed;
     Message message;
+    PairNews news;
+    bool orderly = false;
   };
 
   void start_threads() TM_REQUIRES(mutex_);
-  bool post(Item item, bool limited);
+  static bool is_limited(Item::Kind kind);
+  bool post(Item item);
   void run_ingest();
   void run_commit();
   void handle(Item item);
   void handle_hello(const Item& item);
   void handle_begin(const Item& item);
   void handle_data(const Item& item);
-  Status make_replica(const Hello& hello);
-  Status check_identity(const Hello& hello) const;
-  Status raise_epoch(Epoch epoch);
-  void load_epoch();
   void fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry);
-  void adopt(std::unique_ptr<Group> group);
+  void opened(Group& group);
   void commit_once();
+  void acknowledge();
+  // Tells the shipper how far the sites have come to which this one forwards. Returns when to be asked again; 0: when it changes.
+  std::chrono::nanoseconds report_downstream();
 
   const std::string name_;
-  const std::string directory_;
-  const GroupOptions options_;
+  Clock& clock_;
   Outbox& outbox_;
   const std::function<void(Group&)> opened_;
-
-  std::unique_ptr<Group> group_;  // set once, before open_group_
-  std::atomic<Group*> open_group_{nullptr};
-  Epoch highest_;  // of the ingestion thread
+  ReplicaCore core_;
+  std::unique_ptr<Shipper> shipper_;  // set once, before open_shipper_
+  std::atomic<Shipper*> open_shipper_{nullptr};
 
   Mutex mutex_;
   CondVar work_;    // the ingestion waits here
   CondVar commit_;  // the committer
   std::deque<Item> queue_ TM_GUARDED_BY(mutex_);
-  size_t hellos_ TM_GUARDED_BY(mutex_) = 0;  // HELLO and BEGIN in the queue
+  size_t hellos_ TM_GUARDED_BY(mutex_) = 0;  // limited items in the queue
   bool stopping_ TM_GUARDED_BY(mutex_) = false;
   bool unsynced_ TM_GUARDED_BY(mutex_) = false;
   int64_t unsynced_since_ns_ TM_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<ShipSession> active_ TM_GUARDED_BY(mutex_);
-  Status open_status_ TM_GUARDED_BY(mutex_);
+  bool progressed_ TM_GUARDED_BY(mutex_) = false;  // the sites behind this one have
   std::thread ingest_thread_ TM_GUARDED_BY(mutex_);
   std::thread commit_thread_ TM_GUARDED_BY(mutex_);
+
+  std::vector<DownstreamSite> reported_;  // of the commit thread, as is the next
+  uint64_t reported_to_ = 0;              // session
+  int64_t reported_ns_ = 0;
 
   Mutex views_mutex_;
   std::list<std::pair<Seq, std::shared_ptr<TreeView>>> views_ TM_GUARDED_BY(views_mutex_);  // newest used first

@@ -3,37 +3,38 @@
 
 #include "base/logging.h"
 #include "replicator/pair_link.h"
+#include "replicator/pair_store.h"
 
 namespace tidemark {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchMax{200};
 constexpr std::chrono::milliseconds kDrainStep{5};
-constexpr size_t kLinksMax = 64;
 
 class ShipperImpl final : public Shipper {
  public:
-  explicit ShipperImpl(Group& group) : group_(group) {
-    watcher_ = std::thread([this] { watch(); });
-  }
+  ShipperImpl(Group& group, std::unique_ptr<PairStore> store) : group_(group), store_(std::move(store)) {}
   ~ShipperImpl() override { stop(); }
 
-  // Whatever is wrong with the pair's keys or address shows in its progress, and goes away when it is put right.
-  Status add_unchecked(const PairConfig& pair);
-  Status add(const PairConfig& pair) override {
-    TM_TRY(check_pair(pair));
-    return add_unchecked(pair);
-  }
+  void start();
+  std::vector<Pair> list() const override { return store_->list(); }
+  Status create(const PairConfig& pair) override;
   Status remove(const std::string& site) override;
+  Status suspend(const std::string& site) override;
+  Status resume(const std::string& site) override;
   Status drain(std::chrono::milliseconds timeout) override;
   void stop() override;
 
  private:
   void watch();
+  // Whatever is wrong with the pair's keys or address shows in its progress, and goes away when it is put right.
+  void run(const Pair& pair) TM_REQUIRES(mutex_);
+  Result<PairLink*> find(const std::string& site) TM_REQUIRES(mutex_);
   // Names of those that lag behind `seq`; `hopeful`: only those that may still catch up.
   std::string lagging(Seq seq, bool hopeful) TM_REQUIRES(mutex_);
 
   Group& group_;
+  std::unique_ptr<PairStore> store_;
   ZmqContext context_;
   Mutex mutex_;
   CondVar stopped_;
@@ -41,6 +42,12 @@ class ShipperImpl final : public Shipper {
   std::map<std::string, std::unique_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
   std::thread watcher_;
 };
+
+void ShipperImpl::start() {
+  MutexLock lock(mutex_);
+  for (const Pair& pair : store_->list()) run(pair);
+  watcher_ = std::thread([this] { watch(); });
+}
 
 void ShipperImpl::watch() {
   Seq known = group_.log().durable();
@@ -56,13 +63,23 @@ void ShipperImpl::watch() {
   }
 }
 
-Status ShipperImpl::add_unchecked(const PairConfig& pair) {
+void ShipperImpl::run(const Pair& pair) {
+  // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
+  auto persist = [this, site = pair.config.site](const PairStatus& status) { return store_->set_status(site, status); };
+  links_.emplace(pair.config.site, std::make_unique<PairLink>(group_, pair, context_, persist));
+}
+
+Result<PairLink*> ShipperImpl::find(const std::string& site) {
+  auto found = links_.find(site);
+  if (found != links_.end()) return found->second.get();
+  return Status(Code::kNotFound, "there is no pair with a site '" + site + "'");
+}
+
+Status ShipperImpl::create(const PairConfig& config) {
   MutexLock lock(mutex_);
   if (stopping_) return Status(Code::kInterrupted, "shipping has stopped");
-  if (links_.contains(pair.site)) return Status(Code::kExists, "there is a pair with site '" + pair.site + "' already");
-  if (links_.size() >= kLinksMax) return Status(Code::kLimit, "a group can have at most 64 pairs");
-  // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
-  links_.emplace(pair.site, std::make_unique<PairLink>(group_, pair, context_));
+  TM_TRY(store_->edit([&](std::vector<Pair>& pairs) { return add_pair(pairs, config); }));
+  run({config, {}});
   return Status();
 }
 
@@ -70,22 +87,37 @@ Status ShipperImpl::remove(const std::string& site) {
   std::unique_ptr<PairLink> link;
   {
     MutexLock lock(mutex_);
+    TM_TRY(store_->edit([&](std::vector<Pair>& pairs) { return remove_pair(pairs, site); }));
     auto found = links_.find(site);
-    if (found == links_.end()) return Status(Code::kNotFound, "there is no pair with site '" + site + "'");
-    link = std::move(found->second);
-    links_.erase(found);
+    if (found != links_.end()) {
+      link = std::move(found->second);
+      links_.erase(found);
+    }
   }
   link.reset();  // outside the lock: it waits for the thread
   group_.watermarks().remove(site);
   return Status();
 }
 
+Status ShipperImpl::suspend(const std::string& site) {
+  MutexLock lock(mutex_);
+  TM_ASSIGN(PairLink * link, find(site));
+  return link->suspend();
+}
+
+Status ShipperImpl::resume(const std::string& site) {
+  MutexLock lock(mutex_);
+  TM_ASSIGN(PairLink * link, find(site));
+  return link->resume();
+}
+
 std::string ShipperImpl::lagging(Seq seq, bool hopeful) {
   std::string names;
   for (auto& [site, link] : links_) {
-    if (link->durable() >= seq || (hopeful && link->refused())) continue;
+    PairLink::Standing standing = link->standing();
+    if (standing.durable >= seq || (hopeful && standing.hopeless)) continue;
     names += (names.empty() ? "" : ", ") + site;
-    if (std::string why = link->last_error(); !hopeful && !why.empty()) names += " (" + why + ")";
+    if (!hopeful && !standing.last_error.empty()) names += " (" + standing.last_error + ")";
   }
   return names;
 }
@@ -117,17 +149,16 @@ void ShipperImpl::stop() {
   }
   for (auto& [site, link] : links) link->stop();
   links.clear();
-  if (first) watcher_.join();
+  if (first && watcher_.joinable()) watcher_.join();
 }
 
 }  // namespace
 
-std::unique_ptr<Shipper> Shipper::start(Group& group, const std::vector<PairConfig>& pairs) {
-  auto shipper = std::make_unique<ShipperImpl>(group);
-  for (const PairConfig& pair : pairs) {
-    if (Status status = shipper->add_unchecked(pair); !status.ok()) log_error("pair '" + pair.site + "': " + status.text());
-  }
-  return shipper;
+Result<std::unique_ptr<Shipper>> Shipper::start(Group& group) {
+  TM_ASSIGN(std::unique_ptr<PairStore> store, PairStore::open(group.directory()));
+  auto shipper = std::make_unique<ShipperImpl>(group, std::move(store));
+  shipper->start();
+  return std::unique_ptr<Shipper>(std::move(shipper));
 }
 
 }  // namespace tidemark

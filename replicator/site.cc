@@ -32,6 +32,14 @@ class SiteImpl final : public Site {
     ReplicaHost* host = groups_.find(name);
     return host == nullptr ? nullptr : host->group();
   }
+  Shipper* shipper(const std::string& name) override {
+    ReplicaHost* host = groups_.find(name);
+    return host == nullptr ? nullptr : host->shipper();
+  }
+  std::optional<SourceRecord> source(const std::string& name) override {
+    ReplicaHost* host = groups_.find(name);
+    return host == nullptr ? std::nullopt : host->source();
+  }
   void on_group(std::function<void(Group&)> callback) override { callback_ = std::move(callback); }
 
  private:

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "replicator/pair.h"
+#include "replicator/source_record.h"
 #include "volume/group.h"
 
 namespace tidemark {
@@ -34,6 +37,10 @@ class Site {
   [[nodiscard]] virtual std::vector<std::string> groups() const = 0;
   // The open group `name`, or null. Valid as long as the site. For status and checkpoint requests on the control socket.
   [[nodiscard]] virtual Group* find(const std::string& name) = 0;
+  // The pairs to which this site forwards group `name`, or null. Valid as long as the site.
+  [[nodiscard]] virtual Shipper* shipper(const std::string& name) = 0;
+  // What is known here of the pair the copy is the target of; nullopt: no source has spoken yet.
+  [[nodiscard]] virtual std::optional<SourceRecord> source(const std::string& name) = 0;
   // Called (on a thread of the site) after a group was opened or made, for as long as serve() runs. Set before serve().
   virtual void on_group(std::function<void(Group&)> callback) = 0;
 };

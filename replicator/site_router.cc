@@ -189,7 +189,7 @@ Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const 
 }
 
 void SiteRouter::handle_session(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message) {
-  if (header.type == MessageType::kBye) return drop(origin.routing_id);
+  if (header.type == MessageType::kBye) return drop(origin.routing_id, true);
   if (peer.ship != nullptr) return handle_ship(origin, peer, header, body, std::move(message));
   if (is_read_request(header.type)) return handle_read(origin, peer, header, std::move(message));
   strike(origin, Status(Code::kInvalid, "a reader may not send this"), header.request);
@@ -209,6 +209,12 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
     case MessageType::kHeartbeat: {
       if (Result<Seq> durable = decode_heartbeat(body); !durable.ok()) return strike(origin, durable.status(), 0);
       outbox_.post_ack(peer.ship);
+      return;
+    }
+    case MessageType::kPairNews: {
+      Result<PairNews> news = decode_pair_news(body);
+      if (!news.ok()) return strike(origin, news.status(), 0);
+      peer.host->post_news(peer.ship, std::move(*news));
       return;
     }
     case MessageType::kData: {
@@ -253,10 +259,10 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
   strikes_.erase(origin.routing_id);
 }
 
-void SiteRouter::drop(const std::string& routing_id) {
+void SiteRouter::drop(const std::string& routing_id, bool orderly) {
   auto found = peers_.find(routing_id);
   if (found == peers_.end()) return;
-  if (found->second.ship != nullptr) found->second.host->forget(found->second.ship);
+  if (found->second.ship != nullptr) found->second.host->forget(found->second.ship, orderly);
   peers_.erase(found);
 }
 

@@ -78,7 +78,7 @@ class SiteRouter {
   void handle_read(const Origin& origin, Peer& peer, const WireHeader& header, Message message);
   // The peer broke a rule: it is told, its session is over, and if it goes on its connection is closed.
   void strike(const Origin& origin, const Status& status, uint64_t request);
-  void drop(const std::string& routing_id);
+  void drop(const std::string& routing_id, bool orderly = false);
   void expire();
   bool send(const std::string& routing_id, std::string&& message);
   [[nodiscard]] Rights rights_of(const Origin& origin) const;

@@ -6,7 +6,8 @@ namespace tidemark {
 
 Status Committer::writable() const {
   if (!writable_) return Status(Code::kReadOnly, "this copy of the group is read-only");
-  return stopped_;
+  TM_TRY(stopped_);
+  return watermarks_.may_write();
 }
 
 Status Committer::stop(const Status& why) {

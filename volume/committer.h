@@ -6,18 +6,19 @@
 
 #include "base/mutex.h"
 #include "volume/tree_reader.h"
+#include "volume/watermarks.h"
 
 namespace tidemark {
 
 class Committer {
  public:
-  Committer(Log& log, TreeState& state, bool writable)
-      : log_(log), state_(state), writable_(writable), newest_(state.meta().applied.seq.value()) {}
+  Committer(Log& log, TreeState& state, const Watermarks& watermarks, bool writable)
+      : log_(log), state_(state), watermarks_(watermarks), writable_(writable), newest_(state.meta().applied.seq.value()) {}
 
   // The commit lock. Whoever decides on the newest state (does the name exist?) holds it from the question to commit().
   Mutex mutex;
 
-  // ok, or why nothing may be changed: kReadOnly, or the failure that stopped an earlier commit half-way.
+  // ok, or why nothing may be changed: kReadOnly (no right to, or fenced), or the failure that stopped an earlier commit half-way.
   Status writable() const TM_REQUIRES(mutex);
   // Appends the drafts in order and applies them. kNoSpace from the log leaves everything as it was.
   Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
@@ -37,6 +38,7 @@ class Committer {
 
   Log& log_;
   TreeState& state_;
+  const Watermarks& watermarks_;
   const bool writable_;
   Status stopped_ TM_GUARDED_BY(mutex);
   std::atomic<uint64_t> newest_;

@@ -124,7 +124,7 @@ class OpenGroup final : public Group {
         mode_(mode),
         core_(std::move(opened.core)),
         recovery_(std::move(opened.recovery)),
-        committer_(*core_->log, *core_->state, mode == OpenMode::kPrimary),
+        committer_(*core_->log, *core_->state, watermarks_, mode == OpenMode::kPrimary),
         volume_(committer_) {
     const Epoch newest = core_->log->tail_position().epoch;
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
@@ -183,7 +183,11 @@ class OpenGroup final : public Group {
   Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override { return core_->state->marks(after, max); }
   Status hold_mark(std::string_view name, bool held) override;
 
-  Status sync() override { return core_->log->sync(kLatest); }
+  Status sync() override {
+    const Seq upto = core_->log->appended();
+    TM_TRY(core_->log->sync(kLatest));
+    return mode_ == OpenMode::kPrimary ? watermarks_.wait_copied(upto) : Status();
+  }
   Status checkpoint() override {
     if (mode_ == OpenMode::kRead) return Status(Code::kReadOnly, directory_ + " is open for reading only");
     TM_TRY(core_->log->sync(kLatest));
@@ -221,9 +225,9 @@ class OpenGroup final : public Group {
   bool closed_ = false;
   std::shared_ptr<GroupCore> core_;
   const RecoveryReport recovery_;
+  Watermarks watermarks_;
   Committer committer_;
   LiveVolume volume_;
-  Watermarks watermarks_;
 };
 
 // Every record whole and in order, every block against its own sum, before anything of it is taken.
@@ -269,7 +273,7 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
     const RecordDraft draft = make_draft(RecordType::kMark, 0, Ino(0), encode_mark(body));
     TM_TRY(committer_.commit({&draft, 1}));
   }
-  TM_TRY(core_->log->sync(kLatest));
+  TM_TRY(sync());
   return find_mark(request.name);
 }
 
@@ -287,13 +291,15 @@ Result<Mark> OpenGroup::find_mark(std::string_view name) {
 }
 
 Status OpenGroup::hold_mark(std::string_view name, bool held) {
-  MutexLock lock(committer_.mutex);
-  TM_TRY(committer_.writable());
-  TM_ASSIGN(Mark mark, find_mark(name));
-  if (mark.held == held) return Status();
-  const RecordDraft draft = make_draft(RecordType::kMarkChange, 0, Ino(0), encode_mark_change({mark.id, held}));
-  TM_TRY(committer_.commit({&draft, 1}));
-  return core_->log->sync(kLatest);
+  {
+    MutexLock lock(committer_.mutex);
+    TM_TRY(committer_.writable());
+    TM_ASSIGN(Mark mark, find_mark(name));
+    if (mark.held == held) return Status();
+    const RecordDraft draft = make_draft(RecordType::kMarkChange, 0, Ino(0), encode_mark_change({mark.id, held}));
+    TM_TRY(committer_.commit({&draft, 1}));
+  }
+  return sync();
 }
 
 Status check_role(const std::string& directory, Role role, OpenMode mode) {

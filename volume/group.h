@@ -111,7 +111,9 @@ class Group {
   virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id
   virtual Status hold_mark(std::string_view name, bool held) = 0;
 
-  virtual Status sync() = 0;  // everything appended so far is durable on return
+  // Everything appended so far is durable on return: here, and at every site of a sync pair in duplex. kReadOnly: such a site is
+  // lost and its pair fences (Watermarks::may_write). A replica waits for nobody.
+  virtual Status sync() = 0;
   // Flushes the index to disk, so that a kRead open in another process sees everything up to newest().
   virtual Status checkpoint() = 0;
   virtual Result<VolumeSpace> space() = 0;

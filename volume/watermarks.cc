@@ -1,17 +1,57 @@
 #include "volume/watermarks.h"
 
+#include <algorithm>
+
 namespace tidemark {
 
 void Watermarks::update(const std::string& site, const SiteProgress& progress) {
-  MutexLock lock(mutex_);
-  sites_[site] = progress;
-  changed_.notify_all();
+  {
+    MutexLock lock(mutex_);
+    sites_[site] = progress;
+    refresh();
+  }
+  tell();
 }
 
 void Watermarks::remove(const std::string& site) {
-  MutexLock lock(mutex_);
-  sites_.erase(site);
+  {
+    MutexLock lock(mutex_);
+    sites_.erase(site);
+    std::erase_if(sites_, [&](const auto& entry) { return entry.second.downstream && entry.first.starts_with(site + "/"); });
+    refresh();
+  }
+  tell();
+}
+
+void Watermarks::refresh() {
+  copied_ = kLatest;
+  fencing_.clear();
+  for (const auto& [site, progress] : sites_) {
+    if (progress.waits) copied_ = std::min(copied_, progress.durable);
+    if (progress.fenced) fencing_ = site;
+  }
+  fenced_.store(!fencing_.empty(), std::memory_order_release);
   changed_.notify_all();
+}
+
+void Watermarks::tell() {
+  std::function<void()> changed;
+  {
+    MutexLock lock(mutex_);
+    if (!on_change_) return;
+    changed = on_change_;
+    ++telling_;
+  }
+  changed();
+  MutexLock lock(mutex_);
+  --telling_;
+  changed_.notify_all();
+}
+
+void Watermarks::on_change(std::function<void()> changed) {
+  MutexLock lock(mutex_);
+  on_change_ = std::move(changed);
+  while (telling_ > 0) changed_.wait(mutex_);
 }
 
 std::map<std::string, SiteProgress> Watermarks::snapshot() const {
@@ -33,7 +73,8 @@ Status Watermarks::wait_durable(const std::string& who, Seq seq, std::chrono::mi
     if (who != "all" && !sites_.contains(who)) return Status(Code::kNotFound, "there is no pair to a site '" + who + "'");
     std::string missing;
     for (const auto& [site, progress] : sites_) {
-      if ((who == "all" || who == site) && progress.durable < seq) missing += (missing.empty() ? "" : ", ") + site;
+      bool meant = who == "all" ? !progress.downstream : who == site;
+      if (meant && progress.durable < seq) missing += (missing.empty() ? "" : ", ") + site;
     }
     if (missing.empty()) return Status();
     const auto left = deadline - std::chrono::steady_clock::now();
@@ -42,6 +83,36 @@ Status Watermarks::wait_durable(const std::string& who, Seq seq, std::chrono::mi
     }
     changed_.wait_for(mutex_, left);
   }
+}
+
+Seq Watermarks::copied() const {
+  MutexLock lock(mutex_);
+  return copied_;
+}
+
+Status Watermarks::wait_copied(Seq upto) {
+  const auto deadline = std::chrono::steady_clock::now() + kCopiedMax;
+  for (;;) {
+    TM_TRY(may_write());
+    MutexLock lock(mutex_);
+    if (copied_ >= upto) return Status();
+    if (!fencing_.empty()) continue;  // since the question
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= left.zero()) {
+      return Status(Code::kTimeout,
+                    "record " + std::to_string(upto.value()) + " is durable here, but not at a site that is to have it too");
+    }
+    changed_.wait_for(mutex_, left);
+  }
+}
+
+Status Watermarks::may_write() const {
+  if (!fenced_.load(std::memory_order_acquire)) return Status();
+  MutexLock lock(mutex_);
+  if (fencing_.empty()) return Status();
+  return Status(Code::kReadOnly, "site '" + fencing_ +
+                                     "' is lost and its pair has fence=data, so nothing may be written before it is back; "
+                                     "`tidemark pair suspend` lets writes go on without it");
 }
 
 }  // namespace tidemark

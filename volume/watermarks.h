@@ -1,11 +1,13 @@
-// How far each site has come. The replicator writes it; the mount, marks and status read it. In memory only: a pair's durable
-// truth is at its target.
+// How far each site has come. The replicator writes it; the mount, marks and status read it. In memory only.
 #pragma once
 
 #include <tidemark/types.h>
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/mutex.h"
@@ -15,13 +17,23 @@ namespace tidemark {
 
 struct SiteProgress {
   std::string state;  // pair state, docs/REPLICATION.md: "copying", "duplex" …
+  std::string mode;   // "async", "sync"
+  std::string fence;  // "never", "data"
   Seq sent;
   Seq received;  // sent ≥ received ≥ durable
   Seq durable;
   bool connected = false;
-  int64_t since_ns = 0;  // wall time of the newest change of state
-  int64_t acked_ns = 0;  // wall time of the newest acknowledgement; 0: none yet
+  bool downstream = false;  // not a pair of ours: a site to which one of ours forwards ("NEAR/FAR")
+  int64_t since_ns = 0;     // wall time of the newest change of state
+  int64_t acked_ns = 0;     // wall time of the newest acknowledgement; 0: none yet
+  std::string cause;        // of the newest change of state
   std::string last_error;
+  bool waits = false;   // what is to count as durable has to be durable there first (a sync pair)
+  bool fenced = false;  // writes are refused until the site is back (fence=data)
+  // Of a copy or resynchronisation on its way: bytes of log it began with, and when (wall time). 0: none.
+  uint64_t copy_bytes = 0;
+  int64_t copy_since_ns = 0;
+  std::optional<uint64_t> lag_bytes;  // of log not durable there; unknown before the first session
 };
 
 class Watermarks {
@@ -33,12 +45,35 @@ class Watermarks {
   [[nodiscard]] bool knows(const std::string& who) const;
   // Waits until `seq` is durable at `who`: "" or "local" at once; a site's name; "all" sites that have a pair.
   // kNotFound: no such site. kTimeout: not in time; the text names who is missing.
+  // Sites that only get what another one forwards are no part of "all".
   Status wait_durable(const std::string& who, Seq seq, std::chrono::milliseconds timeout);
 
+  // --- sync pairs: what counts as durable, and whether anything may be written ---------------------------------------------
+  // Newest seq that is durable at every site that waits; kLatest where none does.
+  [[nodiscard]] Seq copied() const;
+  // Returns once copied() ≥ upto. kReadOnly: writes are refused meanwhile. kTimeout: a bound of last resort; a pair that gets no
+  // answer gives up long before.
+  Status wait_copied(Seq upto);
+  // ok, or kReadOnly: which site's loss fences the group, and what to do. Quick.
+  [[nodiscard]] Status may_write() const;
+
+  // `changed` is called after every update, on the thread that made it, without a lock held. One at most; null: none. On return the
+  // one before is not called any more.
+  void on_change(std::function<void()> changed);
+
  private:
+  static constexpr std::chrono::seconds kCopiedMax{60};
+  void refresh() TM_REQUIRES(mutex_);
+  void tell() TM_EXCLUDES(mutex_);
+
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<std::string, SiteProgress> sites_ TM_GUARDED_BY(mutex_);
+  Seq copied_ TM_GUARDED_BY(mutex_) = kLatest;
+  std::string fencing_ TM_GUARDED_BY(mutex_);  // the site that fences; "": none
+  std::atomic<bool> fenced_{false};
+  std::function<void()> on_change_ TM_GUARDED_BY(mutex_);
+  size_t telling_ TM_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tidemark

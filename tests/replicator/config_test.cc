@@ -81,17 +81,35 @@ TEST_CASE("remote sources") {
 TEST_CASE("pairs are kept in pairs.json") {
   Scratch work;
   CHECK(load_pairs(work.path())->empty());
-  std::vector<PairConfig> pairs{{"near", "tcp://127.0.0.1:7000", "", ""}, {"far", "tcp://far:7000", "/k/far.pub", "/k/own"}};
+  std::vector<Pair> pairs{
+      {{"near", "tcp://127.0.0.1:7000", "", ""}, {}},
+      {{"far", "tcp://far:7000", "/k/far.pub", "/k/own", PairMode::kSync, PairFence::kData, 1 << 20}, {}}};
+  change_state(pairs[1].status, PairState::kFailed, "lost \xff", 77);
+  pairs[1].status.fenced = true;
+  pairs[1].status.durable = Seq(12345678901234567);
   REQUIRE(save_pairs(work.path(), pairs).ok());
   auto loaded = load_pairs(work.path());
   REQUIRE(loaded.ok());
   REQUIRE(loaded->size() == 2);
-  CHECK((*loaded)[1].site == "far");
-  CHECK((*loaded)[1].endpoint == "tcp://far:7000");
-  CHECK((*loaded)[1].server_key == "/k/far.pub");
-  CHECK((*loaded)[1].own_key == "/k/own");
-  CHECK(save_pairs(work.path(), {{"a/b", "tcp://h:1", "", ""}}).code() == Code::kInvalid);
-  CHECK(save_pairs(work.path(), {{"a", "tcp://h:1", "\xff", "x"}}).code() == Code::kInvalid);
+  const PairConfig& far = (*loaded)[1].config;
+  CHECK(far.site == "far");
+  CHECK(far.endpoint == "tcp://far:7000");
+  CHECK(far.server_key == "/k/far.pub");
+  CHECK(far.own_key == "/k/own");
+  CHECK(far.mode == PairMode::kSync);
+  CHECK(far.fence == PairFence::kData);
+  CHECK(far.bytes_per_second == 1 << 20);
+  const PairStatus& state = (*loaded)[1].status;
+  CHECK(state.state == PairState::kFailed);
+  CHECK(state.since_ns == 77);
+  CHECK(state.cause.starts_with("lost "));
+  CHECK(state.fenced);
+  CHECK(!state.copied);
+  CHECK(state.durable == Seq(12345678901234567));
+  CHECK((*loaded)[0].status.state == PairState::kSimplex);
+  CHECK((*loaded)[0].config.mode == PairMode::kAsync);
+  CHECK(save_pairs(work.path(), {{{"a/b", "tcp://h:1", "", ""}, {}}}).code() == Code::kInvalid);
+  CHECK(save_pairs(work.path(), {{{"a", "tcp://h:1", "\xff", "x"}, {}}}).code() == Code::kInvalid);
   CHECK(load_pairs(work.path())->size() == 2);
 
   auto damaged = [&](const std::string& content) {

@@ -29,7 +29,7 @@ TEST_CASE("a site killed again and again in the middle of a copy resumes where i
   fill(*primary, 160u << 20, 1);
   auto site = site_process(work / "site");
   std::string endpoint = site->first_line();
-  auto shipper = Shipper::start(*primary, {{"away", endpoint, "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
   std::mt19937 random(20261120);
   Seq reached;
   int in_the_middle = 0;
@@ -58,7 +58,7 @@ TEST_CASE("what a site acknowledged as durable is there after its death") {
   Scratch work;
   auto primary = make_primary(work / "p");
   auto site = site_process(work / "site");
-  auto shipper = Shipper::start(*primary, {{"away", site->first_line(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site->first_line(), "", ""}});
   for (int i = 0; i < 20; ++i) {
     touch(*primary, "f" + std::to_string(i), std::string(5000, 'a'));
     REQUIRE(primary->sync().ok());
@@ -82,7 +82,7 @@ TEST_CASE("a primary killed while it writes: its successor goes on where the sit
     primary.kill();
   }
   auto primary = open_group(work / "p", OpenMode::kPrimary);
-  auto shipper = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   CHECK(eventually([&] { return progress(*primary, "away").state == "duplex"; }));
   check_equal(*primary, *site->find("shop"));
@@ -93,7 +93,7 @@ TEST_CASE("a site that stops reading costs neither side memory, and is noticed w
   auto primary = make_primary(work / "p");
   fill(*primary, 8u << 20, 1);
   auto site = site_process(work / "site");
-  auto shipper = Shipper::start(*primary, {{"away", site->first_line(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site->first_line(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   fill(*primary, 64u << 20, 2);  // so that the engine's own memory has its size
   REQUIRE(caught_up(*primary, "away"));
@@ -134,7 +134,7 @@ TEST_CASE("a primary that stopped and was replaced wakes up: nothing of its own 
   auto second = open_group(work / "q", OpenMode::kPrimary);
   touch(*second, "by-the-second", "x");
   REQUIRE(second->sync().ok());
-  auto shipper = Shipper::start(*second, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*second, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*second, "away"));
   first.signal(SIGCONT);
   for (int i = 0; i < 10; ++i) {

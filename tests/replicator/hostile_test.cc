@@ -129,7 +129,7 @@ Hello shipper_hello(Group& group) {
 struct Served {
   Served() : primary(make_primary(work / "p")), site(site_process(work / "site")), endpoint(site->first_line()) {
     fill(*primary, 4u << 20, 1);
-    shipper = Shipper::start(*primary, {{"away", endpoint, "", ""}});
+    shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
     REQUIRE(caught_up(*primary, "away"));
   }
   // Shipping and reading go on as if nothing had been.
@@ -274,7 +274,7 @@ TEST_CASE("records that do not verify end the shipper's session and leave the re
   REQUIRE(first.ok());
   CHECK(ship(session, first->bytes, 1).retry == Retry::kHello);
   // And the right one is taken after all that.
-  served.shipper = Shipper::start(primary, {{"away", served.endpoint, "", ""}});
+  served.shipper = start_shipping(primary, {{"away", served.endpoint, "", ""}});
   served.check_unharmed();
 }
 
@@ -298,7 +298,7 @@ TEST_CASE("more than the window allows is not kept") {
   WARN("300 MiB of DATA beyond the window: the site's memory went from " << (before >> 20) << " to " << (after >> 20)
                                                                          << " MiB");
   if (kMemoryTells) CHECK(after < before + (128u << 20));
-  served.shipper = Shipper::start(*served.primary, {{"away", served.endpoint, "", ""}});
+  served.shipper = start_shipping(*served.primary, {{"away", served.endpoint, "", ""}});
   served.check_unharmed();
 }
 

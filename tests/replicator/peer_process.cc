@@ -46,7 +46,9 @@ int run_primary(const std::string& directory, const std::string& site, const std
   Result<std::unique_ptr<Group>> opened = Group::open(directory, OpenMode::kPrimary, options());
   if (!opened.ok()) return fail(opened.status());
   Group& group = **opened;
-  std::unique_ptr<Shipper> shipper = Shipper::start(group, {{site, endpoint, "", ""}});
+  if (Status saved = save_pairs(directory, {{{site, endpoint, "", ""}, {}}}); !saved.ok()) return fail(saved);
+  Result<std::unique_ptr<Shipper>> shipper = Shipper::start(group);
+  if (!shipper.ok()) return fail(shipper.status());
   std::printf("up\n");
   std::fflush(stdout);
   std::string content(100'000, 'x');

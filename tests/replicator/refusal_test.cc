@@ -31,7 +31,7 @@ TEST_CASE("a diverged history is refused, whoever is longer") {
   touch(*first, "only-in-first", "a");
   REQUIRE(first->sync().ok());
   {
-    auto shipper = Shipper::start(*first, {{"away", site.endpoint(), "", ""}});
+    auto shipper = start_shipping(*first, {{"away", site.endpoint(), "", ""}});
     REQUIRE(caught_up(*first, "away"));
   }
   Position before = site->find("shop")->position();
@@ -39,7 +39,7 @@ TEST_CASE("a diverged history is refused, whoever is longer") {
   touch(*second, "only-in-second", "bb");
   touch(*second, "and-another", "ccc");
   REQUIRE(second->sync().ok());
-  auto shipper = Shipper::start(*second, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*second, {{"away", site.endpoint(), "", ""}});
   REQUIRE(failed_with(*second, "another history"));
   CHECK(site->find("shop")->position() == before);
   check_equal(*first, *site->find("shop"));
@@ -59,10 +59,10 @@ TEST_CASE("a site that is ahead is refused") {
   LocalSite site(work / "site");
   auto primary = open_group(work / "p", OpenMode::kPrimary);
   fill(*primary, 1u << 20, 2);
-  auto shipper = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   auto old = open_group(work / "old", OpenMode::kPrimary);
-  auto other = Shipper::start(*old, {{"away", site.endpoint(), "", ""}});
+  auto other = start_shipping(*old, {{"away", site.endpoint(), "", ""}});
   REQUIRE(failed_with(*old, "ahead"));
   check_equal(*primary, *site->find("shop"));
   // The one that fits was not disturbed.
@@ -75,10 +75,10 @@ TEST_CASE("another group of the same name, and the same group under another, are
   Scratch work;
   LocalSite site(work / "site");
   auto primary = make_primary(work / "p");
-  auto shipper = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   auto stranger = make_primary(work / "s");
-  auto other = Shipper::start(*stranger, {{"away", site.endpoint(), "", ""}});
+  auto other = start_shipping(*stranger, {{"away", site.endpoint(), "", ""}});
   CHECK(failed_with(*stranger, "another group"));
   // A copy whose group.json was edited.
   other.reset();
@@ -91,7 +91,7 @@ TEST_CASE("another group of the same name, and the same group under another, are
   REQUIRE(name != std::string::npos);
   REQUIRE(write_file_atomically(posix_file_system(), work / "p/group.json", identity->replace(name, 4, "tent")).ok());
   primary = open_group(work / "p", OpenMode::kPrimary);
-  auto renamed = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto renamed = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   CHECK(failed_with(*primary, "under the name 'shop'"));
   CHECK(site->groups() == std::vector<std::string>{"shop"});
 }
@@ -101,9 +101,9 @@ TEST_CASE("two shippers of one group: the newer takes over, the older stops for 
   auto primary = make_primary(work / "p");
   fill(*primary, 1u << 20, 1);
   LocalSite site(work / "site");
-  auto first = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto first = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
-  auto second = Shipper::start(*primary, {{"again", site.endpoint(), "", ""}});
+  auto second = start_shipping(*primary, {{"again", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "again"));
   first.reset();
   fill(*primary, 1u << 20, 2);
@@ -118,13 +118,13 @@ TEST_CASE("the site refuses a stale epoch, and remembers the highest") {
   {
     LocalSite site(work / "site");
     endpoint = site.endpoint();
-    auto shipper = Shipper::start(*primary, {{"away", endpoint, "", ""}});
+    auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
     REQUIRE(caught_up(*primary, "away"));
   }
   // A later primary has said hello to this site, though none of its records has come.
   REQUIRE(write_file_atomically(posix_file_system(), work / "site/shop/site.json", "{\"epoch\": 7}\n").ok());
   LocalSite site(work / "site", endpoint);
-  auto shipper = Shipper::start(*primary, {{"away", endpoint, "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
   CHECK(failed_with(*primary, "epoch 7"));
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("a primary's directory in the site's is left alone") {
   LocalSite site(work / "site");
   CHECK(site->groups().empty());
   auto stranger = make_primary(work / "s");
-  auto shipper = Shipper::start(*stranger, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*stranger, {{"away", site.endpoint(), "", ""}});
   CHECK(eventually([&] { return !progress(*stranger, "away").last_error.empty(); }));
   CHECK(Group::identify(work / "site/shop")->role == Role::kPrimary);
 }

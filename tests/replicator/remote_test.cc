@@ -26,7 +26,7 @@ std::unique_ptr<RemoteGroup> connect(const std::string& endpoint, int timeout_ms
 }
 
 void ship(Group& primary, const std::string& endpoint) {
-  auto shipper = Shipper::start(primary, {{"away", endpoint, "", ""}});
+  auto shipper = start_shipping(primary, {{"away", endpoint, "", ""}});
   REQUIRE(caught_up(primary, "away"));
 }
 
@@ -233,7 +233,7 @@ TEST_CASE("reading goes on while records arrive, and does not hold them up") {
   auto primary = make_primary(work / "p");
   fill(*primary, 8u << 20, 1);
   LocalSite site(work / "site");
-  auto shipper = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   auto remote = connect(site.endpoint());
   auto here = primary->view(kLatest);

@@ -44,7 +44,7 @@ struct Keys {
 };
 
 Status error_of(Group& group, const PairConfig& pair, std::string* text) {
-  auto shipper = Shipper::start(group, {pair});
+  auto shipper = start_shipping(group, {pair});
   bool failed = eventually([&] { return !progress(group, "away").last_error.empty(); }, std::chrono::seconds(8));
   *text = progress(group, "away").last_error;
   CHECK(progress(group, "away").state == "failure-suspended");
@@ -79,7 +79,7 @@ TEST_CASE("the right key ships and reads; every other is refused, and is told wh
   fill(*primary, 4u << 20, 1);
   LocalSite site(keys.options());
   {
-    auto shipper = Shipper::start(*primary, {keys.pair(site.endpoint(), "writer")});
+    auto shipper = start_shipping(*primary, {keys.pair(site.endpoint(), "writer")});
     REQUIRE(caught_up(*primary, "away"));
     check_equal(*primary, *site->find("shop"));
   }

@@ -91,7 +91,7 @@ void run(const std::string& base) {
   auto site = site_process(base + "/site");
   Time start = std::chrono::steady_clock::now();
   double cpu = cpu_seconds(RUSAGE_SELF);
-  auto shipper = Shipper::start(*group, {{"away", site->first_line(), "", ""}});
+  auto shipper = start_shipping(*group, {{"away", site->first_line(), "", ""}});
   wait_for(*group);
   double took = since(start);
   std::printf("initial copy of %llu MiB of log:      %7.0f MB/s (shipper's cpu %.2f s of %.2f s)\n",

@@ -11,7 +11,7 @@ TEST_CASE("a group with content is copied, and what follows is shipped") {
   auto primary = make_primary(work / "p");
   fill(*primary, 24u << 20, 1);
   LocalSite site(work / "site");
-  auto shipper = Shipper::start(*primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   CHECK(progress(*primary, "away").state == "duplex");
   CHECK(progress(*primary, "away").connected);
@@ -40,7 +40,7 @@ TEST_CASE("only what is durable here is shipped") {
   auto primary = Group::open(work / "p", OpenMode::kPrimary, options);
   REQUIRE(primary.ok());
   LocalSite site(work / "site");
-  auto shipper = Shipper::start(**primary, {{"away", site.endpoint(), "", ""}});
+  auto shipper = start_shipping(**primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(**primary, "away"));
   Seq before = (*primary)->log().durable();
   touch(**primary, "not-yet", "appended, not durable");
@@ -58,10 +58,10 @@ TEST_CASE("several sites, added and removed while it runs; a site restarts and g
   auto near = std::make_unique<LocalSite>(work / "near");
   LocalSite far(work / "far");
   std::string near_endpoint = near->endpoint();
-  auto shipper = Shipper::start(*primary, {{"near", near_endpoint, "", ""}});
-  CHECK(shipper->add({"near", near_endpoint, "", ""}).code() == Code::kExists);
+  auto shipper = start_shipping(*primary, {{"near", near_endpoint, "", ""}});
+  CHECK(shipper->create({"near", near_endpoint, "", ""}).code() == Code::kExists);
   CHECK(shipper->remove("far").code() == Code::kNotFound);
-  REQUIRE(shipper->add({"far", far.endpoint(), "", ""}).ok());
+  REQUIRE(shipper->create({"far", far.endpoint(), "", ""}).ok());
   REQUIRE(caught_up(*primary, "near"));
   REQUIRE(caught_up(*primary, "far"));
 
@@ -98,7 +98,7 @@ TEST_CASE("many groups to one site, told of by the callback exactly once") {
     std::string name = "group" + std::to_string(i);
     groups.push_back(make_primary(work / name, name));
     fill(*groups.back(), 1u << 20, static_cast<uint64_t>(i));
-    shippers.push_back(Shipper::start(*groups.back(), {{"away", "ipc://" + (work / "socket"), "", ""}}));
+    shippers.push_back(start_shipping(*groups.back(), {{"away", "ipc://" + (work / "socket"), "", ""}}));
   }
   for (auto& group : groups) CHECK(caught_up(*group, "away"));
   for (auto& group : groups) check_equal(*group, *(*site)->find(group->identity().name));
@@ -111,13 +111,13 @@ TEST_CASE("many groups to one site, told of by the callback exactly once") {
 TEST_CASE("drain names who lags, and does not wait for one that refuses") {
   Scratch work;
   auto primary = make_primary(work / "p");
-  auto shipper = Shipper::start(*primary, {{"nobody", "tcp://127.0.0.1:1", "", ""}});
+  auto shipper = start_shipping(*primary, {{"nobody", "tcp://127.0.0.1:1", "", ""}});
   REQUIRE(eventually([&] { return !progress(*primary, "nobody").last_error.empty(); }));
   CHECK(progress(*primary, "nobody").state == "simplex");
   Status drained = shipper->drain(std::chrono::milliseconds(300));
   CHECK(drained.code() == Code::kTimeout);
   CHECK(drained.text().find("nobody") != std::string::npos);
-  CHECK(shipper->add({"late", "tcp://127.0.0.1:1", "", ""}).code() == Code::kInterrupted);
+  CHECK(shipper->create({"late", "tcp://127.0.0.1:1", "", ""}).code() == Code::kInterrupted);
 }
 
 TEST_CASE("a site passes on what it receives, unchanged") {
@@ -125,10 +125,10 @@ TEST_CASE("a site passes on what it receives, unchanged") {
   auto primary = make_primary(work / "p");
   LocalSite near(work / "near");
   LocalSite far(work / "far");
-  auto first = Shipper::start(*primary, {{"near", near.endpoint(), "", ""}});
+  auto first = start_shipping(*primary, {{"near", near.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "near"));
   Group& middle = *near->find("shop");
-  auto second = Shipper::start(middle, {{"far", far.endpoint(), "", ""}});
+  auto second = start_shipping(middle, {{"far", far.endpoint(), "", ""}});
   fill(*primary, 8u << 20, 1);
   REQUIRE(caught_up(*primary, "near"));
   REQUIRE(caught_up(middle, "far"));
@@ -145,7 +145,7 @@ TEST_CASE("a full disk at the site is seen at the primary, and is no end") {
   options.group = small_options();
   auto site = std::make_unique<LocalSite>(options);
   options.listen = site->endpoint();
-  auto shipper = Shipper::start(*primary, {{"away", options.listen, "", ""}});
+  auto shipper = start_shipping(*primary, {{"away", options.listen, "", ""}});
   REQUIRE(caught_up(*primary, "away"));
   site.reset();
   options.group.log.reserve_bytes = uint64_t{1} << 60;

@@ -105,6 +105,23 @@ bool eventually(const std::function<bool()>& done, std::chrono::milliseconds tim
   return true;
 }
 
+std::unique_ptr<Shipper> start_shipping(Group& group, const std::vector<PairConfig>& configs) {
+  auto known = load_pairs(group.directory());
+  REQUIRE(known.ok());
+  std::vector<Pair> pairs;
+  for (const PairConfig& config : configs) {
+    pairs.push_back({config, {}});
+    for (const Pair& pair : *known) {
+      if (pair.config.site == config.site) pairs.back().status = pair.status;
+    }
+  }
+  REQUIRE(save_pairs(group.directory(), pairs).ok());
+  auto shipper = Shipper::start(group);
+  INFO(shipper.status().text());
+  REQUIRE(shipper.ok());
+  return std::move(*shipper);
+}
+
 SiteProgress progress(Group& group, const std::string& site) {
   auto all = group.watermarks().snapshot();
   return all.contains(site) ? all[site] : SiteProgress();

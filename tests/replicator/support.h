@@ -36,6 +36,9 @@ void touch(Group& group, const std::string& name, const std::string& content);
 // True as soon as `done` is; false if it is not within `timeout`.
 bool eventually(const std::function<bool()>& done, std::chrono::milliseconds timeout = std::chrono::seconds(20));
 
+// Makes these the group's pairs (those it had already keep their state) and runs them.
+std::unique_ptr<Shipper> start_shipping(Group& group, const std::vector<PairConfig>& pairs);
+
 SiteProgress progress(Group& group, const std::string& site);
 // The pair has everything that is durable here.
 bool caught_up(Group& group, const std::string& site, std::chrono::milliseconds timeout = std::chrono::seconds(20));

@@ -1,0 +1,443 @@
+#include "replicator/pair_core.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "replicator/connection.h"
+#include "replicator/position_case.h"
+
+namespace tidemark {
+namespace {
+
+// A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs).
+constexpr std::chrono::seconds kSyncStallMax{10};
+
+constexpr std::chrono::milliseconds kLagEvery{200};
+
+constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
+std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
+
+// Nothing will be different before a person has done something.
+bool is_refusal(const Status& status) {
+  switch (status.code()) {
+    case Code::kDiverged:
+    case Code::kStaleEpoch:
+    case Code::kExists:
+    case Code::kNotAuthorised:
+    case Code::kUnsupported: return true;
+    default: return false;
+  }
+}
+
+// Bytes of log from `from` on.
+uint64_t bytes_behind(const std::vector<SegmentInfo>& segments, const Location& from) {
+  uint64_t bytes = 0;
+  for (const SegmentInfo& segment : segments) {
+    if (segment.first_seq.value() > from.segment) bytes += segment.bytes;
+    if (segment.first_seq.value() == from.segment && segment.bytes > from.offset) bytes += segment.bytes - from.offset;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
+    : group_(group),
+      config_(std::move(pair.config)),
+      status_(std::move(pair.status)),
+      clock_(clock),
+      persist_(std::move(persist)) {
+  acked_.durable = acked_.received = status_.durable;
+  // It was duplex when it was last heard of: until it is connected or known to be lost, nothing is acknowledged without it.
+  waits_ = config_.mode == PairMode::kSync && status_.state == PairState::kDuplex;
+  publish();
+}
+
+// --- states
+
+bool PairCore::wants_connection() const { return status_.state != PairState::kSuspended && !status_.parked; }
+
+Status PairCore::enter(PairState to, const std::string& cause) {
+  PairStatus next = status_;
+  change_state(next, to, cause, clock_.wall_ns());
+  next.durable = acked_.durable;
+  if (to == PairState::kFailed && status_.state == PairState::kDuplex) {
+    next.fenced = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
+  }
+  TM_TRY(persist_(next).within("the state of the pair with '" + config_.site + "' cannot be saved"));
+  if (next.state != status_.state) {
+    log_info("group " + group_.identity().name + ": pair '" + config_.site +
+             "': " + std::string(pair_state_name(status_.state)) + " -> " + std::string(pair_state_name(to)) +
+             (cause.empty() ? "" : ": " + cause));
+  }
+  status_ = std::move(next);
+  if (to == PairState::kSuspended || to == PairState::kFailed) waits_ = false;  // only now: what is said is what is saved
+  copy_bytes_ = 0;
+  tell_state();
+  publish();
+  return Status();
+}
+
+Status PairCore::suspend() {
+  if (status_.state == PairState::kSuspended || status_.state == PairState::kSuspending) {
+    return Status(Code::kInvalid, "the pair with site '" + config_.site + "' is " +
+                                      std::string(pair_state_name(status_.state)) + " already");
+  }
+  if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !connected_) {
+    return enter(PairState::kSuspended, "suspended by an operator");
+  }
+  TM_TRY(group_.log().sync(kLatest));
+  status_.drain_to = group_.log().durable();
+  TM_TRY(enter(PairState::kSuspending,
+               "an operator suspends it; it drains to seq " + std::to_string(status_.drain_to.value())));
+  return advance();
+}
+
+Status PairCore::resume() {
+  if (status_.state != PairState::kSuspended && status_.state != PairState::kFailed) {
+    return Status(Code::kInvalid, "the pair with site '" + config_.site + "' is " +
+                                      std::string(pair_state_name(status_.state)) +
+                                      ": only one that is suspended can be resumed");
+  }
+  return enter(status_.copied ? PairState::kResyncing : PairState::kCopying, "resumed by an operator");
+}
+
+Status PairCore::park(const std::string& cause) {
+  TM_TRY(enter(PairState::kFailed, cause));
+  PairStatus next = status_;
+  next.parked = true;
+  TM_TRY(persist_(next));
+  status_ = std::move(next);
+  publish();
+  return Status();
+}
+
+Status PairCore::advance() {
+  if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {
+    return enter(PairState::kSuspended, "suspended by an operator");
+  }
+  bool on_its_way = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
+  if (!on_its_way || !shipping_ || acked_.durable < goal_) return Status();
+  return reach_duplex();
+}
+
+// A sync pair gets there in two steps: first everybody waits for the site, then, once what was durable before that is durable
+// there as well, it is duplex. So nothing falls between.
+Status PairCore::reach_duplex() {
+  if (config_.mode == PairMode::kSync && !waits_) {
+    waits_ = true;
+    publish();
+    goal_ = group_.log().durable();
+    if (acked_.durable < goal_) return Status();
+  }
+  return enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there");
+}
+
+// --- a connection
+
+Status PairCore::greet() {
+  Log& log = group_.log();
+  connected_ = true;
+  shipping_ = false;
+  full_ = false;
+  session_ = 0;
+  control_.clear();
+  cursor_.reset();
+  in_flight_.clear();
+  durable_end_.reset();
+  goal_ = log.durable();
+  hello_ = Hello();
+  hello_.role = WireRole::kShip;
+  hello_.group_id = group_.identity().id;
+  hello_.group = group_.identity().name;
+  hello_.identity = own_identity();
+  hello_.epoch = log.tail_position().epoch;
+  TM_ASSIGN(hello_.position, log.position_at(goal_));
+  control_.push_back(encode_hello(hello_));
+  greeted_ns_ = heard_ns_ = spoke_ns_ = progress_ns_ = now();
+  return Status();
+}
+
+Status PairCore::receive(const Message& message) {
+  Bytes body;
+  TM_ASSIGN(WireHeader header, open_message(message.bytes(), body));
+  heard_ns_ = now();
+  if (header.type == MessageType::kError) {
+    TM_ASSIGN(WireError error, decode_error(body));
+    session_ = 0;
+    return error.status;
+  }
+  if (header.type == MessageType::kWelcome && !shipping_) return welcome(body, header.session);
+  if (header.session != session_ || session_ == 0) return Status();
+  switch (header.type) {
+    case MessageType::kAck: return take_ack(body);
+    case MessageType::kDownstream: return take_downstream(body);
+    default: return Status(Code::kCorrupt, "the site sent what a shipper does not expect");
+  }
+}
+
+Status PairCore::welcome(Bytes body, uint64_t session) {
+  TM_ASSIGN(Welcome welcome, decode_welcome(body));
+  if (welcome.role != WireRole::kShip || session == 0)
+    return Status(Code::kCorrupt, "the site answered with another session");
+  session_ = session;
+  TM_TRY(check_welcome(welcome));
+  return begin(welcome);
+}
+
+// Whether what the site holds is a beginning of our history.
+Status PairCore::check_welcome(const Welcome& welcome) {
+  Log& log = group_.log();
+  auto own_at = [&log](Seq seq) { return log.position_at(seq); };
+  if (welcome.group_id != hello_.group_id) return Status(Code::kCorrupt, "the site answered for another group");
+  if (welcome.highest > hello_.epoch) return Status(Code::kStaleEpoch, "the site follows a newer primary");
+  // More may have become durable since HELLO.
+  TM_ASSIGN(Position newest, log.position_at(log.durable()));
+  Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
+  if (!which.ok()) {
+    return which.status().within(
+        "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
+        ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) + ")");
+  }
+  TM_TRY(refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name));
+  if (welcome.position.seq.next() < log.first() && log.first() <= log.durable()) {
+    return Status(Code::kNotFound, "site '" + config_.site + "' needs records from seq " +
+                                       std::to_string(welcome.position.seq.next().value()) +
+                                       " on, the oldest held here is " + std::to_string(log.first().value()));
+  }
+  return Status();
+}
+
+Status PairCore::begin(const Welcome& welcome) {
+  window_bytes_ = std::min(welcome.window_bytes, kWindowBytes);
+  window_frames_ = std::min(welcome.window_frames, kWindowFrames);
+  if (window_bytes_ < kWireMax || window_frames_ == 0) return Status(Code::kCorrupt, "the site grants no window");
+  sent_bytes_ = sent_frames_ = 0;
+  acked_ = Ack();
+  acked_.received = sent_ = welcome.position.seq;
+  acked_.durable = std::min(welcome.durable, welcome.position.seq);
+  cursor_ = std::make_unique<LogCursor>(group_.log(), sent_.next());
+  control_.push_back(encode_begin(welcome.position, session_, 1));
+  shipping_ = true;
+  refused_ = false;
+  last_error_.clear();
+  tokens_ = 0;
+  tokens_ns_ = now();
+  if (status_.state != PairState::kSuspending) {
+    std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value());
+    TM_TRY(enter(status_.copied ? PairState::kResyncing : PairState::kCopying, cause));
+  } else {
+    tell_state();
+  }
+  TM_TRY(advance());
+  publish();
+  return Status();
+}
+
+Status PairCore::take_ack(Bytes body) {
+  TM_ASSIGN(Ack ack, decode_ack(body));
+  bool falls = ack.received < acked_.received || ack.durable < acked_.durable ||
+               ack.consumed_bytes < acked_.consumed_bytes || ack.consumed_frames < acked_.consumed_frames;
+  bool invented = ack.received > sent_ || ack.consumed_bytes > sent_bytes_ || ack.consumed_frames > sent_frames_;
+  if (falls || invented) return Status(Code::kCorrupt, "the site acknowledges what cannot be");
+  if (ack.durable > acked_.durable) progress_ns_ = now();
+  acked_ = ack;
+  acked_wall_ns_ = clock_.wall_ns();
+  while (!in_flight_.empty() && in_flight_.front().last <= acked_.durable) {
+    durable_end_ = in_flight_.front().end;
+    in_flight_.pop_front();
+  }
+  TM_TRY(advance());
+  publish();
+  return Status();
+}
+
+Status PairCore::take_downstream(Bytes body) {
+  TM_ASSIGN(std::vector<DownstreamSite> sites, decode_downstream(body));
+  std::vector<std::string> names;
+  for (const DownstreamSite& site : sites) {
+    SiteProgress progress;
+    progress.downstream = true;
+    progress.state = pair_state_name(site.state);
+    progress.mode = pair_mode_name(site.mode);
+    progress.connected = site.connected;
+    progress.sent = progress.received = progress.durable = site.durable;
+    progress.acked_ns = site.acked_ns;
+    names.push_back(config_.site + "/" + site.name);
+    group_.watermarks().update(names.back(), progress);
+  }
+  for (const std::string& name : downstream_) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) group_.watermarks().remove(name);
+  }
+  downstream_ = std::move(names);
+  return Status();
+}
+
+void PairCore::disconnected(const Status& why) {
+  connected_ = shipping_ = false;
+  session_ = 0;
+  control_.clear();
+  cursor_.reset();
+  in_flight_.clear();
+  if (!wants_connection()) return publish();
+  std::string text = why.ok() ? "the connection ended" : why.text();
+  refused_ = is_refusal(why);
+  if (text != last_error_) log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': " + text);
+  last_error_ = text;
+  // A pair that has never reached its site stays simplex: nothing has failed that ever worked.
+  bool still_simplex = status_.state == PairState::kSimplex && !refused_;
+  if (!still_simplex && status_.state != PairState::kFailed) {
+    // What cannot be saved did not happen: a sync pair's waiters go on waiting, and the next attempt tries again.
+    if (Status saved = enter(PairState::kFailed, text); !saved.ok()) log_error(saved.text());
+  }
+  publish();
+}
+
+// --- sending
+
+Seq PairCore::last_to_send() const {
+  Seq durable = group_.log().durable();
+  return status_.state == PairState::kSuspending ? std::min(durable, status_.drain_to) : durable;
+}
+
+bool PairCore::may_send() {
+  if (sent_ >= last_to_send() || sent_frames_ - acked_.consumed_frames >= window_frames_ ||
+      sent_bytes_ - acked_.consumed_bytes + kWireMax > window_bytes_) {
+    return false;
+  }
+  if (config_.bytes_per_second == 0) return true;
+  double rate = static_cast<double>(config_.bytes_per_second);
+  double more = static_cast<double>(now() - std::exchange(tokens_ns_, now())) / 1e9 * rate;
+  tokens_ = std::min(tokens_ + more, rate);  // a second's worth at most is saved up
+  return tokens_ > 0;                        // then a whole message goes, and is paid for afterwards
+}
+
+Status PairCore::send(const TrySend& try_send) {
+  full_ = false;
+  TM_TRY(check_time());
+  TM_TRY(send_control(try_send));
+  if (shipping_ && wants_connection() && !full_) TM_TRY(send_data(try_send));
+  if (shipping_ && !full_ && now() - spoke_ns_ >= as_ns(kHeartbeatInterval)) {
+    control_.push_back(encode_heartbeat(group_.log().durable(), session_));
+    TM_TRY(send_control(try_send));
+  }
+  return Status();
+}
+
+Status PairCore::check_time() {
+  if (!shipping_) {
+    if (now() - greeted_ns_ <= as_ns(kHelloMax)) return Status();
+    return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " did not answer HELLO in time");
+  }
+  if (now() - heard_ns_ > as_ns(kPeerSilenceMax)) {
+    return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " has been silent for " +
+                                      seconds_text(kPeerSilenceMax));
+  }
+  if (acked_.durable >= group_.log().durable() || sent_ <= acked_.durable) progress_ns_ = now();
+  if (waits_ && now() - progress_ns_ > as_ns(kSyncStallMax)) {
+    return Status(Code::kTimeout,
+                  "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(kSyncStallMax));
+  }
+  return Status();
+}
+
+Status PairCore::send_control(const TrySend& try_send) {
+  while (!control_.empty()) {
+    Message message = Message::copy_of(as_bytes(control_.front()));
+    TM_ASSIGN(bool sent, try_send(message));
+    if (!sent) {
+      full_ = true;
+      return Status();
+    }
+    control_.pop_front();
+    spoke_ns_ = now();
+  }
+  return Status();
+}
+
+Status PairCore::send_data(const TrySend& try_send) {
+  while (may_send()) {
+    TM_ASSIGN(LogCursor::Run run, cursor_->read(kRunMax, last_to_send()));
+    if (run.bytes.empty()) return Status();
+    if (!durable_end_) {
+      durable_end_ = run.location;
+      publish();
+    }
+    Message message(kWireHeaderSize + kDataFixed + run.bytes.size());
+    encode_data_message(message.span(), {run.first, run.last, run.bytes}, session_, 0);
+    size_t size = message.bytes().size();
+    TM_ASSIGN(bool sent, try_send(message));
+    if (!sent) {
+      // The queue is as long as the window, so this is the connection's end or its very beginning. Read again later.
+      cursor_ = std::make_unique<LogCursor>(group_.log(), run.first);
+      full_ = true;
+      return Status();
+    }
+    sent_bytes_ += size;
+    sent_frames_ += 1;
+    tokens_ -= static_cast<double>(size);
+    sent_ = run.last;
+    spoke_ns_ = now();
+    in_flight_.push_back({run.last, {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())}});
+  }
+  return Status();
+}
+
+std::chrono::milliseconds PairCore::pause() const {
+  int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
+  bool throttled = shipping_ && config_.bytes_per_second != 0 && sent_ < last_to_send();
+  if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
+  auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
+  return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
+}
+
+// --- what others see
+
+void PairCore::tell_state() {
+  if (!shipping_) return;
+  PairNews news;
+  news.mode = config_.mode;
+  news.fence = config_.fence;
+  news.state = status_.state;
+  news.since_ns = status_.since_ns;
+  news.source = own_identity();
+  news.cause = status_.cause;
+  control_.push_back(encode_pair_news(news, session_));
+}
+
+std::optional<uint64_t> PairCore::lag_bytes() {
+  if (acked_.durable >= group_.log().durable()) return lag_bytes_ = 0;
+  if (!durable_end_) return std::nullopt;
+  // Walks all segments: not for every acknowledgement.
+  if (now() - lag_ns_ < as_ns(kLagEvery) && lag_bytes_.value_or(0) != 0) return lag_bytes_;
+  lag_ns_ = now();
+  return lag_bytes_ = bytes_behind(group_.log().segments(), *durable_end_);
+}
+
+void PairCore::publish() {
+  SiteProgress shown;
+  shown.state = pair_state_name(status_.state);
+  shown.mode = pair_mode_name(config_.mode);
+  shown.fence = pair_fence_name(config_.fence);
+  shown.sent = std::max(sent_, acked_.received);
+  shown.received = acked_.received;
+  shown.durable = acked_.durable;
+  shown.connected = shipping_;
+  shown.since_ns = status_.since_ns;
+  shown.acked_ns = acked_wall_ns_;
+  shown.cause = status_.cause;
+  shown.last_error = last_error_;
+  shown.waits = waits_;
+  shown.fenced = status_.fenced;
+  shown.lag_bytes = lag_bytes();
+  bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
+  if (copying && copy_bytes_ == 0 && shown.lag_bytes.value_or(0) > 0) {
+    copy_bytes_ = *shown.lag_bytes;
+    copy_since_ns_ = clock_.wall_ns();
+  }
+  shown.copy_bytes = copying ? copy_bytes_ : 0;
+  shown.copy_since_ns = copying ? copy_since_ns_ : 0;
+  group_.watermarks().update(config_.site, shown);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,122 @@
+// One pair, as a state machine without a thread, a socket or a clock of its own: it is told what happened and says what to
+// send. PairLink runs it over ZeroMQ, the simulation over a network of its own. Not thread-safe: one caller at a time.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "replicator/pair.h"
+#include "replicator/protocol.h"
+#include "replicator/socket.h"
+
+namespace tidemark {
+
+class PairCore {
+ public:
+  // Makes a status durable. What fails did not happen: the pair stays in the state it was in.
+  using Persist = std::function<Status(const PairStatus&)>;
+  // False where the queue is full; the message is taken only if true.
+  using TrySend = std::function<Result<bool>(Message&)>;
+
+  PairCore(Group& group, Pair pair, Clock& clock, Persist persist);
+
+  // --- commands
+  Status suspend();  // kInvalid: it is suspended already
+  Status resume();   // kInvalid: it is not
+  // Gives up for good, until resume(): the log can no longer be kept for it.
+  Status park(const std::string& cause);
+
+  // --- one connection: greet(), then receive() and send() until one fails or done(), then disconnected()
+  [[nodiscard]] bool wants_connection() const;
+  Status greet();
+  Status receive(const Message& message);
+  // Sends all that may be sent now. `full()` afterwards: the queue was full before that.
+  Status send(const TrySend& try_send);
+  [[nodiscard]] bool full() const { return full_; }
+  // Nothing more will be sent: say BYE and close.
+  [[nodiscard]] bool done() const { return connected_ && !wants_connection() && control_.empty(); }
+  // Until something is due without anything happening. At most a heartbeat's interval.
+  [[nodiscard]] std::chrono::milliseconds pause() const;
+  void disconnected(const Status& why);
+  // The session to say BYE in; 0: none.
+  [[nodiscard]] uint64_t session() const { return session_; }
+
+  // --- how it stands
+  [[nodiscard]] const PairConfig& config() const { return config_; }
+  [[nodiscard]] const PairStatus& status() const { return status_; }
+  [[nodiscard]] Seq durable() const { return acked_.durable; }  // there, as far as acknowledged
+  [[nodiscard]] bool refused() const { return refused_; }       // for good: waiting for it is in vain
+  [[nodiscard]] const std::string& last_error() const { return last_error_; }
+
+ private:
+  struct InFlight {
+    Seq last;
+    Location end;  // the byte behind it
+  };
+
+  Status welcome(Bytes body, uint64_t session);
+  Status check_welcome(const Welcome& welcome);
+  Status begin(const Welcome& welcome);
+  Status take_ack(Bytes body);
+  Status take_downstream(Bytes body);
+  // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
+  Status advance();
+  Status reach_duplex();
+  Status enter(PairState to, const std::string& cause);
+  Status check_time();
+  Status send_control(const TrySend& try_send);
+  Status send_data(const TrySend& try_send);
+  [[nodiscard]] bool may_send();
+  [[nodiscard]] Seq last_to_send() const;
+  std::optional<uint64_t> lag_bytes();
+  void tell_state();  // to the site
+  void publish();
+  [[nodiscard]] int64_t now() const { return clock_.steady_ns(); }
+
+  Group& group_;
+  const PairConfig config_;
+  PairStatus status_;
+  Clock& clock_;
+  const Persist persist_;
+
+  // Of the connection.
+  bool connected_ = false;
+  bool shipping_ = false;  // BEGIN has been said
+  bool full_ = false;
+  uint64_t session_ = 0;
+  std::deque<std::string> control_;  // small messages to go out before any DATA
+  std::unique_ptr<LogCursor> cursor_;
+  uint32_t window_bytes_ = 0;
+  uint32_t window_frames_ = 0;
+  uint64_t sent_bytes_ = 0;
+  uint64_t sent_frames_ = 0;
+  Ack acked_;
+  Seq sent_;
+  Hello hello_;
+  int64_t greeted_ns_ = 0;
+  int64_t heard_ns_ = 0;
+  int64_t spoke_ns_ = 0;
+  int64_t progress_ns_ = 0;  // when the site last had everything, or made more of it durable
+  std::deque<InFlight> in_flight_;
+  std::optional<Location> durable_end_;
+  double tokens_ = 0;  // bytes the bandwidth limit allows now
+  int64_t tokens_ns_ = 0;
+
+  Seq goal_;            // duplex once this is durable there
+  bool waits_ = false;  // what counts as durable waits for this site
+  bool refused_ = false;
+  int64_t acked_wall_ns_ = 0;
+  std::optional<uint64_t> lag_bytes_;
+  int64_t lag_ns_ = 0;
+  uint64_t copy_bytes_ = 0;
+  int64_t copy_since_ns_ = 0;
+  std::string last_error_;
+  std::vector<std::string> downstream_;  // names in the watermarks
+};
+
+}  // namespace tidemark

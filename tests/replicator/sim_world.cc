@@ -1,0 +1,275 @@
+#include "tests/replicator/sim_world.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+namespace tidemark::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kQueuedBytesMax = kWindowBytes + (1u << 20);
+constexpr int kTurnsToTheEnd = 4000;
+
+// The directories of `path` on a disk in memory.
+void make_parents(FaultFileSystem& files, const std::string& path) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    (void)files.make_directory(path.substr(0, slash));
+  }
+}
+
+std::string seq_text(Seq seq) { return std::to_string(seq.value()); }
+
+}  // namespace
+
+SimWorld::SimWorld(const std::string& directory, uint64_t seed, const SimFaults& wanted)
+    : faults(wanted), directory_(directory), random_(seed) {}
+
+SimWorld::~SimWorld() {
+  for (auto& link : links_) link->stop();
+}
+
+GroupOptions SimWorld::options(SimNode& node) {
+  GroupOptions options;
+  options.files = node.disk.get();
+  options.clock = &clock;
+  options.log.segment_bytes = 256 * 1024;
+  options.log.commit_interval = std::chrono::milliseconds(0);
+  options.log.reserve_bytes = 0;
+  options.index_cache_bytes = 1 << 20;
+  return options;
+}
+
+SimNode& SimWorld::add_node(bool primary) {
+  SimNode& node = *nodes_.emplace_back(std::make_unique<SimNode>());
+  node.directory = directory_ + "/node" + std::to_string(nodes_.size());
+  node.primary = primary;
+  node.disk = std::make_unique<FaultFileSystem>();
+  make_parents(*node.disk, node.directory);
+  fs::create_directories(node.directory);
+  Status made;
+  if (primary) {
+    made = Group::init(node.directory, {.name = "shop"}, options(node));
+  } else {
+    made = Group::init_replica(node.directory, {nodes_.front()->own->identity().id, "shop", Role::kReplica}, options(node));
+  }
+  if (!made.ok()) fail(made.text());
+  open(node);
+  return node;
+}
+
+void SimWorld::add_link(SimNode& source, SimNode& target, PairMode mode, PairFence fence) {
+  Pair pair;
+  pair.config = {"site" + std::to_string(links_.size()), "tcp://127.0.0.1:1", "", "", mode, fence, 0};
+  links_.push_back(std::make_unique<SimLink>(*this, source, target, pair));
+  links_.back()->start();
+}
+
+void SimWorld::open(SimNode& node) {
+  if (node.primary) {
+    auto group = Group::open(node.directory, OpenMode::kPrimary, options(node));
+    if (!group.ok()) return fail("the primary does not open: " + group.status().text());
+    node.own = std::move(*group);
+    return;
+  }
+  node.replica = std::make_unique<ReplicaCore>("shop", node.directory, options(node), nullptr);
+  if (Status opened = node.replica->open_existing(); !opened.ok()) fail("a site's copy does not open: " + opened.text());
+}
+
+// The power fails on one machine, and comes back.
+void SimWorld::crash(SimNode& node) {
+  ++crashes;
+  if (faults.disk_lies && !node.primary) node.disk->ignore_syncs(true);
+  for (auto& link : links_) {
+    if (&link->source() == &node) link->stop();
+    if (&link->target() == &node) link->target_lost();
+  }
+  auto disk = node.disk->after_crash(random_());
+  if (node.primary) {
+    node.own.reset();
+    fsyncs_.clear();  // who asked died as well
+  } else {
+    (void)node.replica->close();
+    node.replica.reset();
+  }
+  node.disk = std::move(disk);
+  fs::remove_all(node.directory + "/index");
+  open(node);
+  if (!failure_.empty()) return;
+  if (node.group().position().seq < node.must_hold) {
+    return fail(node.directory + " held seq " + seq_text(node.must_hold) + " for durable and came back with seq " +
+                seq_text(node.group().position().seq));
+  }
+  for (auto& link : links_) {
+    if (&link->source() == &node) link->start();
+  }
+}
+
+void SimWorld::work() {
+  Group& group = nodes_.front()->group();
+  Volume& volume = group.volume();
+  std::string name = "f" + std::to_string(below(12));
+  Result<Attr> file = volume.lookup(kRootIno, name);
+  if (!file.ok()) file = volume.make_node(kRootIno, name, {.mode = S_IFREG | 0644});
+  if (!file.ok()) return;  // fenced
+  std::string content(below(3) == 0 ? 60'000 : 300, static_cast<char>('a' + below(26)));
+  for (size_t i = 0; i < content.size(); i += 7) content[i] = static_cast<char>(below(256));
+  switch (below(6)) {
+    case 0: (void)volume.unlink(kRootIno, name); break;
+    case 1:
+      (void)volume.rename(kRootIno, name, kRootIno, "g" + std::to_string(below(12)), RenameMode::kReplace, 0, 0);
+      break;
+    default: (void)volume.write(file->ino, below(100) * 4096, as_bytes(content), true); break;
+  }
+}
+
+// As Group::sync does it, but without waiting: the answer comes in settle_fsyncs().
+void SimWorld::fsync() {
+  Group& group = nodes_.front()->group();
+  Seq upto = group.newest();
+  if (!group.log().sync(kLatest).ok()) return fail("the primary's log failed");
+  nodes_.front()->must_hold = std::max(nodes_.front()->must_hold, upto);
+  fsyncs_.push_back(upto);
+}
+
+void SimWorld::settle_fsyncs() {
+  Watermarks& watermarks = nodes_.front()->group().watermarks();
+  std::vector<Seq> waiting;
+  for (Seq seq : fsyncs_) {
+    if (!faults.forget_wait) {
+      if (!watermarks.may_write().ok()) continue;  // refused: nothing was promised
+      if (watermarks.copied() < seq) {
+        waiting.push_back(seq);
+        continue;
+      }
+    }
+    // Acknowledged: it has to be at every target of a sync pair that is duplex, by what its own disk would survive with.
+    for (auto& link : links_) {
+      bool counts = &link->source() == nodes_.front().get() && link->saved().config.mode == PairMode::kSync &&
+                    link->saved().status.state == PairState::kDuplex;
+      if (!counts) continue;
+      ++acknowledged_sync;
+      Seq there = link->target().replica->group()->log().durable();
+      if (there < seq) {
+        fail("seq " + seq_text(seq) + " was acknowledged in duplex, but only seq " + seq_text(there) + " is durable at " +
+             link->saved().config.site);
+      }
+      link->target().must_hold = std::max(link->target().must_hold, seq);
+    }
+  }
+  fsyncs_ = std::move(waiting);
+}
+
+void SimWorld::command() {
+  SimLink& link = *links_[below(links_.size())];
+  if (!link.running()) return;
+  if (below(2) == 0) {
+    (void)link.core().suspend();
+  } else {
+    (void)link.core().resume();
+  }
+}
+
+void SimWorld::turn_all() {
+  for (auto& link : links_) link->turn();
+  for (auto& link : links_) {
+    if (link->queued_bytes() > kQueuedBytesMax) fail("more than the window is on its way");
+    if (link->running()) states_seen |= 1u << static_cast<unsigned>(link->core().status().state);
+  }
+  settle_fsyncs();
+}
+
+void SimWorld::step() {
+  SimLink& link = *links_[below(links_.size())];
+  uint64_t what = below(100);
+  if (what < 30) {
+    work();
+  } else if (what < 45) {
+    fsync();
+  } else if (what < 67) {
+    link.commit();
+  } else if (what < 89) {
+    clock.advance(std::chrono::milliseconds(below(40)));
+  } else if (what < 91) {
+    clock.advance(std::chrono::milliseconds(below(3000)));
+  } else if (what < 93) {
+    ++cuts;
+    link.cut();
+  } else if (what < 94) {
+    link.silence(true);
+  } else if (what < 97) {
+    link.silence(false);
+  } else if (what < 98) {
+    command();
+  } else if (what < 99) {
+    crash(*nodes_[below(nodes_.size())]);
+  }
+  if (failure_.empty()) turn_all();
+  if (failure_.empty()) check_prefix();
+}
+
+// Every copy is a beginning of its source's history, whatever has happened.
+void SimWorld::check_prefix() {
+  for (auto& link : links_) {
+    Position there = link->target().group().position();
+    if (there.seq == Seq(0)) continue;
+    Result<Position> here = link->source().group().log().position_at(there.seq);
+    if (!here.ok() || *here != there) {
+      return fail(link->saved().config.site + " stands at seq " + seq_text(there.seq) +
+                  ", which is not its source's history");
+    }
+  }
+}
+
+bool SimWorld::calm() {
+  for (auto& link : links_) {
+    if (link->core().status().state != PairState::kDuplex) return false;
+    if (link->target().group().position() != link->source().group().position()) return false;
+  }
+  return true;
+}
+
+void SimWorld::heal() {
+  for (auto& link : links_) {
+    link->calm = true;
+    link->silence(false);
+    if (link->core().status().state == PairState::kSuspended || link->core().status().parked) (void)link->core().resume();
+  }
+}
+
+// Everything mended: every pair gets to duplex, every copy to the same history and the same index.
+std::string SimWorld::finish() {
+  heal();
+  for (int turn = 0; turn < kTurnsToTheEnd && failure_.empty(); ++turn) {
+    if (turn == 50) heal();  // what was on its way to be suspended
+    clock.advance(std::chrono::milliseconds(20));
+    for (auto& node : nodes_) {
+      if (node->primary) (void)node->own->log().sync(kLatest).ok();
+    }
+    turn_all();
+    for (auto& link : links_) link->commit();
+    if (calm()) break;
+  }
+  if (!failure_.empty()) return failure_;
+  for (auto& link : links_) {
+    if (link->core().status().state == PairState::kDuplex) continue;
+    return link->saved().config.site + " is " + std::string(pair_state_name(link->core().status().state)) +
+           " and stays so; durable there: seq " + seq_text(link->core().durable()) + ", here: seq " +
+           seq_text(link->source().group().log().durable()) + ", drains to seq " + seq_text(link->core().status().drain_to) +
+           "; " + link->core().last_error();
+  }
+  Result<uint64_t> expected = nodes_.front()->group().index_fingerprint();
+  for (auto& node : nodes_) {
+    Result<uint64_t> index = node->group().index_fingerprint();
+    if (!index.ok() || !expected.ok() || *index != *expected) return node->directory + " has another index";
+  }
+  return "";
+}
+
+std::string SimWorld::run(size_t steps) {
+  for (size_t i = 0; i < steps && failure_.empty(); ++i) step();
+  return failure_.empty() ? finish() : failure_;
+}
+
+}  // namespace tidemark::test

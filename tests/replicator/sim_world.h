@@ -1,0 +1,144 @@
+// A primary, sites and the lines between them in one thread: the real state machines (PairCore, ReplicaCore), the real engine over
+// disks that lose power, a clock that only moves when told, and a network that delays, mangles, cuts and falls silent. Everything
+// follows from the seed.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "replicator/pair_core.h"
+#include "replicator/replica_core.h"
+#include "tests/support/fault_file.h"
+
+namespace tidemark::test {
+
+class SimClock final : public Clock {
+ public:
+  int64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
+  int64_t steady_ns() override { return now_; }
+  void advance(std::chrono::nanoseconds time) { now_ += time.count(); }
+
+ private:
+  int64_t now_ = 1'000'000'000;
+};
+
+// A machine: its disk, and a group on it as primary or as a site's copy.
+struct SimNode {
+  std::string directory;  // of the group; the index and the lock are real files there, all else is on `disk`
+  bool primary = false;
+  std::unique_ptr<FaultFileSystem> disk;
+  std::unique_ptr<Group> own;            // where primary
+  std::unique_ptr<ReplicaCore> replica;  // elsewhere
+  Seq must_hold;                         // acknowledged as durable here, to whoever asked
+
+  [[nodiscard]] Group& group() { return primary ? *own : *replica->group(); }
+};
+
+// What a link of a real network can do to what is on it.
+struct SimFaults {
+  bool mangle = false;       // flip, cut, double and swap messages
+  bool disk_lies = false;    // syncs at the last site do nothing (a negative control)
+  bool forget_wait = false;  // acknowledge without waiting for sync pairs (a negative control)
+};
+
+class SimWorld;
+
+// A pair and the line it uses.
+class SimLink {
+ public:
+  SimLink(SimWorld& world, SimNode& source, SimNode& target, const Pair& pair);
+
+  void start();                            // the source's machine is up
+  void stop();                             // it is not any more
+  void target_lost();                      // the target's is not
+  void turn();                             // one round of everything that is due
+  void cut();                              // the connection breaks
+  void silence(bool on) { silent_ = on; }  // nothing gets through, and nobody is told
+  void commit();                           // the target syncs
+  [[nodiscard]] PairCore& core() { return *core_; }
+  [[nodiscard]] bool running() const { return core_ != nullptr; }
+  [[nodiscard]] const Pair& saved() const { return saved_; }
+  [[nodiscard]] SimNode& source() { return source_; }
+  [[nodiscard]] SimNode& target() { return target_; }
+  [[nodiscard]] size_t queued_bytes() const;
+  bool calm = false;  // no faults any more: saving always works
+
+ private:
+  struct Sent {
+    int64_t due_ns = 0;
+    std::string text;
+  };
+  void connect();
+  void drop(const Status& why, bool orderly);
+  void deliver_to_source();
+  void deliver_to_target();
+  void target_receives(const std::string& text);
+  void target_says(std::string text) { put(to_source_, std::move(text)); }
+  void end_session(const Status& why, Retry retry);
+  void acknowledge();
+  void put(std::deque<Sent>& queue, std::string text);
+
+  SimWorld& world_;
+  SimNode& source_;
+  SimNode& target_;
+  Pair saved_;  // as on the source's disk
+  std::unique_ptr<PairCore> core_;
+  std::deque<Sent> to_target_, to_source_;
+  bool up_ = false;
+  bool silent_ = false;
+  int64_t next_attempt_ns_ = 0;
+  // The session at the target.
+  uint64_t session_ = 0;
+  bool begun_ = false;
+  Ack ack_;
+  uint64_t arrived_bytes_ = 0;
+};
+
+class SimWorld {
+ public:
+  SimWorld(const std::string& directory, uint64_t seed, const SimFaults& faults);
+  ~SimWorld();
+
+  SimNode& add_node(bool primary);
+  void add_link(SimNode& source, SimNode& target, PairMode mode, PairFence fence);
+
+  // So many random steps, then everything is mended and the end awaited. "" where all promises were kept, else which was not.
+  std::string run(size_t steps);
+
+  [[nodiscard]] uint64_t below(uint64_t bound) { return std::uniform_int_distribution<uint64_t>(0, bound - 1)(random_); }
+  SimClock clock;
+  const SimFaults faults;
+  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0;  // what a schedule was good for
+
+ private:
+  void step();
+  void work();   // the application changes something
+  void fsync();  // it asks for durability
+  void settle_fsyncs();
+  void command();
+  void crash(SimNode& node);
+  void open(SimNode& node);
+  void turn_all();
+  void check_prefix();
+  void heal();
+  std::string finish();
+  [[nodiscard]] bool calm();
+  GroupOptions options(SimNode& node);
+  void fail(const std::string& what) {
+    if (failure_.empty()) failure_ = what;
+  }
+
+  const std::string directory_;
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::vector<std::unique_ptr<SimLink>> links_;
+  std::vector<Seq> fsyncs_;  // asked for and not answered
+  std::string failure_;
+  uint64_t names_ = 0;
+};
+
+}  // namespace tidemark::test
