@@ -56,6 +56,20 @@ Status check_drafts(std::span<const RecordDraft> drafts) {
   return Status();
 }
 
+// Removing stays possible for a while where adding no longer is.
+bool only_remove(std::span<const RecordDraft> drafts) {
+  return std::all_of(drafts.begin(), drafts.end(), [](const RecordDraft& draft) {
+    switch (draft.type) {
+      case RecordType::kUnlink:
+      case RecordType::kFree:
+      case RecordType::kTruncate:
+      case RecordType::kPunch:
+      case RecordType::kRemoveXattr: return true;
+      default: return false;
+    }
+  });
+}
+
 }  // namespace
 
 LogWriter::LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
@@ -106,7 +120,7 @@ Result<std::vector<Appended>> LogWriter::append(std::span<const RecordDraft> dra
     }
     uint64_t bytes = 0;
     for (const RecordDraft& draft : drafts) bytes += kRecordHeaderSize + draft.payload.size() + kRecordAlignment;
-    TM_TRY(before_append(false, bytes));
+    TM_TRY(before_append(false, bytes, only_remove(drafts)));
     Position position = tail_.position;
     const int64_t time_ns = std::max(tail_.time_ns, clock_.wall_ns());
     for (size_t i = 0; i < drafts.size(); ++i) {
@@ -145,7 +159,7 @@ Result<std::vector<Location>> LogWriter::append_verified(Bytes run) {
   {
     MutexLock lock(append_mutex_);
     TM_ASSIGN(const auto records, split_run(run));
-    TM_TRY(before_append(true, run.size()));
+    TM_TRY(before_append(true, run.size(), false));
     TM_ASSIGN(locations, write_batch(records));
   }
   start_writeback();
@@ -173,24 +187,31 @@ Result<std::vector<LogWriter::Sealed>> LogWriter::split_run(Bytes run) const {
   return records;
 }
 
-Status LogWriter::before_append(bool received, uint64_t bytes) {
+Status LogWriter::before_append(bool received, uint64_t bytes, bool removes) {
   if (poisoned_.load(std::memory_order_acquire)) return health();
   TM_TRY(wait_for_room());
-  TM_TRY(check_space(bytes));
+  TM_TRY(check_space(bytes, removes));
   return take_role(received);
 }
 
-Status LogWriter::check_space(uint64_t bytes) {
+Status LogWriter::check_space(uint64_t bytes, bool removes) {
   if (bytes > space_credit_) {
     TM_ASSIGN(const FileSystemSpace space, files_.space(directory_));
-    if (space.available_bytes < options_.reserve_bytes + bytes) {
+    const uint64_t reserve = removes ? options_.reserve_bytes / 2 : options_.reserve_bytes;
+    if (space.available_bytes < reserve + bytes) {
       space_credit_ = 0;
-      return Status(Code::kNoSpace,
-                    directory_ + " has " + std::to_string(space.available_bytes >> 20) + " MiB free; " +
-                        std::to_string(options_.reserve_bytes >> 20) + " MiB are kept in reserve",
-                    ENOSPC);
+      return Status(
+          Code::kNoSpace,
+          "the disk of " + directory_ + " is full (" + std::to_string(space.available_bytes >> 20) + " MiB free, " +
+              std::to_string(options_.reserve_bytes >> 20) +
+              " MiB are kept in reserve); make room outside the volume or enlarge the disk: what is removed inside "
+              "the volume stays in its past",
+          ENOSPC);
     }
-    space_credit_ = std::min(kSpaceCheckStep + bytes, space.available_bytes - options_.reserve_bytes);
+    space_credit_ = bytes;
+    if (const uint64_t taken = options_.reserve_bytes + bytes; space.available_bytes > taken) {
+      space_credit_ += std::min(kSpaceCheckStep, space.available_bytes - taken);
+    }
   }
   space_credit_ -= bytes;
   return Status();

@@ -100,11 +100,11 @@ class LogWriter final : public LogReader {
   void move_to(std::shared_ptr<Live> segment, Tail& tail) const TM_REQUIRES(append_mutex_);
   void commit(const Tail& tail, const Batch& batch) TM_REQUIRES(append_mutex_);
   Status undo(const Batch& batch) TM_REQUIRES(append_mutex_);
-  Status before_append(bool received, uint64_t bytes) TM_REQUIRES(append_mutex_);
+  Status before_append(bool received, uint64_t bytes, bool removes) TM_REQUIRES(append_mutex_);
   Status take_role(bool received) TM_REQUIRES(append_mutex_);
   Status replace_empty_tail(uint16_t flags) TM_REQUIRES(append_mutex_);
   Status start_born_segment(uint16_t flags) TM_REQUIRES(append_mutex_);
-  Status check_space(uint64_t bytes) TM_REQUIRES(append_mutex_);
+  Status check_space(uint64_t bytes, bool removes) TM_REQUIRES(append_mutex_);
   Result<std::vector<Sealed>> split_run(Bytes run) const TM_REQUIRES(append_mutex_);
   void start_writeback();
 
