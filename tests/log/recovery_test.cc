@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "tests/log/log_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace tidemark::test {
 namespace {
@@ -147,18 +148,16 @@ std::string judge(FaultFileSystem& files, Story& story) {
 }  // namespace
 
 TEST_CASE("power failures at random moments lose nothing that was acknowledged") {
-  for (uint64_t seed = 1; seed <= 600; ++seed) {
-    INFO("seed " << seed);
+  run_rounds("log, power failures", 1000, [](uint64_t seed) {
     Story story(seed, seed % 3 == 0, false);
     story.live(seed * 7919 % 200);
     const std::string verdict = judge(story.crashed(), story);
     REQUIRE(verdict == "");
-  }
+  });
 }
 
 TEST_CASE("power failures during recovery lose nothing either") {
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
-    INFO("seed " << seed);
+  run_rounds("log, power failures during recovery", 300, [](uint64_t seed) {
     Story story(seed, seed % 3 == 0, false);
     story.live(seed * 104729 % 150);
     auto files = story.take_crashed();
@@ -177,7 +176,7 @@ TEST_CASE("power failures during recovery lose nothing either") {
       files = std::move(next);
     }
     REQUIRE(judge(*files, story) == "");
-  }
+  });
 }
 
 TEST_CASE("negative control: a disk that lies about syncs is found out") {

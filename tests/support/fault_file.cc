@@ -197,7 +197,8 @@ Result<std::unique_ptr<File>> FaultFileSystem::open(const std::string& path, Ope
 
 Status FaultFileSystem::make_directory(const std::string& path) {
   MutexLock lock(mutex_);
-  return directories_.emplace(path, true).second ? Status() : Status(Code::kExists, path + " exists", EEXIST);
+  return directories_.emplace(path, !forget_directories_).second ? Status()
+                                                                 : Status(Code::kExists, path + " exists", EEXIST);
 }
 
 Status FaultFileSystem::remove(const std::string& path) {
@@ -225,6 +226,9 @@ Result<std::vector<std::string>> FaultFileSystem::list(const std::string& direct
   for (const auto& [path, node] : names_) {
     if (parent_of(path) == directory) names.push_back(path.substr(path.rfind('/') + 1));
   }
+  for (const auto& [path, durable] : directories_) {
+    if (path != "/" && parent_of(path) == directory) names.push_back(path.substr(path.rfind('/') + 1));
+  }
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -238,6 +242,7 @@ Status FaultFileSystem::sync_directory(const std::string& directory) {
   TM_TRY(begin(Operation::kSyncDirectory, directory));
   MutexLock lock(mutex_);
   if (ignore_syncs_) return Status();
+  for (auto& [path, durable] : directories_) durable = durable || parent_of(path) == directory;
   std::erase_if(pending_names_, [&](const DirectoryChange& change) TM_NO_ANALYSIS {
     if (change.directory != directory) return false;
     change.apply(durable_names_);
@@ -265,8 +270,13 @@ std::unique_ptr<FaultFileSystem> FaultFileSystem::after_crash(uint64_t seed) con
     if (chance(random, percent)) change.apply(names);
   }
   MutexLock other(survivor->mutex_);
-  survivor->directories_ = directories_;
+  // In the order of their names: a parent comes before what is in it.
+  for (const auto& [path, durable] : directories_) {
+    const bool reachable = path == "/" || survivor->directories_.contains(parent_of(path));
+    if (reachable && (durable || chance(random, percent))) survivor->directories_[path] = true;
+  }
   for (const auto& [path, node] : names) {
+    if (!survivor->directories_.contains(parent_of(path))) continue;
     auto copy = std::make_shared<Node>();
     copy->disk = copy->seen = node->torn(random, percent);
     survivor->names_[path] = survivor->durable_names_[path] = std::move(copy);
@@ -310,6 +320,11 @@ uint64_t FaultFileSystem::operations() const {
 void FaultFileSystem::ignore_syncs(bool ignore) {
   MutexLock lock(mutex_);
   ignore_syncs_ = ignore;
+}
+
+void FaultFileSystem::forget_directories() {
+  MutexLock lock(mutex_);
+  forget_directories_ = true;
 }
 
 void FaultFileSystem::set_capacity(uint64_t bytes) {

@@ -2,7 +2,8 @@
 //
 // What it models
 //  - Every file has what programs see, and what is on disk. write() and truncate() reach the disk only by sync() of that file;
-//    creations, renames and removals only by sync_directory() of their directory. Making a directory is durable at once.
+//    creations, renames and removals only by sync_directory() of their directory. Making a directory is durable at once, unless
+//    forget_directories() was called: then it takes sync_directory() of its parent, too.
 //  - after_crash(seed) is the machine after a power loss at this moment, as a file system of its own: of what was not
 //    synced, pieces (down to 8 bytes) are kept or lost independently, in files and directories alike, so that writes are
 //    torn and reordered; a file may have any size between its synced and its last one. The same seed gives the same crash.
@@ -62,6 +63,8 @@ class FaultFileSystem final : public FileSystem {
 
   // The disk lies: syncs succeed and do nothing. For negative controls.
   void ignore_syncs(bool ignore);
+  // From here on a directory that is made may be lost in a crash, with all it holds, until its parent is synced.
+  void forget_directories();
   // All files together may hold this many bytes; UINT64_MAX: no limit.
   void set_capacity(uint64_t bytes);
 
@@ -83,14 +86,15 @@ class FaultFileSystem final : public FileSystem {
   Status write_locked(Node& node, uint64_t at, std::span<const iovec> parts, const Status& injected) TM_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
-  Names names_ TM_GUARDED_BY(mutex_);          // as programs see them
-  Names durable_names_ TM_GUARDED_BY(mutex_);  // as they are on disk
-  std::map<std::string, bool> directories_ TM_GUARDED_BY(mutex_);
+  Names names_ TM_GUARDED_BY(mutex_);                              // as programs see them
+  Names durable_names_ TM_GUARDED_BY(mutex_);                      // as they are on disk
+  std::map<std::string, bool> directories_ TM_GUARDED_BY(mutex_);  // whether it is on disk
   std::vector<DirectoryChange> pending_names_ TM_GUARDED_BY(mutex_);
   std::function<Status(const Step&)> observer_ TM_GUARDED_BY(mutex_);
   uint64_t operations_ TM_GUARDED_BY(mutex_) = 0;
   uint64_t capacity_ TM_GUARDED_BY(mutex_) = UINT64_MAX;
   bool ignore_syncs_ TM_GUARDED_BY(mutex_) = false;
+  bool forget_directories_ TM_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tidemark::test
