@@ -48,14 +48,17 @@ Outcome run_init(const InitFlags& flags) {
   init.name = flags.name.empty() ? group_name_for(directory) : flags.name;
   init.uid = ::getuid();
   init.gid = ::getgid();
+  if (!flags.from.empty()) init.unfinished = "filled from " + flags.from;
   TM_TRY(Group::init(directory, init));
   Json made = {{"name", init.name}, {"directory", directory}};
   if (!flags.from.empty()) {
     GroupOptions options;
     options.purpose = "importing " + flags.from;
+    options.finishing = true;
     TM_ASSIGN(auto group, Group::open(directory, OpenMode::kPrimary, options));
     Result<RestoreReport> report = import(flags, *group);
     TM_TRY(group->close());
+    if (report.ok()) TM_TRY(Group::declare_finished(directory));
     if (!report.ok()) {
       return report.status().within("the volume in " + directory + " is incomplete (remove it before you try again)");
     }

@@ -38,12 +38,9 @@ std::string trimmed(const std::string& text) {
   return text.substr(from, text.find_last_not_of(" \t\r\n") - from + 1);
 }
 
-Status write_new(const std::string& path, const std::string& content) {
-  FileSystem& files = posix_file_system();
-  TM_ASSIGN(std::unique_ptr<File> file, files.open(path, FileSystem::Open::kCreateNew));
-  iovec part{const_cast<char*>(content.data()), content.size()};
-  TM_TRY(file->write(0, std::span(&part, 1)));
-  return file->sync();
+Status refuse_taken(const std::string& path, FileSystem& files) {
+  TM_ASSIGN(const bool taken, files.exists(path));
+  return taken ? Status(Code::kExists, path + " is there already; choose another name or remove it") : Status();
 }
 
 // One line of the allow-list into `key` and `rights`; "" or what is wrong with it.
@@ -83,18 +80,19 @@ std::string key_text(std::string_view raw) {
   return text.data();
 }
 
-Status generate_key(const std::string& path) {
+Status generate_key(const std::string& path, FileSystem& files) {
   std::array<char, kKeyTextSize + 1> public_key{};
   std::array<char, kKeyTextSize + 1> secret_key{};
   if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
     return Status(Code::kUnsupported, "this libzmq is built without CURVE");
   }
-  TM_ASSIGN(bool taken, posix_file_system().exists(path + ".pub"));
-  if (taken) return Status(Code::kExists, path + ".pub is there already; choose another name or remove it");
+  TM_TRY(refuse_taken(path, files));
+  TM_TRY(refuse_taken(path + ".pub", files));
   std::string pair = "# Tidemark key pair. Whoever reads this file can speak for its owner; give away only the .pub file.\n";
   pair += "public = " + std::string(public_key.data()) + "\nsecret = " + std::string(secret_key.data()) + "\n";
-  TM_TRY(write_new(path, pair).within("cannot write the key"));
-  return write_new(path + ".pub", std::string(public_key.data()) + "\n").within("cannot write the public key");
+  TM_TRY(write_file_atomically(files, path, pair).within("cannot write the key"));
+  return write_file_atomically(files, path + ".pub", std::string(public_key.data()) + "\n")
+      .within("cannot write the public key");
 }
 
 Result<KeyPair> load_key_pair(const std::string& path) {

@@ -152,9 +152,9 @@ Result<Pair*> find_pair(std::vector<Pair>& pairs, const std::string& site) {
 
 }  // namespace
 
-Result<std::vector<Pair>> load_pairs(const std::string& directory) {
+Result<std::vector<Pair>> load_pairs(const std::string& directory, FileSystem& files) {
   std::string path = pairs_path(directory);
-  Result<std::string> content = read_file(posix_file_system(), path);
+  Result<std::string> content = read_file(files, path);
   if (!content.ok()) {
     if (content.status().code() == Code::kNotFound) return std::vector<Pair>();
     return content.status();
@@ -184,7 +184,7 @@ Result<std::vector<Pair>> load_pairs(const std::string& directory) {
   return pairs;
 }
 
-Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs) {
+Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs, FileSystem& files) {
   if (pairs.size() > kPairsMax) return Status(Code::kLimit, "a group can have at most 64 pairs");
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Pair& pair : pairs) {
@@ -200,7 +200,7 @@ Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs) 
   } catch (const nlohmann::json::exception&) {
     return Status(Code::kInvalid, "the path of a key or socket is not UTF-8");  // JSON can hold nothing else
   }
-  return write_file_atomically(posix_file_system(), pairs_path(directory), text);
+  return write_file_atomically(files, pairs_path(directory), text);
 }
 
 Status check_pair(const PairConfig& pair) {

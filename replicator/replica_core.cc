@@ -1,6 +1,5 @@
 #include "replicator/replica_core.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/logging.h"
@@ -81,16 +80,10 @@ void ReplicaCore::adopt(std::unique_ptr<Group> group) {
 
 // --- a session
 
+// What a crash leaves of this is no group yet, and counts as nothing the next time.
 Status ReplicaCore::make_replica(const Hello& hello) {
-  // Made beside its place and moved there whole: a crash leaves no half-made group. '~' is in no group's name.
-  std::string unfinished = directory_ + "~new";
-  std::error_code error;
-  std::filesystem::remove_all(unfinished, error);
   GroupIdentity identity{hello.group_id, hello.group, Role::kReplica};
-  TM_TRY(Group::init_replica(unfinished, identity, options_));
-  FileSystem& files = *options_.files;
-  TM_TRY(files.rename(unfinished, directory_));
-  TM_TRY(files.sync_directory(std::filesystem::path(directory_).parent_path().string()));
+  TM_TRY(Group::init_replica(directory_, identity, options_));
   TM_ASSIGN(std::unique_ptr<Group> group, Group::open(directory_, OpenMode::kReplica, options_));
   log_info("group " + name_ + " (" + group_id_text(hello.group_id) + "): a new replica for " + hello.identity);
   adopt(std::move(group));
@@ -120,7 +113,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
   }
   retry = Retry::kNever;
   TM_TRY(check_identity(hello));
-  Position position = group_->position();
+  Position position = group_->log().tail_position();  // the index may be behind, on a full disk
   Epoch known = std::max(highest_, position.epoch);
   if (hello.epoch < known) {
     return Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(known.value()) + " has taken over group " +
@@ -143,7 +136,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
 }
 
 Status ReplicaCore::begin(const Position& agreed) {
-  if (group_ != nullptr && group_->position() == agreed) return Status();
+  if (group_ != nullptr && group_->log().tail_position() == agreed) return Status();
   return Status(Code::kStale, "the site's position has changed since HELLO");  // another session has shipped meanwhile
 }
 

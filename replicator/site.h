@@ -46,6 +46,6 @@ class Site {
 };
 
 // Writes a new CURVE key pair to `path` (0600) and the public half to `path`.pub. kExists.
-Status generate_key(const std::string& path);
+Status generate_key(const std::string& path, FileSystem& files = posix_file_system());
 
 }  // namespace tidemark

@@ -40,6 +40,7 @@ struct RestoreOptions {
   unsigned jobs = 0;                 // threads; 0: as many as cores, at most 16
   std::function<void(const RestoreProgress&)> progress;  // from one thread, at most ten times a second
   const std::atomic<bool>* interrupted = nullptr;        // set to true: stop soon with kInterrupted
+  GroupOptions volume;                                   // how a new volume is opened while it is filled
 };
 
 struct RestoreReport {
@@ -53,7 +54,8 @@ Result<RestorePlan> plan_restore(TreeView& view, const std::vector<std::string>&
 // Writes to a directory: content, types, modes, owners, times (ns), xattrs, ACLs, hard links, holes. Names from the log never
 // leave the target, even if somebody changes it meanwhile. Every block was verified when it was read. kNotEmpty without force.
 Result<RestoreReport> restore_to_directory(TreeView& view, const RestoreOptions& options);
-// Makes the target a new group named `name` with one volume holding the tree, and a mark "restored".
+// Makes the target a new group named `name` with one volume holding the tree, and a mark "restored". Durable on return; until then,
+// and after a crash, nobody can open it as a volume.
 Result<RestoreReport> restore_to_volume(TreeView& view, const RestoreOptions& options, const std::string& name);
 
 // Copies an existing directory into a live volume (for init --from): the same attributes, the other way round. Does not cross

@@ -169,14 +169,17 @@ Result<RestoreReport> restore_to_volume(TreeView& view, const RestoreOptions& op
   TM_ASSIGN(report.plan, make_plan(view, {options.include, options.jobs, options.interrupted, nullptr}));
   TM_ASSIGN(Tree tree, tree_of(report.plan));
   const Attr& root = tree.entry(0).attr;
-  TM_TRY(Group::init(options.target, {name, root.mode & 07777, root.uid, root.gid}));
-  GroupOptions group_options;
+  const std::string unfinished = "restored from " + point_text(report.plan.point);
+  TM_TRY(Group::init(options.target, {name, root.mode & 07777, root.uid, root.gid, unfinished}, options.volume));
+  GroupOptions group_options = options.volume;
   group_options.purpose = "being restored";
+  group_options.finishing = true;
   TM_ASSIGN(std::unique_ptr<Group> group, Group::open(options.target, OpenMode::kPrimary, group_options));
   Warnings warnings;
   Status written = write_group(view, tree, *group, warnings, options);
   Status closed = group->close();
   if (written.ok()) written = closed;
+  if (written.ok()) written = Group::declare_finished(options.target, *options.volume.files);
   if (!written.ok()) {
     return Status(written.code(),
                   written.text() + "; the restore is not complete: the volume in " + options.target +

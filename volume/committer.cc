@@ -4,10 +4,18 @@
 
 namespace tidemark {
 
-Status Committer::writable() const {
+Status Committer::writable() {
   if (!writable_) return Status(Code::kReadOnly, "this copy of the group is read-only");
-  TM_TRY(stopped_);
+  TM_TRY(ready());
   return watermarks_.may_write();
+}
+
+// Who asks while the index is behind has decided by what it lacks: he must look again, even if it has caught up by now.
+Status Committer::ready() {
+  TM_TRY(stopped_);
+  if (!behind_) return state_.writable();
+  TM_TRY(publish());
+  return Status(Code::kNoSpace, "the disk was full until this moment; nothing was changed: try again", ENOSPC);
 }
 
 Status Committer::stop(const Status& why) {
@@ -17,7 +25,14 @@ Status Committer::stop(const Status& why) {
   return stopped_;
 }
 
-void Committer::publish() { newest_.store(state_.meta().applied.seq.value(), std::memory_order_release); }
+Status Committer::publish() {
+  Status written = state_.write();
+  behind_ = written.code() == Code::kNoSpace;
+  if (behind_) return written;
+  if (!written.ok()) return stop(written);
+  newest_.store(state_.meta().applied.seq.value(), std::memory_order_release);
+  return Status();
+}
 
 Status Committer::commit(std::span<const RecordDraft> drafts) {
   TM_TRY(writable());
@@ -26,13 +41,11 @@ Status Committer::commit(std::span<const RecordDraft> drafts) {
     Status applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);
     if (!applied.ok()) return stop(applied);
   }
-  if (Status written = state_.write(); !written.ok()) return stop(written);
-  publish();
-  return Status();
+  return publish();
 }
 
 Status Committer::commit_verified(Bytes run) {
-  TM_TRY(stopped_);
+  TM_TRY(ready());
   Position position = log_.tail_position();
   TM_ASSIGN(auto locations, log_.append_verified(run));
   size_t index = 0;
@@ -40,9 +53,7 @@ Status Committer::commit_verified(Bytes run) {
     return state_.apply(record.header, record.payload, locations[index++]);
   });
   if (!applied.ok()) return stop(applied);
-  if (Status written = state_.write(); !written.ok()) return stop(written);
-  publish();
-  return Status();
+  return publish();
 }
 
 }  // namespace tidemark

@@ -18,9 +18,11 @@ class Committer {
   // The commit lock. Whoever decides on the newest state (does the name exist?) holds it from the question to commit().
   Mutex mutex;
 
-  // ok, or why nothing may be changed: kReadOnly (no right to, or fenced), or the failure that stopped an earlier commit half-way.
-  Status writable() const TM_REQUIRES(mutex);
-  // Appends the drafts in order and applies them. kNoSpace from the log leaves everything as it was.
+  // ok, or why nothing may be changed: kReadOnly (no right to, or fenced), or the failure that stopped an earlier commit half-way;
+  // kNoSpace.
+  Status writable() TM_REQUIRES(mutex);
+  // Appends the drafts in order and applies them. kNoSpace leaves everything as it was, except where the disk filled up between the
+  // log and the index: then the change is in the log, and readers see it once the index can be written again.
   Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
   // Appends and applies records another site numbered. The caller has verified them against log.tail_position().
   Status commit_verified(Bytes run) TM_REQUIRES(mutex);
@@ -32,15 +34,19 @@ class Committer {
   Epoch epoch{1};
 
  private:
+  // ok, or why nothing may be appended.
+  Status ready() TM_REQUIRES(mutex);
+  // Puts what was applied into the index, and shows it.
+  Status publish() TM_REQUIRES(mutex);
   // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
   Status stop(const Status& why) TM_REQUIRES(mutex);
-  void publish();
 
   Log& log_;
   TreeState& state_;
   const Watermarks& watermarks_;
   const bool writable_;
   Status stopped_ TM_GUARDED_BY(mutex);
+  bool behind_ TM_GUARDED_BY(mutex) = false;  // the index lacks what is applied: its disk is full
   std::atomic<uint64_t> newest_;
 };
 

@@ -5,7 +5,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 namespace tidemark {
@@ -31,6 +33,40 @@ Result<GroupId> parse_group_id(const std::string& text) {
   return id;
 }
 
+bool is_one_of(const std::string& name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// True where DIR holds nothing but what an interrupted attempt to make a group leaves behind: no identity, and a log without any
+// record but the first, which makes the root.
+Result<bool> is_half_made(FileSystem& files, const std::string& directory) {
+  TM_ASSIGN(auto names, files.list(directory));
+  for (const std::string& name : names) {
+    if (!is_one_of(name, {"log", "lock", "group.json.new"})) return false;
+  }
+  if (std::find(names.begin(), names.end(), "log") == names.end()) return true;
+  const std::string log = log_directory(directory);
+  auto held = Log::open_read_only(files, log, kLatest);
+  if (!held.ok()) return held.status().code() == Code::kNotFound;
+  return (*held)->appended() <= Seq(1);
+}
+
+Status clear_half_made(FileSystem& files, const std::string& directory) {
+  const std::string log = log_directory(directory);
+  TM_ASSIGN(const bool has_log, files.exists(log));
+  if (!has_log) return Status();
+  TM_ASSIGN(auto names, files.list(log));
+  for (const std::string& name : names) TM_TRY(files.remove(log + "/" + name));
+  return files.sync_directory(log);
+}
+
+// The entry of DIR itself must be durable. Who may not read the parent cannot sync it, and did not make DIR either.
+Status sync_parent(FileSystem& files, const std::string& directory) {
+  const std::string parent = std::filesystem::path(directory).parent_path().string();
+  Status synced = files.sync_directory(parent.empty() ? "." : parent);
+  return synced.code() == Code::kAccess ? Status() : synced;
+}
+
 }  // namespace
 
 Status check_group_name(std::string_view name) {
@@ -51,24 +87,32 @@ Result<GroupId> random_group_id() {
   return id;
 }
 
-Status make_group_directory(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
+Status write_identity(const std::string& directory, const GroupIdentity& identity, FileSystem& files) {
+  Json content = {{"format", kFormat},
+                  {"group", group_id_text(identity.id)},
+                  {"name", identity.name},
+                  {"role", identity.role == Role::kPrimary ? "primary" : "replica"}};
+  if (!identity.unfinished.empty()) content["unfinished"] = identity.unfinished;
+  return write_file_atomically(files, identity_path(directory), content.dump(2) + "\n");
+}
+
+Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& directory, const GroupIdentity& identity,
+                                                            const GroupOptions& options) {
   FileSystem& files = *options.files;
   TM_TRY(check_group_name(identity.name));
-  if (Status made = files.make_directory(directory); !made.ok()) {
-    if (made.code() != Code::kExists) return made;
-    TM_ASSIGN(auto names, files.list(directory));
-    if (!names.empty()) {
-      return Status(Code::kNotEmpty, directory + " is not empty; give a new directory, or an empty one");
-    }
+  if (Status made = files.make_directory(directory); !made.ok() && made.code() != Code::kExists) return made;
+  TM_ASSIGN(const bool half_made, is_half_made(files, directory));
+  if (!half_made) {
+    return Status(Code::kNotEmpty, directory + " is not empty; give a new directory, or an empty one");
   }
-  TM_TRY(files.make_directory(log_directory(directory)));
-  TM_TRY(Log::create(files, log_directory(directory), identity.id));
-  const Json content = {{"format", kFormat},
-                        {"group", group_id_text(identity.id)},
-                        {"name", identity.name},
-                        {"role", identity.role == Role::kPrimary ? "primary" : "replica"}};
+  TM_ASSIGN(auto lock, DirectoryLock::take(directory, "being made"));
+  TM_TRY(clear_half_made(files, directory));
+  const std::string log = log_directory(directory);
+  if (Status made = files.make_directory(log); !made.ok() && made.code() != Code::kExists) return made;
+  TM_TRY(Log::create(files, log, identity.id));
   TM_TRY(files.sync_directory(directory));
-  return write_file_atomically(files, identity_path(directory), content.dump(2) + "\n");
+  TM_TRY(sync_parent(files, directory));
+  return lock;
 }
 
 Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& files) {
@@ -89,6 +133,7 @@ Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& 
   }
   GroupIdentity identity;
   identity.name = text("name");
+  identity.unfinished = text("unfinished");
   auto id = parse_group_id(text("group"));
   const std::string role = text("role");
   if (!id.ok() || !check_group_name(identity.name).ok() || (role != "primary" && role != "replica")) return bad;
@@ -110,9 +155,9 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
     return Status(Code::kBusy, directory + " is in use by process " + holder.substr(0, holder.find('\n')));
   }
   const std::string content = std::to_string(::getpid()) + " (" + purpose + ")\n";
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, content.data(), content.size(), 0) < 0) {
-    return errno_status(errno, "writing " + path);
-  }
+  const bool written = ::ftruncate(fd, 0) == 0 && ::pwrite(fd, content.data(), content.size(), 0) >= 0;
+  // On a full disk others are refused all the same, only without being told by whom.
+  if (!written && errno != ENOSPC && errno != EDQUOT) return errno_status(errno, "writing " + path);
   return lock;
 }
 

@@ -14,9 +14,9 @@ inline std::string log_directory(const std::string& directory) { return director
 inline std::string index_directory(const std::string& directory) { return directory + "/index"; }
 
 Status check_group_name(std::string_view name);
-// Makes DIR and DIR/log, writes group.json last: a directory without it is not (yet) a group.
-Status make_group_directory(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options);
 Result<GroupId> random_group_id();
+// Durable on return, whole or not at all.
+Status write_identity(const std::string& directory, const GroupIdentity& identity, FileSystem& files);
 
 // The exclusive right to write in a group's directory; given back by the destructor (and by the kernel when the process dies).
 class DirectoryLock {
@@ -31,5 +31,10 @@ class DirectoryLock {
   explicit DirectoryLock(int fd) : fd_(fd) {}
   int fd_;
 };
+
+// Makes DIR and DIR/log with an empty log, durably. DIR must not exist, or be empty; what an interrupted attempt left there counts
+// as nothing. A directory is a group only once write_identity() has returned, so that comes last.
+Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& directory, const GroupIdentity& identity,
+                                                            const GroupOptions& options);
 
 }  // namespace tidemark

@@ -1,9 +1,14 @@
 #include "volume/group.h"
 
+#include <stdlib.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <filesystem>
 #include <thread>
 
 #include "base/logging.h"
+#include "log/recovery.h"
 #include "volume/committer.h"
 #include "volume/directory.h"
 #include "volume/live_volume.h"
@@ -23,19 +28,15 @@ struct Opened {
   RecoveryReport recovery;
 };
 
-Result<std::unique_ptr<Index>> open_index(const std::string& directory, const GroupOptions& options, GroupCore* core,
+Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupOptions& options, GroupCore* core,
                                           bool read_only) {
   IndexOptions settings;
   settings.cache_bytes = options.index_cache_bytes;
   settings.write_buffer_bytes = options.index_write_buffer_bytes;
   settings.read_only = read_only;
-  // The index must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
-  settings.before_flush = [core] {
-    if (core->log) {
-      if (Status synced = core->log->sync(kLatest); !synced.ok()) log_error("syncing the log: " + synced.text());
-    }
-  };
-  return Index::open(index_directory(directory), settings);
+  // The index of a log that grows must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
+  if (core != nullptr) settings.before_flush = [core] { return core->log ? core->log->sync(kLatest) : Status(); };
+  return Index::open(place, settings);
 }
 
 // Applies what the log has and the index has not.
@@ -72,6 +73,11 @@ Result<bool> index_fits(const TreeState& state, Log& log, const GroupIdentity& i
   return *position == meta.applied;
 }
 
+// An index that cannot be opened because of itself; not because of the disk or of this process's limits.
+bool is_damage(const Status& status) {
+  return status.code() == Code::kCorrupt || (status.code() == Code::kIo && status.sys_errno() == EIO);
+}
+
 // Recovers the log, then brings the index up to it; rebuilds an index that is missing, damaged or of another history.
 Result<Opened> recover(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options,
                        std::unique_ptr<DirectoryLock> lock) {
@@ -79,8 +85,8 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
   opened.core = std::make_shared<GroupCore>();
   GroupCore& core = *opened.core;
   core.lock = std::move(lock);
-  auto index = open_index(directory, options, &core, false);
-  if (!index.ok() && index.status().code() != Code::kCorrupt && index.status().code() != Code::kIo) return index.status();
+  auto index = open_index(index_directory(directory), options, &core, false);
+  if (!index.ok() && !is_damage(index.status())) return index.status();
   if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
   const Seq known_durable = core.state ? core.state->meta().applied.seq : Seq(0);
   TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, known_durable,
@@ -96,7 +102,7 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
     log_warning("the index of " + directory + " does not fit its log and is rebuilt");
     core.state.reset();
     TM_TRY(Index::destroy(index_directory(directory)));
-    TM_ASSIGN(auto fresh, open_index(directory, options, &core, false));
+    TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
     core.state = std::make_unique<TreeState>(std::move(fresh));
   }
   if (Status replayed = replay(core); !replayed.ok()) return replayed.within("reading the log of " + directory);
@@ -108,10 +114,57 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
 Result<Opened> open_for_reading(const std::string& directory, const GroupOptions& options) {
   Opened opened;
   opened.core = std::make_shared<GroupCore>();
-  TM_ASSIGN(auto index, open_index(directory, options, opened.core.get(), true));
+  TM_ASSIGN(auto index, open_index(index_directory(directory), options, nullptr, true));
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  return opened;
+}
+
+// True for what a disk answers that is full or read-only, or whose owner lets others only read.
+bool cannot_be_written(const Status& status) {
+  return status.code() == Code::kNoSpace || status.code() == Code::kReadOnly || status.sys_errno() == EACCES;
+}
+
+// Makes a directory below $TMPDIR that goes with the last owner of what is returned.
+Result<std::shared_ptr<void>> make_scratch(std::string& path) {
+  std::error_code error;
+  const auto parent = std::filesystem::temp_directory_path(error);
+  path = ((error ? std::filesystem::path("/tmp") : parent) / "tidemark-index-XXXXXX").string();
+  if (::mkdtemp(path.data()) == nullptr) return errno_status(errno, "making a directory for the index, " + path);
+  return std::shared_ptr<void>(nullptr, [path](void*) {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  });
+}
+
+// Nothing in DIR can be written: the log is read as far as it is sound, and a copy of the index is brought up to it elsewhere.
+Result<Opened> open_beside(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
+  Opened opened;
+  opened.core = std::make_shared<GroupCore>();
+  GroupCore& core = *opened.core;
+  TM_ASSIGN(const Recovered found, examine_log(*options.files, log_directory(directory), Seq(0)));
+  const bool adopted = found.segments.size() > found.last_born + 1;  // without headers yet, so nothing in them was durable
+  opened.recovery.last_seq = adopted ? found.segments[found.last_born + 1].known.before.seq : found.end.seq;
+  TM_ASSIGN(core.log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  std::string path;
+  TM_ASSIGN(core.scratch, make_scratch(path));
+  const std::string place = path + "/index";
+  std::error_code error;
+  std::filesystem::copy(index_directory(directory), place, std::filesystem::copy_options::recursive, error);
+  auto index = open_index(place, options, nullptr, false);
+  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+  bool fits = !error && core.state;
+  if (fits) {
+    TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
+  }
+  if (!fits) {
+    core.state.reset();
+    std::filesystem::remove_all(place, error);
+    TM_ASSIGN(auto fresh, open_index(place, options, nullptr, false));
+    core.state = std::make_unique<TreeState>(std::move(fresh));
+  }
+  TM_TRY(replay(core));
   return opened;
 }
 
@@ -137,9 +190,8 @@ class OpenGroup final : public Group {
   Status close() override {
     if (mode_ == OpenMode::kRead || closed_) return Status();
     closed_ = true;
-    Status synced = core_->log->sync(kLatest);
-    Status flushed = core_->state->flush();
-    return synced.ok() ? flushed : synced;
+    TM_TRY(core_->log->sync(kLatest));  // the index must not know what the log may have lost
+    return core_->state->flush();
   }
 
   const std::string& directory() const override { return directory_; }
@@ -197,6 +249,7 @@ class OpenGroup final : public Group {
   Result<VolumeSpace> space() override {
     VolumeSpace space;
     TM_ASSIGN(space.disk, options_.files->space(directory_));
+    space.disk.available_bytes -= std::min(space.disk.available_bytes, options_.log.reserve_bytes);
     space.log_bytes = core_->log->bytes();
     space.inodes = core_->state->meta().inodes;
     return space;
@@ -312,18 +365,36 @@ Status check_role(const std::string& directory, Role role, OpenMode mode) {
   return Status();
 }
 
+Status check_finished(const std::string& directory, const GroupIdentity& identity) {
+  if (identity.unfinished.empty()) return Status();
+  TM_ASSIGN(const auto holder, lock_holder(directory));
+  if (holder) {
+    return Status(Code::kBusy, directory + " is not complete yet: process " + std::to_string(holder->pid) + " is at it (" +
+                                   identity.unfinished + ")");
+  }
+  return Status(Code::kNotFound, directory + " holds only a part of a volume: it was being " + identity.unfinished +
+                                     " when that was interrupted; remove it and begin again");
+}
+
+Status recover_and_let_go(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options,
+                          std::unique_ptr<DirectoryLock> lock) {
+  TM_ASSIGN(Opened recovered, recover(directory, identity, options, std::move(lock)));
+  TM_TRY(recovered.core->log->sync(kLatest));
+  return recovered.core->state->flush();
+}
+
 // A reader recovers what nobody holds (and lets go at once), then reads what is on disk.
 Result<Opened> open_reader(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
   const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
   for (;;) {
     auto lock = DirectoryLock::take(directory, std::string(kReadingPurpose));
-    if (lock.ok()) {
-      TM_ASSIGN(Opened recovered, recover(directory, identity, options, std::move(lock).value()));
-      TM_TRY(recovered.core->log->sync(kLatest));
-      TM_TRY(recovered.core->state->flush());
-      break;
+    const Status failed = lock.ok() ? recover_and_let_go(directory, identity, options, std::move(*lock)) : lock.status();
+    if (failed.ok()) break;
+    if (cannot_be_written(failed)) {
+      log_warning(failed.text() + "; reading it without writing, with an index of its own (this may take a while)");
+      return open_beside(directory, identity, options);
     }
-    if (lock.status().code() != Code::kBusy) return lock.status();
+    if (failed.code() != Code::kBusy) return failed;
     TM_ASSIGN(auto holder, lock_holder(directory));
     const bool other_reader = holder && holder->purpose == kReadingPurpose;
     if (!other_reader || std::chrono::steady_clock::now() > deadline) break;
@@ -337,10 +408,10 @@ Result<Opened> open_reader(const std::string& directory, const GroupIdentity& id
 Status Group::init(const std::string& directory, const InitOptions& init, const GroupOptions& options) {
   GroupIdentity identity;
   identity.name = init.name;
+  identity.unfinished = init.unfinished;
   TM_ASSIGN(identity.id, random_group_id());
-  TM_TRY(make_group_directory(directory, identity, options));
-  RecoveryReport report;
-  TM_ASSIGN(auto log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, Seq(0), &report));
+  TM_ASSIGN(const auto lock, make_group_directory(directory, identity, options));
+  TM_ASSIGN(auto log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, Seq(0), nullptr));
   Genesis body;
   body.group = identity.id;
   body.name = identity.name;
@@ -349,18 +420,29 @@ Status Group::init(const std::string& directory, const InitOptions& init, const 
   body.gid = init.gid;
   const RecordDraft draft = make_draft(RecordType::kGenesis, 0, kRootIno, encode_genesis(body));
   TM_TRY(log->append({&draft, 1}, Epoch(1)).status());
-  return log->sync(kLatest);
+  TM_TRY(log->sync(kLatest));
+  log.reset();
+  return write_identity(directory, identity, *options.files);
 }
 
 Status Group::init_replica(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
   GroupIdentity replica = identity;
   replica.role = Role::kReplica;
-  return make_group_directory(directory, replica, options);
+  TM_ASSIGN(const auto lock, make_group_directory(directory, replica, options));
+  return write_identity(directory, replica, *options.files);
+}
+
+Status Group::declare_finished(const std::string& directory, FileSystem& files) {
+  TM_ASSIGN(GroupIdentity identity, identify(directory, files));
+  if (identity.unfinished.empty()) return Status();
+  identity.unfinished.clear();
+  return write_identity(directory, identity, files);
 }
 
 Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMode mode, const GroupOptions& options) {
   TM_ASSIGN(GroupIdentity identity, identify(directory, *options.files));
   TM_TRY(check_role(directory, identity.role, mode));
+  if (!options.finishing) TM_TRY(check_finished(directory, identity));
   Opened opened;
   if (mode == OpenMode::kRead) {
     TM_ASSIGN(opened, open_reader(directory, identity, options));

@@ -27,14 +27,16 @@ enum class Role { kPrimary, kReplica };  // who numbers the records: we, or the 
 enum class OpenMode {
   kPrimary,  // change the volume; kBusy if another process has it; kReadOnly if the group is a replica
   kReplica,  // take records from a primary; kBusy likewise; kReadOnly if the group is a primary's
-  kRead,     // read only: takes the lock and recovers where nobody holds it; otherwise shows what the holder last flushed
+  kRead,     // read only: takes the lock and recovers where nobody holds it; otherwise shows what the holder last flushed. Where
+             // DIR cannot be written (full, read-only) the index is completed in a directory for temporary files
 };
 
 struct GroupOptions {
   LogOptions log;
   uint64_t index_cache_bytes = 256u << 20;
   uint64_t index_write_buffer_bytes = 64u << 20;
-  std::string purpose;  // for the lock file: "mounted at /mnt/db", "site" …
+  std::string purpose;     // for the lock file: "mounted at /mnt/db", "site" …
+  bool finishing = false;  // opens an unfinished group, too, to finish it
   FileSystem* files = &posix_file_system();
   Clock* clock = &system_clock();
 };
@@ -43,6 +45,8 @@ struct GroupIdentity {
   GroupId id{};
   std::string name;
   Role role = Role::kPrimary;
+  // Not "": the directory is still being filled with what exists elsewhere ("restored from …"); only whoever fills it opens it.
+  std::string unfinished;
 };
 
 struct InitOptions {
@@ -50,6 +54,7 @@ struct InitOptions {
   uint32_t root_mode = 0755;
   uint32_t uid = 0;
   uint32_t gid = 0;
+  std::string unfinished;  // as GroupIdentity's
 };
 
 struct MarkRequest {
@@ -61,7 +66,7 @@ struct MarkRequest {
 };
 
 struct VolumeSpace {
-  FileSystemSpace disk;
+  FileSystemSpace disk;  // `available` without what the log keeps in reserve
   uint64_t log_bytes = 0;
   uint64_t inodes = 0;  // in use at the newest record (approximate)
 };
@@ -76,13 +81,17 @@ Result<std::optional<Holder>> lock_holder(const std::string& directory);
 // Thread-safe.
 class Group {
  public:
-  // Makes DIR (which must not exist, or be empty) a new primary group with its genesis record. Durable on return.
+  // Makes DIR (which must not exist, or be empty) a new primary group with its genesis record. Durable on return. After a crash
+  // meanwhile DIR is a group, or it is none and may be given again. kBusy: somebody else is at it.
   static Status init(const std::string& directory, const InitOptions& init, const GroupOptions& options = {});
   // Makes DIR a replica without any record yet: the first it takes is the primary's genesis.
   static Status init_replica(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options = {});
   static Result<GroupIdentity> identify(const std::string& directory, FileSystem& files = posix_file_system());
+  // What filled an unfinished group is done: from here on anybody can open it. Durable on return; sync() first.
+  static Status declare_finished(const std::string& directory, FileSystem& files = posix_file_system());
 
-  // Recovers: cuts a torn tail, brings the index up to the log, rebuilds the index where it is missing, damaged or ahead.
+  // Recovers: cuts a torn tail, brings the index up to the log, rebuilds the index where it is missing, damaged or ahead. kNotFound:
+  // there is no group, or an unfinished one.
   static Result<std::unique_ptr<Group>> open(const std::string& directory, OpenMode mode, const GroupOptions& options = {});
   virtual ~Group() = default;
   // Syncs the log and flushes the index; nothing may be changed afterwards. The destructor does the same but cannot report. The

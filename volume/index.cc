@@ -1,12 +1,17 @@
 #include "volume/index.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
 
 namespace tidemark {
 namespace {
@@ -19,6 +24,10 @@ Status to_status(const rocksdb::Status& status, std::string_view what) {
   const std::string why = std::string(what) + ": " + status.ToString();
   if (status.IsCorruption()) return Status(Code::kCorrupt, why + "; remove DIR/index to have it rebuilt from the log");
   if (status.IsNoSpace()) return Status(Code::kNoSpace, why, ENOSPC);
+  // RocksDB keeps the errno of other failures in its text alone.
+  for (int error : {EROFS, EACCES, EMFILE, ENFILE, ENOMEM}) {
+    if (why.find(std::strerror(error)) != std::string::npos) return errno_status(error, why);
+  }
   return Status(Code::kIo, why, EIO);
 }
 
@@ -30,16 +39,7 @@ class SubjectPrefix final : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return is_as_of(text(key)); }
 };
 
-class BeforeFlush final : public rocksdb::EventListener {
- public:
-  explicit BeforeFlush(std::function<void()> callback) : callback_(std::move(callback)) {}
-  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { callback_(); }
-
- private:
-  std::function<void()> callback_;
-};
-
-rocksdb::Options rocksdb_options(const IndexOptions& options) {
+rocksdb::Options rocksdb_options(const IndexOptions& options, std::shared_ptr<rocksdb::EventListener> watch) {
   rocksdb::Options made;
   made.create_if_missing = !options.read_only;
   made.write_buffer_size = options.write_buffer_bytes;
@@ -62,11 +62,33 @@ rocksdb::Options rocksdb_options(const IndexOptions& options) {
   table.whole_key_filtering = true;
   table.format_version = 5;
   made.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  if (options.before_flush) made.listeners.push_back(std::make_shared<BeforeFlush>(options.before_flush));
+  made.avoid_flush_during_shutdown = true;  // whoever closes decides whether the log is fit to be followed
+  made.listeners.push_back(std::move(watch));
   return made;
 }
 
 }  // namespace
+
+// Listens to RocksDB: the log first, then the index; and whether the disk is full.
+class Index::Watch final : public rocksdb::EventListener {
+ public:
+  explicit Watch(std::function<Status()> before_flush) : before_flush_(std::move(before_flush)) {}
+
+  // A flush that must not be cannot be refused here; but what it wrote is dropped when the database is said to be closing.
+  void OnFlushBegin(rocksdb::DB* db, const rocksdb::FlushJobInfo&) override {
+    if (before_flush_ && !before_flush_().ok()) rocksdb::CancelAllBackgroundWork(db, false);
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    if (error->IsNoSpace() && error->severity() >= rocksdb::Status::kHardError) full_ = true;
+  }
+  void OnErrorRecoveryCompleted(rocksdb::Status) override { full_ = false; }
+
+  [[nodiscard]] bool full() const { return full_; }
+
+ private:
+  const std::function<Status()> before_flush_;
+  std::atomic<bool> full_{false};
+};
 
 IndexBatch::IndexBatch() : batch_(std::make_unique<rocksdb::WriteBatch>()) {}
 IndexBatch::~IndexBatch() = default;
@@ -94,17 +116,25 @@ Index::~Index() {
 
 Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const IndexOptions& options) {
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Options settings = rocksdb_options(options);
+  auto watch = std::make_shared<Watch>(options.before_flush);
+  const rocksdb::Options settings = rocksdb_options(options, watch);
   const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, directory, &opened)
                                                    : rocksdb::DB::Open(settings, directory, &opened);
   if (!status.ok()) return to_status(status, "opening the index " + directory);
   std::unique_ptr<Index> made(new Index());
+  made->watch_ = std::move(watch);
   made->db_.reset(opened);
   return made;
 }
 
 Status Index::destroy(const std::string& directory) {
   return to_status(rocksdb::DestroyDB(directory, rocksdb::Options()), "removing the index " + directory);
+}
+
+Status Index::writable() const {
+  if (!watch_->full()) return Status();
+  return Status(Code::kNoSpace, "the disk is full: the index cannot be written; it goes on by itself once there is space",
+                ENOSPC);
 }
 
 Status Index::write(IndexBatch& batch) {

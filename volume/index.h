@@ -22,8 +22,9 @@ struct IndexOptions {
   uint64_t cache_bytes = 256u << 20;
   uint64_t write_buffer_bytes = 64u << 20;
   bool read_only = false;
-  // Called before rows reach the disk: makes the log durable, so that the index never knows more than the log.
-  std::function<void()> before_flush;
+  // Called before rows reach the disk: makes the log durable, so that the index never knows more than the log. Where that fails
+  // nothing reaches the disk any more until the index is opened anew.
+  std::function<Status()> before_flush;
 };
 
 // Rows that reach the index together or not at all.
@@ -64,14 +65,17 @@ class IndexScan {
   std::unique_ptr<rocksdb::Iterator> rows_;
 };
 
-// Thread-safe. kCorrupt: RocksDB found damage. kIo: it could not write (full disk, I/O error).
+// Thread-safe. kCorrupt: RocksDB found damage. kNoSpace: the disk is full; RocksDB looks every few seconds whether it still is, and
+// goes on by itself. kIo: it could not write, and will not until it is opened anew.
 class Index {
  public:
   static Result<std::unique_ptr<Index>> open(const std::string& directory, const IndexOptions& options);
   // Removes every file of an index; the directory goes as well. ok if there is none.
   static Status destroy(const std::string& directory);
-  ~Index();
+  ~Index();  // what was not flushed is forgotten
 
+  // ok, or why write() would fail: asked before something is logged that the index cannot take.
+  [[nodiscard]] Status writable() const;
   Status write(IndexBatch& batch);
   Result<std::optional<std::string>> get(std::string_view key);
   // The newest row of `subject` at or before `at`, tombstone or not; nullopt if there is none.
@@ -84,7 +88,9 @@ class Index {
   Status flush();
 
  private:
+  class Watch;
   Index() = default;
+  std::shared_ptr<Watch> watch_;  // before db_, whose threads call it
   std::unique_ptr<rocksdb::DB> db_;
 };
 

@@ -40,12 +40,14 @@ class TreeState {
   [[nodiscard]] Meta meta() const;  // as of the newest write()
   Result<uint64_t> fingerprint();
   Status flush() { return index_->flush(); }
+  [[nodiscard]] Status writable() const { return index_->writable(); }
 
   // --- changing ---------------------------------------------------------------------------------------------------------------
   // Adds the rows of one record to the batch. Records come in order of seq. kCorrupt: the record contradicts the tree (then the
   // state is unusable until reopened: the log has what the index lacks).
   Status apply(const RecordHeader& header, Bytes payload, const Location& location);
-  // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied.
+  // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied. On kNoSpace the batch is
+  // kept: the next write() tries again.
   Status write();
   // Bytes in the batch: a bound for the caller.
   [[nodiscard]] size_t batch_bytes() const { return batch_.bytes(); }
