@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/logging.h"
 
@@ -198,23 +199,28 @@ Status LogWriter::check_space(uint64_t bytes, bool removes) {
   if (bytes > space_credit_) {
     TM_ASSIGN(const FileSystemSpace space, files_.space(directory_));
     const uint64_t reserve = removes ? options_.reserve_bytes / 2 : options_.reserve_bytes;
-    if (space.available_bytes < reserve + bytes) {
-      space_credit_ = 0;
-      return Status(
-          Code::kNoSpace,
-          "the disk of " + directory_ + " is full (" + std::to_string(space.available_bytes >> 20) + " MiB free, " +
-              std::to_string(options_.reserve_bytes >> 20) +
-              " MiB are kept in reserve); make room outside the volume or enlarge the disk: what is removed inside "
-              "the volume stays in its past",
-          ENOSPC);
-    }
+    if (space.available_bytes < reserve + bytes) return refuse_full(space);
     space_credit_ = bytes;
     if (const uint64_t taken = options_.reserve_bytes + bytes; space.available_bytes > taken) {
       space_credit_ += std::min(kSpaceCheckStep, space.available_bytes - taken);
+      if (std::exchange(full_, false)) log_info("the disk of " + directory_ + " has space again");
     }
   }
   space_credit_ -= bytes;
   return Status();
+}
+
+// Said to the operator once: every application hears of it by its own errno.
+Status LogWriter::refuse_full(const FileSystemSpace& space) {
+  space_credit_ = 0;
+  Status full(Code::kNoSpace,
+              "the disk of " + directory_ + " is full (" + std::to_string(space.available_bytes >> 20) + " MiB free, " +
+                  std::to_string(options_.reserve_bytes >> 20) +
+                  " MiB are kept in reserve); make room outside the volume or enlarge the disk: what is removed inside the "
+                  "volume stays in its past",
+              ENOSPC);
+  if (!std::exchange(full_, true)) log_warning(full.text());
+  return full;
 }
 
 Result<std::vector<Location>> LogWriter::write_batch(std::span<const Sealed> records) {

@@ -105,6 +105,7 @@ class LogWriter final : public LogReader {
   Status replace_empty_tail(uint16_t flags) TM_REQUIRES(append_mutex_);
   Status start_born_segment(uint16_t flags) TM_REQUIRES(append_mutex_);
   Status check_space(uint64_t bytes, bool removes) TM_REQUIRES(append_mutex_);
+  Status refuse_full(const FileSystemSpace& space) TM_REQUIRES(append_mutex_);
   Result<std::vector<Sealed>> split_run(Bytes run) const TM_REQUIRES(append_mutex_);
   void start_writeback();
 
@@ -125,6 +126,7 @@ class LogWriter final : public LogReader {
   mutable Mutex append_mutex_;
   Tail tail_ TM_GUARDED_BY(append_mutex_);
   uint64_t space_credit_ TM_GUARDED_BY(append_mutex_) = 0;  // bytes that may be appended before the next look
+  bool full_ TM_GUARDED_BY(append_mutex_) = false;          // the disk was, when it was looked at last
 
   mutable Mutex state_mutex_;
   CondVar changed_;  // durable_, poison_, leading_, closing_, live_ or the first unsynced append

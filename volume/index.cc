@@ -11,7 +11,12 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
+
+#include "base/logging.h"
+#include "volume/index_files.h"
 
 namespace tidemark {
 namespace {
@@ -39,8 +44,23 @@ class SubjectPrefix final : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return is_as_of(text(key)); }
 };
 
+// RocksDB's messages go where ours go; a file of its own would be one more that can fail.
+class Messages final : public rocksdb::Logger {
+ public:
+  Messages() : Logger(rocksdb::WARN_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char* format, va_list values) override { Logv(rocksdb::WARN_LEVEL, format, values); }
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list values) override {
+    if (level < GetInfoLogLevel() || level == rocksdb::HEADER_LEVEL) return;
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, values);
+    log_info(std::string("index: ") + line);
+  }
+};
+
 rocksdb::Options rocksdb_options(const IndexOptions& options, std::shared_ptr<rocksdb::EventListener> watch) {
   rocksdb::Options made;
+  made.env = index_env();
   made.create_if_missing = !options.read_only;
   made.write_buffer_size = options.write_buffer_bytes;
   made.max_write_buffer_number = 4;
@@ -51,8 +71,7 @@ rocksdb::Options rocksdb_options(const IndexOptions& options, std::shared_ptr<ro
   made.compression = rocksdb::kLZ4Compression;
   made.level_compaction_dynamic_level_bytes = true;
   made.bytes_per_sync = 1 << 20;
-  made.info_log_level = rocksdb::WARN_LEVEL;
-  made.keep_log_file_num = 2;
+  made.info_log = std::make_shared<Messages>();
   made.max_manifest_file_size = 16 << 20;
   made.allow_concurrent_memtable_write = false;  // the engine writes from one thread at a time
   made.avoid_unnecessary_blocking_io = true;
@@ -79,9 +98,13 @@ class Index::Watch final : public rocksdb::EventListener {
     if (before_flush_ && !before_flush_().ok()) rocksdb::CancelAllBackgroundWork(db, false);
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
-    if (error->IsNoSpace() && error->severity() >= rocksdb::Status::kHardError) full_ = true;
+    const bool stops = error->severity() >= rocksdb::Status::kHardError;
+    if (stops) log_warning("the index cannot be written: " + error->ToString());
+    if (stops && error->IsNoSpace()) full_ = true;
   }
-  void OnErrorRecoveryCompleted(rocksdb::Status) override { full_ = false; }
+  void OnErrorRecoveryCompleted(rocksdb::Status) override {
+    if (full_.exchange(false)) log_info("the index can be written again");
+  }
 
   [[nodiscard]] bool full() const { return full_; }
 

@@ -16,13 +16,13 @@ def free_port():
 
 
 class World:
-    """One volume at `self.mount`, one site; each can be killed and started again."""
+    """One volume at `self.mount`, one site; each can be killed and started again. `place`: where the volume is kept, if elsewhere."""
 
-    def __init__(self, binary, name="volume"):
+    def __init__(self, binary, name="volume", place=None):
         self.binary = os.path.abspath(binary)
         self.name = name
         self.root = tempfile.mkdtemp(prefix="tidemark-e2e-")
-        self.volume = os.path.join(self.root, name)
+        self.volume = os.path.join(place(self.root) if place else self.root, name)
         self.mount = os.path.join(self.root, "mnt")
         self.site_dir = os.path.join(self.root, "site")
         self.port = free_port()
