@@ -1,6 +1,7 @@
 #include "cli/background.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,8 +64,17 @@ int report_start(const std::string& message, pid_t child) {
   return TIDEMARK_EXIT_FAILURE;
 }
 
+// A service keeps files open by the size of its index; shells start programs with a small limit for the sake of select().
+void allow_many_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // less will do for small volumes
+}
+
 int run_here(Readiness& readiness, const std::function<Status(Readiness&)>& service) {
   block_stop_signals();
+  allow_many_files();
   Status ended = service(readiness);
   if (ended.ok()) return TIDEMARK_EXIT_OK;
   readiness.failed(ended);

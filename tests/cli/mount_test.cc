@@ -53,7 +53,10 @@ TEST_CASE("a mount that fails says why, with its exit code") {
   if (!can_mount()) return;
   Mounted mounted;
   std::filesystem::create_directory(mounted.work / "other");
-  CHECK(tidemark_run({"mount", mounted.volume, mounted.work / "other"}).exit_code == 11);
+  Ended second = tidemark_run({"mount", mounted.volume, mounted.work / "other"});
+  CHECK(second.exit_code == 11);
+  CHECK(second.err.find("process " + std::to_string(mounted.pid()) + " (mounted at " + mounted.mountpoint + ")") !=
+        std::string::npos);
   Ended nowhere = tidemark_run({"mount", mounted.volume + "@seq:1", mounted.work / "not-there"});
   CHECK(nowhere.exit_code == 10);
   CHECK(!nowhere.err.empty());

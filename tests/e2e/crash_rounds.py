@@ -5,7 +5,9 @@ Shown: whatever is recovered, every block of every file is as it was at some mom
 marks that were made are there, and the log verifies. With --power the volume lies on an ext4 of its own that is shut down as a power
 loss would (what its journal had not written is gone, the index's files with it); without, the daemon gets SIGKILL.
 
-usage: crash_rounds.py BINARY [--power] [--seconds 30 | --rounds N] [--seed N] [--keep]
+--lie is the negative control: the daemon's fdatasync and fsync do nothing, so a loss of power must show.
+
+usage: crash_rounds.py BINARY [--power [--lie]] [--seconds 30 | --rounds N] [--seed N] [--keep]
 """
 import argparse
 import os
@@ -25,14 +27,21 @@ WORKERS = 3
 DISK_MIB = 1024
 
 
+LIE = "int fdatasync(int fd) { (void)fd; return 0; } int fsync(int fd) { (void)fd; return 0; }"
+
+
 class Rounds:
-    def __init__(self, binary, power, seed):
+    def __init__(self, binary, power, lie, seed):
         self.seed = seed
         self.dice = random.Random(seed)
         self.disk = None
         self.world = World(binary, place=self.make_disk if power else None)
         self.marks = []
         self.operations = 0
+        if lie:
+            library = os.path.join(self.world.root, "lie.so")
+            subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=LIE.encode(), check=True)
+            self.world.preload = library
 
     def make_disk(self, root):
         self.disk = disks.Disk(root, DISK_MIB)
@@ -100,7 +109,7 @@ class Rounds:
         known = {mark["name"] for mark in self.world.json("mark", "list", self.world.mount)["marks"]}
         missing = [name for name in self.marks if name not in known]
         if missing:
-            raise AssertionError(f"round {number}: marks that were made are gone: {missing}{self.world.tail()}")
+            raise file_load.Loss(f"round {number}: marks that were made are gone: {missing}{self.world.tail()}")
 
     def finish(self):
         self.world.run("umount", self.world.mount)
@@ -118,6 +127,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary")
     parser.add_argument("--power", action="store_true")
+    parser.add_argument("--lie", action="store_true")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
@@ -125,9 +135,11 @@ def main():
     options = parser.parse_args()
     if options.power:
         disks.needs_root()
-    again = f"{sys.argv[0]} BINARY {'--power ' if options.power else ''}--seed {options.seed}"
+    if options.lie and not options.power:
+        parser.error("a killed process loses nothing by lying: --lie goes with --power")
+    again = f"{sys.argv[0]} BINARY {'--power ' if options.power else ''}{'--lie ' if options.lie else ''}--seed {options.seed}"
     print(f"seed {options.seed} (again: {again})", flush=True)
-    rounds = Rounds(options.binary, options.power, options.seed)
+    rounds = Rounds(options.binary, options.power, options.lie, options.seed)
     good = False
     try:
         rounds.prepare()
@@ -137,8 +149,14 @@ def main():
             rounds.one(number)
             number += 1
         rounds.finish()
+        if options.lie:
+            raise AssertionError(f"{number} losses of power without a sync, and nothing was found to be lost")
         good = True
         print(f"{number} crashes, {rounds.operations} operations, {len(rounds.marks)} marks: nothing acknowledged was lost")
+    except file_load.Loss as loss:
+        if not options.lie:
+            raise
+        print(f"found, as it must be: {str(loss).splitlines()[0]}")
     finally:
         rounds.close(options.keep and not good)
 

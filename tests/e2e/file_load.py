@@ -28,6 +28,10 @@ def punch(fd, at, size):
         raise OSError(ctypes.get_errno(), "fallocate")
 
 
+class Loss(AssertionError):
+    """What was acknowledged is not there."""
+
+
 class File:
     """The content as the program knows it, and every content since the last fsync."""
 
@@ -177,7 +181,7 @@ def perform(fd, action):
 
 
 def check(folder, seed, before, journal):
-    """AssertionError unless the files are what a crash may have left of the worker's work. Returns the number of its operations."""
+    """Loss unless the files are what a crash may have left of the worker's work. Returns the number of its operations."""
     with open(journal, "rb") as stream:
         marks = stream.read()
     begun, ended = marks.count(b"b"), marks.count(b"e")
@@ -190,7 +194,7 @@ def check(folder, seed, before, journal):
     for file, path, found in zip(script.files, paths(folder), contents(folder)):
         why = file.why_impossible(found)
         if why:
-            raise AssertionError(f"{path}, seed {seed}, after {ended} operations: {why}")
+            raise Loss(f"{path}, seed {seed}, after {ended} operations: {why}")
     return ended
 
 

@@ -30,6 +30,7 @@ class World:
         self.log = open(os.path.join(self.root, "messages"), "ab")
         self.primary = None
         self.site = None
+        self.preload = ""  # a library for the processes that are spawned
         os.mkdir(self.mount)
 
     # --- commands -----------------------------------------------------------------------------------------------------
@@ -49,7 +50,13 @@ class World:
 
     def spawn(self, *words):
         return subprocess.Popen([self.binary, *words], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                start_new_session=True)
+                                start_new_session=True, env=self.environment())
+
+    def environment(self):
+        if not self.preload:
+            return None
+        sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+        return {**os.environ, "LD_PRELOAD": self.preload, "ASAN_OPTIONS": sanitizer}
 
     # --- processes ----------------------------------------------------------------------------------------------------
     def start_site(self):
