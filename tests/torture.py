@@ -20,7 +20,7 @@ SKIPPED = 77
 
 # Catch2 programs and their cases that run rounds under --rng-seed.
 SIMULATED = [("tests/log/log_test", "power failures*"),
-             ("tests/volume/test_volume", "power failures*,an index that a crash*,after a sync that failed*"),
+             ("tests/volume/test_volume", "power failures*,an index that a crash*,after a sync that failed*,after a write that failed*"),
              ("tests/restore/restore_power_test", "power failures*"),
              ("tests/replicator/replicator_crash_test", "a site that lost power*,pairs.json*")]
 REAL = [["crash_rounds.py"], ["crash_rounds.py", "--power"]]

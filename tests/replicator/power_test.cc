@@ -5,7 +5,7 @@
 #include <random>
 
 #include "replicator/keys.h"
-#include "replicator/replica_host.h"
+#include "replicator/replica_core.h"
 #include "tests/replicator/support.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/rounds.h"
@@ -61,18 +61,12 @@ class SiteLife {
   void live() {
     const uint64_t crash_at = files_->operations() + random_() % 90;
     files_->on_operation([&](const FaultFileSystem::Step& step) {
-      if (step.number != crash_at) return Status();
-      promised_ = promise_now();  // first: what is promised meanwhile does not count
-      crashed_ = files_->after_crash(seed_);
-      done_ = true;
+      if (step.number == crash_at) crash();
       return Status();
     });
-    for (uint64_t connection = 1; connection <= 4 && !done_; ++connection) connect(connection);
+    for (uint64_t epoch = 1; epoch <= 4 && crashed_ == nullptr; ++epoch) connect(epoch);
     files_->on_operation(nullptr);
-    if (crashed_ == nullptr) {
-      promised_ = promise_now();
-      crashed_ = files_->after_crash(seed_);
-    }
+    if (crashed_ == nullptr) crash();
     fs::remove_all(directory_ + "/index");
   }
 
@@ -80,38 +74,28 @@ class SiteLife {
   std::string judge() {
     const bool there = crashed_->exists(directory_ + "/group.json").value();
     if (!there) return promised_.made ? "the replica is gone" : remake();
-    auto group = Group::open(directory_, OpenMode::kReplica, simulated(*crashed_));
-    if (!group.ok()) return "it does not open: " + group.status().text();
-    if ((*group)->position().seq < promised_.durable) {
+    ReplicaCore core("shop", directory_, simulated(*crashed_), nullptr);
+    if (Status opened = core.open_existing(); !opened.ok()) return "it does not open: " + opened.text();
+    const Position held = core.group()->position();
+    if (held.seq < promised_.durable) {
       return "seq " + std::to_string(promised_.durable.value()) + " was acknowledged, it holds " +
-             std::to_string((*group)->position().seq.value());
+             std::to_string(held.seq.value());
     }
-    auto same = primary_.log().position_at((*group)->position().seq);
-    if (!same.ok() || *same != (*group)->position()) return "another history";
-    group->reset();
-    return epoch_of_site() < promised_.epoch ? "the epoch it promised is forgotten" : "";
+    auto same = primary_.log().position_at(held.seq);
+    if (!same.ok() || *same != held) return "another history";
+    if (promised_.epoch <= Epoch(1)) return "";
+    Retry retry{};
+    const Status stale = core.hello(hello_of(Epoch(promised_.epoch.value() - 1)), retry).status();
+    return stale.code() == Code::kStaleEpoch ? "" : "the epoch it promised is forgotten";
   }
 
  private:
-  Promise promise_now() {
-    MutexLock lock(mutex_);
-    Promise now = welcomed_;
-    if (session_) now.durable = std::max(now.durable, Seq(session_->durable.load()));
-    return now;
+  void crash() {
+    promised_ = promise_;
+    crashed_ = files_->after_crash(seed_);
   }
 
-  std::shared_ptr<ShipSession> new_session(uint64_t id) {
-    auto session = std::make_shared<ShipSession>();
-    session->id = id;
-    session->routing_id = "r" + std::to_string(id);
-    MutexLock lock(mutex_);
-    if (session_) welcomed_.durable = std::max(welcomed_.durable, Seq(session_->durable.load()));
-    session_ = session;
-    return session;
-  }
-
-  // Waits for the answer to HELLO.
-  bool greet(ReplicaHost& host, Outbox& outbox, const std::shared_ptr<ShipSession>& session, Epoch epoch, Welcome& welcome) {
+  Hello hello_of(Epoch epoch) const {
     Hello hello;
     hello.role = WireRole::kShip;
     hello.group_id = primary_.identity().id;
@@ -119,50 +103,32 @@ class SiteLife {
     hello.identity = "test";
     hello.epoch = epoch;
     hello.position = primary_.position();
-    REQUIRE(host.post_hello(session, hello));
-    bool welcomed = false, answered = false;
-    REQUIRE(eventually([&] {
-      for (const Outgoing& outgoing : outbox.take_all()) {
-        if (outgoing.message.empty()) continue;
-        Bytes body;
-        auto header = open_message(as_bytes(outgoing.message), body);
-        REQUIRE(header.ok());
-        answered = true;
-        welcomed = header->type == MessageType::kWelcome;
-        if (welcomed) welcome = decode_welcome(body).value();
-      }
-      return answered;
-    }));
-    if (!welcomed || done_) return false;
-    MutexLock lock(mutex_);
-    welcomed_.made = true;
-    welcomed_.epoch = std::max(welcomed_.epoch, epoch);
-    welcomed_.durable = std::max(welcomed_.durable, welcome.durable);
-    return true;
+    return hello;
   }
 
-  void connect(uint64_t id) {
-    Outbox outbox;
-    ReplicaHost host("shop", directory_, simulated(*files_), outbox, nullptr);
-    if (files_->exists(directory_ + "/group.json").value()) REQUIRE(host.open_existing().ok());
-    auto session = new_session(id);
-    Welcome welcome;
-    if (!greet(host, outbox, session, Epoch(id), welcome)) return;
-    REQUIRE(host.post_begin(session, 1, welcome.position));
-    LogCursor cursor(primary_.log(), welcome.position.seq.next());
-    for (uint64_t runs = 1 + random_() % 12; runs > 0 && !done_; --runs) {
+  // One connection of a primary: a part of its log, with acknowledgements now and then, and news of the pair's state.
+  void connect(uint64_t epoch) {
+    ReplicaCore core("shop", directory_, simulated(*files_), nullptr);
+    if (files_->exists(directory_ + "/group.json").value()) REQUIRE(core.open_existing().ok());
+    Retry retry{};
+    auto welcome = core.hello(hello_of(Epoch(epoch)), retry);
+    INFO(welcome.status().text());
+    REQUIRE(welcome.ok());
+    promise_ = {true, Epoch(epoch), std::max(promise_.durable, welcome->durable)};
+    REQUIRE(core.begin(welcome->position).ok());
+    LogCursor cursor(primary_.log(), welcome->position.seq.next());
+    for (uint64_t runs = 1 + random_() % 12; runs > 0 && crashed_ == nullptr; --runs) {
       auto run = cursor.read(1000 + random_() % 30'000, primary_.log().durable());
       REQUIRE(run.ok());
       if (run->bytes.empty()) break;
       std::string text(kWireHeaderSize + kDataFixed + run->bytes.size(), '\0');
-      encode_data_message({reinterpret_cast<std::byte*>(text.data()), text.size()}, {run->first, run->last, run->bytes}, id,
-                          1);
-      host.post_data(session, Message::own(std::move(text)));
-      const Seq wanted = run->last;
-      if (random_() % 3 == 0) eventually([&] { return done_ || session->over || session->durable >= wanted.value(); });
+      encode_data_message({reinterpret_cast<std::byte*>(text.data()), text.size()}, {run->first, run->last, run->bytes},
+                          epoch, 1);
+      REQUIRE(core.take(as_bytes(text).subspan(kWireHeaderSize)).ok());
+      if (random_() % 3 == 0) REQUIRE(core.commit().ok());
+      promise_.durable = std::max(promise_.durable, core.durable());
     }
-    const uint64_t last = cursor.next().value() - 1;
-    if (random_() % 2 == 0) eventually([&] { return done_ || session->over || session->received >= last; });
+    REQUIRE(core.close().ok());
   }
 
   // Half-made: it is none, and can be made.
@@ -173,29 +139,12 @@ class SiteLife {
     return Group::init_replica(directory_, identity, simulated(*crashed_)).ok() ? "" : "a replica cannot be made any more";
   }
 
-  Epoch epoch_of_site() {
-    Outbox outbox;
-    ReplicaHost host("shop", directory_, simulated(*crashed_), outbox, nullptr);
-    REQUIRE(host.open_existing().ok());
-    files_ = std::move(crashed_);
-    done_ = false;
-    Welcome welcome;
-    for (uint64_t epoch = 1; epoch <= 5; ++epoch) {  // the first that is not refused
-      if (greet(host, outbox, new_session(90 + epoch), Epoch(epoch), welcome)) return welcome.highest;
-    }
-    return Epoch(99);
-  }
-
   const std::string directory_;
   Group& primary_;
   std::mt19937_64 random_;
   const uint64_t seed_;
   std::unique_ptr<FaultFileSystem> files_, crashed_;
-  std::atomic<bool> done_{false};
-  Promise promised_;
-  Mutex mutex_;
-  Promise welcomed_ TM_GUARDED_BY(mutex_);
-  std::shared_ptr<ShipSession> session_ TM_GUARDED_BY(mutex_);
+  Promise promise_, promised_;
 };
 
 // A primary with a few hundred records in its log.
@@ -213,7 +162,7 @@ TEST_CASE("a site that lost power holds what it acknowledged, or no replica at a
   Scratch work;
   auto primary = busy_primary(work / "p");
   run_rounds("site, power failures", 200, [&](uint64_t seed) {
-    Scratch away;
+    Scratch away(memory_directory());
     SiteLife life(away / "site/shop", *primary, seed, false);
     life.live();
     REQUIRE(life.judge() == "");
@@ -225,7 +174,7 @@ TEST_CASE("negative control: a site whose disk lies is found out") {
   auto primary = busy_primary(work / "p");
   int lost = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    Scratch away;
+    Scratch away(memory_directory());
     SiteLife life(away / "site/shop", *primary, seed, true);
     life.live();
     lost += life.judge() != "";
@@ -237,7 +186,7 @@ TEST_CASE("pairs.json and keys: after a power failure the old or the new, never 
   run_rounds("configuration, power failures", 200, [](uint64_t seed) {
     std::mt19937_64 random(seed);
     auto files = disk_with("/dir");
-    std::vector<PairConfig> pairs;
+    std::vector<Pair> pairs;
     size_t acknowledged = 0, tried = 0;
     bool keys = false;
     std::unique_ptr<FaultFileSystem> crashed;
@@ -253,7 +202,9 @@ TEST_CASE("pairs.json and keys: after a power failure the old or the new, never 
       return Status();
     });
     while (crashed == nullptr) {
-      pairs.push_back({"site" + std::to_string(pairs.size()), "tcp://127.0.0.1:4000", "", ""});
+      pairs.emplace_back();
+      pairs.back().config.site = "site" + std::to_string(pairs.size());
+      pairs.back().config.endpoint = "tcp://127.0.0.1:4000";
       if (pairs.size() > 40) pairs.clear();
       tried = pairs.size();
       REQUIRE(save_pairs("/dir", pairs, *files).ok());

@@ -18,9 +18,9 @@
 
 namespace tidemark::test {
 
-Scratch::Scratch() {
+Scratch::Scratch(const std::string& parent) {
   const char* base = std::getenv("TMPDIR");
-  path_ = std::string(base != nullptr ? base : "/tmp") + "/tidemark-restore-XXXXXX";
+  path_ = (!parent.empty() ? parent : base != nullptr ? base : "/tmp") + "/tidemark-restore-XXXXXX";
   REQUIRE(::mkdtemp(path_.data()) != nullptr);
 }
 

@@ -8,10 +8,10 @@
 
 namespace tidemark::test {
 
-// A directory below $TMPDIR or /tmp that goes with the object, whatever is in it.
+// A directory below $TMPDIR, /tmp or `parent` that goes with the object, whatever is in it.
 class Scratch {
  public:
-  Scratch();
+  explicit Scratch(const std::string& parent = "");
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;

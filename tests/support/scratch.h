@@ -1,11 +1,18 @@
 // A directory of a test's own, gone when the test is.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
 namespace tidemark::test {
+
+// Where files need not outlive the test's machine: simulated crashes lose nothing by it, and RocksDB's many syncs cost nothing there.
+inline std::filesystem::path memory_directory() {
+  return ::access("/dev/shm", W_OK) == 0 ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
+}
 
 class Scratch {
  public:

@@ -84,7 +84,7 @@ class Birth {
 
   const Role role_;
   const uint64_t seed_;
-  Scratch scratch_;
+  Scratch scratch_{memory_directory()};
   const std::string directory_ = scratch_ / "group";
   std::unique_ptr<FaultFileSystem> files_;
   bool acknowledged_ = false;
