@@ -60,7 +60,7 @@ def main():
                 print(done.stdout.strip().splitlines()[-1], flush=True)
                 continue
             if done.returncode != 0:
-                print(f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}\ntorture: FAILED; again with:\n  {repeat_of(words, done.stdout)}")
+                print(f"{done.stdout[-6000:]}\n{done.stderr[-8000:]}\ntorture: FAILED; again with:\n  {repeat_of(words, done.stdout)}")
                 return 1
             rounds += sum(int(count) for count in re.findall(r": (\d+) rounds, seeds", done.stdout))
             crashes += sum(int(count) for count in re.findall(r"^(\d+) crashes", done.stdout, re.MULTILINE))

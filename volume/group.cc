@@ -21,6 +21,7 @@ constexpr size_t kReplayRunBytes = 4u << 20;
 constexpr size_t kReplayBatchBytes = 4u << 20;
 // A reader that finds another reader recovering the group waits this long for it.
 constexpr auto kReaderPatience = std::chrono::seconds(10);
+constexpr int kReaderAttempts = 10;  // to open an index whose owner is changing it
 constexpr std::string_view kReadingPurpose = "reading";
 
 struct Opened {
@@ -110,11 +111,21 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
   return opened;
 }
 
+// RocksDB's owner may put files together and remove the old ones between a reader's look at the list and its look at the files: then
+// the list is another by now.
+Result<std::unique_ptr<Index>> open_index_beside_owner(const std::string& directory, const GroupOptions& options) {
+  for (int attempt = 1;; ++attempt) {
+    auto index = open_index(index_directory(directory), options, nullptr, true);
+    if (index.ok() || !is_damage(index.status()) || attempt == kReaderAttempts) return index;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+  }
+}
+
 // What the holder last flushed, or what a recovery just left: without a lock.
 Result<Opened> open_for_reading(const std::string& directory, const GroupOptions& options) {
   Opened opened;
   opened.core = std::make_shared<GroupCore>();
-  TM_ASSIGN(auto index, open_index(index_directory(directory), options, nullptr, true));
+  TM_ASSIGN(auto index, open_index_beside_owner(directory, options));
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));

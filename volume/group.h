@@ -27,8 +27,8 @@ enum class Role { kPrimary, kReplica };  // who numbers the records: we, or the 
 enum class OpenMode {
   kPrimary,  // change the volume; kBusy if another process has it; kReadOnly if the group is a replica
   kReplica,  // take records from a primary; kBusy likewise; kReadOnly if the group is a primary's
-  kRead,     // read only: takes the lock and recovers where nobody holds it; otherwise shows what the holder last flushed. Where
-             // DIR cannot be written (full, read-only) the index is completed in a directory for temporary files
+  kRead,  // read only: takes the lock and recovers where nobody holds it; otherwise shows what the holder last flushed. Where
+          // DIR cannot be written (full, read-only) the index is completed in a directory for temporary files
 };
 
 struct GroupOptions {

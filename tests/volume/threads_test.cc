@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "base/mutex.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/model.h"
 #include "volume/group.h"
@@ -132,6 +133,36 @@ TEST_CASE("threads: nobody's write is lost, the past stays readable, the index i
   std::filesystem::remove_all(scratch / "group/index");
   group = Group::open(scratch / "group", OpenMode::kPrimary, options).value();
   CHECK(group->index_fingerprint().value() == fingerprint);
+}
+
+TEST_CASE("readers open an index while its owner puts its files together and removes them") {
+  Scratch scratch(memory_directory());
+  REQUIRE(Group::init(scratch / "group", {.name = "test"}).ok());
+  auto group = Group::open(scratch / "group", OpenMode::kPrimary).value();
+  std::atomic<bool> done{false};
+  std::string failed;
+  std::atomic<int> opened{0};
+  std::vector<std::thread> readers;
+  Mutex mutex;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      while (!done) {
+        auto reader = Group::open(scratch / "group", OpenMode::kRead);
+        MutexLock lock(mutex);
+        if (!reader.ok()) failed = reader.status().text();
+        ++opened;
+      }
+    });
+  }
+  for (int round = 0; round < 400 || opened < 20; ++round) {
+    const std::string name = "f" + std::to_string(round);
+    REQUIRE(group->volume().make_node(kRootIno, name, {.mode = S_IFREG | 0644}).ok());
+    REQUIRE(group->checkpoint().ok());
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  INFO(opened << " opened");
+  CHECK(failed == "");
 }
 
 }  // namespace tidemark::test
