@@ -132,10 +132,8 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   return opened;
 }
 
-// True for what a disk answers that is full or read-only, or whose owner lets others only read.
-bool cannot_be_written(const Status& status) {
-  return status.code() == Code::kNoSpace || status.code() == Code::kReadOnly || status.sys_errno() == EACCES;
-}
+// True for what a disk answers that is full or read-only.
+bool cannot_be_written(const Status& status) { return status.code() == Code::kNoSpace || status.code() == Code::kReadOnly; }
 
 // Makes a directory below $TMPDIR that goes with the last owner of what is returned.
 Result<std::shared_ptr<void>> make_scratch(std::string& path) {
