@@ -90,13 +90,25 @@ Status grow_to(Volume& volume, Ino ino, uint64_t size) {
   return {};
 }
 
+// What certainly finds no room on the disk is refused, though the file may have all its blocks within the range.
+Status check_room(Daemon& daemon, Ino ino, uint64_t at, uint64_t size) {
+  if (at > kFileSizeMax || size > kFileSizeMax - at) return {Code::kTooLarge, "a file has at most 2^56 bytes"};
+  TM_ASSIGN(VolumeSpace space, daemon.group->space());
+  if (size <= space.disk.available_bytes) return {};
+  TM_ASSIGN(Attr attr, daemon.volume->get_attr(ino));
+  if (size - space.disk.available_bytes <= attr.blocks * kBlockSize) return {};
+  return {Code::kNoSpace, "more than the disk can hold"};
+}
+
 // Space in a log cannot be reserved, so plain preallocation only moves the end of the file.
-Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
+Status allocate(Daemon& daemon, Ino ino, int mode, uint64_t at, uint64_t size) {
+  Volume& volume = *daemon.volume;
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0: return keep_size ? Status() : grow_to(volume, ino, at + size);
+    case 0: TM_TRY(check_room(daemon, ino, at, size)); return keep_size ? Status() : grow_to(volume, ino, at + size);
     case FALLOC_FL_PUNCH_HOLE: return volume.punch(ino, at, size);
     case FALLOC_FL_ZERO_RANGE:
+      TM_TRY(check_room(daemon, ino, at, size));
       TM_TRY(volume.punch(ino, at, size));
       return keep_size ? Status() : grow_to(volume, ino, at + size);
     default: return {Code::kUnsupported, "this mode of fallocate"};
@@ -105,9 +117,9 @@ Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
 
 void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t size, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
+  TM_REPLY_ASSIGN(req, [[maybe_unused]] Volume * volume, daemon.writable(id));
   if (at < 0 || size <= 0) return reply(req, EINVAL);
-  TM_REPLY(req, allocate(*volume, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
+  TM_REPLY(req, allocate(daemon, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
   TM_REPLY(req, daemon.settle());
   reply(req, 0);
 }

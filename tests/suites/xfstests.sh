@@ -39,7 +39,7 @@ mkdir -p "$work"/{source.test,source.scratch}
 
 # --- what xfstests wants to find ---
 for user in fsgqa fsgqa2 123456-fsgqa; do
-  id "$user" >/dev/null 2>&1 || useradd --badname --no-create-home --user-group "$user"
+  id "$user" >/dev/null 2>&1 || useradd --badname --create-home --user-group "$user"
 done
 
 # mount(8) finds a filesystem's helper in /sbin alone. Its name has our process in it: two runs do not disturb one another.
