@@ -69,6 +69,11 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_
   fuse_reply_write(req, size);
 }
 
+// Requests that change content without a flag that says whether setuid and setgid have to go: everyone's but root's.
+Status kill_others_privileges(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
+  return caller.uid == 0 ? Status() : daemon.kill_privileges(Ino(id), caller);
+}
+
 void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
   if (!daemon.volume || slot_of(id) != kMainSlot) return reply(req, 0);
@@ -119,6 +124,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t size,
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, [[maybe_unused]] Volume * volume, daemon.writable(id));
   if (at < 0 || size <= 0) return reply(req, EINVAL);
+  TM_REPLY(req, kill_others_privileges(daemon, id, caller_of(req)));
   TM_REPLY(req, allocate(daemon, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
   TM_REPLY(req, daemon.settle());
   reply(req, 0);
@@ -155,6 +161,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at, fuse_fil
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(to));
   if (slot_of(from) != kMainSlot) return reply(req, EXDEV);  // out of the past: the kernel copies page by page
+  TM_REPLY(req, kill_others_privileges(daemon, to, caller_of(req)));
   TM_REPLY_ASSIGN(
       req, uint64_t copied,
       volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));
