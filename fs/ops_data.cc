@@ -16,6 +16,7 @@
 namespace tidemark::fs {
 namespace {
 
+bool is_direct(const fuse_file_info& info) { return (info.flags & O_DIRECT) != 0; }
 bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
 
 Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
@@ -47,8 +48,11 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
 // Nothing to do, and ENOSYS spares the request at every later close; the kernel still writes dirty pages back at close.
 void op_flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) { reply(req, ENOSYS); }
 
-void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info*) {
-  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+// A read with O_DIRECT is taken for one beside the cache, though the file may be mapped through that descriptor as well.
+void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info* info) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
+  if (daemon.volume && node.slot == kMainSlot && !is_direct(*info)) daemon.inodes.read_into_cache(node.ino);
   thread_local Buffer buffer;
   if (buffer.size() < size) buffer = Buffer(size);
   TM_REPLY_ASSIGN(req, size_t got, node.tree->read(node.ino, static_cast<uint64_t>(at), buffer.span().first(size)));
@@ -66,6 +70,9 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_
   TM_REPLY_ASSIGN(req, [[maybe_unused]] Attr attr,
                   volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
   TM_REPLY(req, daemon.settle());
+  if (!keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id))) {
+    return daemon.direct_writes.finish(req, Ino(id), static_cast<uint64_t>(at), size);
+  }
   fuse_reply_write(req, size);
 }
 

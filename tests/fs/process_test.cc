@@ -1,13 +1,16 @@
 // Several processes at one file: shared mappings, locks of every kind, O_DIRECT beside the cache. Beside a native directory.
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <random>
@@ -181,6 +184,54 @@ TEST_CASE("Locks of processes: freed by close and by death, waited for") {
     ::close(ready[1]);
     ::close(fd);
   });
+}
+
+// The kernel itself drops cached pages after a synchronous direct write, but not after an asynchronous one.
+TEST_CASE("An asynchronous direct write is seen through the cache, though others read all the time") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  constexpr size_t kSize = 640 << 10;
+  const std::string path = mounted / "f";
+  write_file(path, std::string(kSize, 'a'));
+  std::vector<pid_t> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.push_back(::fork());
+    if (readers.back() != 0) continue;
+    std::vector<char> all(kSize);
+    for (int fd = ::open(path.c_str(), O_RDONLY);;) ::pread(fd, all.data(), kSize, 0);
+  }
+  int direct = ::open(path.c_str(), O_RDWR | O_DIRECT), cached = ::open(path.c_str(), O_RDONLY);
+  void* memory = nullptr;
+  REQUIRE(::posix_memalign(&memory, 4096, kSize) == 0);
+  aio_context_t context = 0;
+  REQUIRE(::syscall(SYS_io_setup, 1, &context) == 0);
+  int stale = 0;
+  std::string seen(kSize, '\0');
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(4);
+  for (char fill = 'b'; std::chrono::steady_clock::now() < until; fill = fill == 'z' ? 'a' : static_cast<char>(fill + 1)) {
+    std::memset(memory, fill, kSize);
+    iocb request{};
+    request.aio_lio_opcode = IOCB_CMD_PWRITE;
+    request.aio_fildes = static_cast<uint32_t>(direct);
+    request.aio_buf = reinterpret_cast<uint64_t>(memory);
+    request.aio_nbytes = kSize;
+    iocb* requests[] = {&request};
+    io_event event{};
+    REQUIRE(::syscall(SYS_io_submit, context, 1, requests) == 1);
+    REQUIRE(::syscall(SYS_io_getevents, context, 1, 1, &event, nullptr) == 1);
+    REQUIRE(event.res == static_cast<int64_t>(kSize));
+    REQUIRE(::pread(cached, seen.data(), kSize, 0) == static_cast<ssize_t>(kSize));
+    if (seen != std::string(kSize, fill)) ++stale;
+  }
+  CHECK(stale == 0);
+  for (pid_t reader : readers) {
+    ::kill(reader, SIGKILL);
+    ::waitpid(reader, nullptr, 0);
+  }
+  ::syscall(SYS_io_destroy, context);
+  ::free(memory);
+  ::close(direct);
+  ::close(cached);
 }
 
 // What is mixed at random, one call after the other: buffered, direct and mapped reads and writes, truncations, holes.
