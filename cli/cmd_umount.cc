@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/mount_process.h"
 #include "cli/process_watch.h"
 #include "cli/source.h"
 #include "fs/mount.h"
@@ -24,7 +25,7 @@ pid_t holder_of(const Source& source, const std::string& mountpoint) {
   if (source.remote || source.directory.empty()) return 0;
   Result<std::optional<Holder>> holder = lock_holder(source.directory);
   if (!holder.ok() || !holder->has_value()) return 0;
-  return (*holder)->purpose == "mounted at " + mountpoint ? static_cast<pid_t>((*holder)->pid) : 0;
+  return (*holder)->purpose == kMountPurpose + mountpoint ? static_cast<pid_t>((*holder)->pid) : 0;
 }
 
 Outcome run(const UmountFlags& flags) {

@@ -10,6 +10,9 @@
 
 namespace tidemark::cli {
 
+// Then the mountpoint: how the lock file names a process that mounts.
+constexpr char kMountPurpose[] = "mounted at ";
+
 struct MountJob {
   Source source;
   std::string mountpoint;            // absolute

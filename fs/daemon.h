@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "fs/default_acls.h"
+#include "fs/direct_writes.h"
 #include "fs/inode_table.h"
 #include "fs/marks.h"
 #include "fs/node.h"
@@ -54,6 +55,7 @@ struct Daemon {
 
   InodeTable inodes;
   DefaultAcls default_acls;
+  DirectWrites direct_writes;
   std::optional<TimeTravel> travel;
   std::optional<Reaper> reaper;
   std::optional<MarkMaker> marks;

@@ -52,6 +52,20 @@ bool InodeTable::is_unlinked(Ino ino) const {
   return found != s.entries.end() && found->second.naming == Naming::kUnlinked;
 }
 
+void InodeTable::read_into_cache(Ino ino) {
+  Shard& s = shard(ino);
+  MutexLock lock(s.mutex);
+  auto found = s.entries.find(ino);
+  if (found != s.entries.end()) found->second.cached = true;
+}
+
+bool InodeTable::may_be_cached(Ino ino) const {
+  const Shard& s = shard(ino);
+  MutexLock lock(s.mutex);
+  auto found = s.entries.find(ino);
+  return found != s.entries.end() && found->second.cached;
+}
+
 void InodeTable::opened_for_write(Ino ino) {
   Shard& s = shard(ino);
   MutexLock lock(s.mutex);

@@ -27,6 +27,10 @@ class InodeTable {
   // Lost its last name and can never get one again: what happens to its times need not outlive it.
   [[nodiscard]] bool is_unlinked(Ino ino) const;
 
+  // The page cache got some of its content; it may hold it from now on.
+  void read_into_cache(Ino ino);
+  [[nodiscard]] bool may_be_cached(Ino ino) const;
+
   void opened_for_write(Ino ino);
   void released_after_write(Ino ino);
   // Files that may have dirty pages: the kernel writes all of a file's pages back before it releases it.
@@ -37,6 +41,7 @@ class InodeTable {
   struct Entry {
     uint64_t lookups = 0;
     uint32_t writers = 0;
+    bool cached = false;
     Naming naming = Naming::kNamed;
   };
   struct Shard {

@@ -16,6 +16,7 @@
 namespace tidemark::fs {
 namespace {
 
+bool is_direct(const fuse_file_info& info) { return (info.flags & O_DIRECT) != 0; }
 bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
 
 Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
@@ -47,8 +48,11 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
 // Nothing to do, and ENOSYS spares the request at every later close; the kernel still writes dirty pages back at close.
 void op_flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) { reply(req, ENOSYS); }
 
-void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info*) {
-  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+// A read with O_DIRECT is taken for one beside the cache, though the file may be mapped through that descriptor as well.
+void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info* info) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
+  if (daemon.volume && node.slot == kMainSlot && !is_direct(*info)) daemon.inodes.read_into_cache(node.ino);
   thread_local Buffer buffer;
   if (buffer.size() < size) buffer = Buffer(size);
   TM_REPLY_ASSIGN(req, size_t got, node.tree->read(node.ino, static_cast<uint64_t>(at), buffer.span().first(size)));
@@ -66,7 +70,15 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_
   TM_REPLY_ASSIGN(req, [[maybe_unused]] Attr attr,
                   volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
   TM_REPLY(req, daemon.settle());
+  if (!keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id))) {
+    return daemon.direct_writes.finish(req, Ino(id), static_cast<uint64_t>(at), size);
+  }
   fuse_reply_write(req, size);
+}
+
+// Requests that change content without a flag that says whether setuid and setgid have to go: everyone's but root's.
+Status kill_others_privileges(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
+  return caller.uid == 0 ? Status() : daemon.kill_privileges(Ino(id), caller);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
@@ -90,13 +102,25 @@ Status grow_to(Volume& volume, Ino ino, uint64_t size) {
   return {};
 }
 
+// What certainly finds no room on the disk is refused, though the file may have all its blocks within the range.
+Status check_room(Daemon& daemon, Ino ino, uint64_t at, uint64_t size) {
+  if (at > kFileSizeMax || size > kFileSizeMax - at) return {Code::kTooLarge, "a file has at most 2^56 bytes"};
+  TM_ASSIGN(VolumeSpace space, daemon.group->space());
+  if (size <= space.disk.available_bytes) return {};
+  TM_ASSIGN(Attr attr, daemon.volume->get_attr(ino));
+  if (size - space.disk.available_bytes <= attr.blocks * kBlockSize) return {};
+  return {Code::kNoSpace, "more than the disk can hold"};
+}
+
 // Space in a log cannot be reserved, so plain preallocation only moves the end of the file.
-Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
+Status allocate(Daemon& daemon, Ino ino, int mode, uint64_t at, uint64_t size) {
+  Volume& volume = *daemon.volume;
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0: return keep_size ? Status() : grow_to(volume, ino, at + size);
+    case 0: TM_TRY(check_room(daemon, ino, at, size)); return keep_size ? Status() : grow_to(volume, ino, at + size);
     case FALLOC_FL_PUNCH_HOLE: return volume.punch(ino, at, size);
     case FALLOC_FL_ZERO_RANGE:
+      TM_TRY(check_room(daemon, ino, at, size));
       TM_TRY(volume.punch(ino, at, size));
       return keep_size ? Status() : grow_to(volume, ino, at + size);
     default: return {Code::kUnsupported, "this mode of fallocate"};
@@ -105,9 +129,10 @@ Status allocate(Volume& volume, Ino ino, int mode, uint64_t at, uint64_t size) {
 
 void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t size, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
+  TM_REPLY_ASSIGN(req, [[maybe_unused]] Volume * volume, daemon.writable(id));
   if (at < 0 || size <= 0) return reply(req, EINVAL);
-  TM_REPLY(req, allocate(*volume, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
+  TM_REPLY(req, kill_others_privileges(daemon, id, caller_of(req)));
+  TM_REPLY(req, allocate(daemon, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
   TM_REPLY(req, daemon.settle());
   reply(req, 0);
 }
@@ -143,6 +168,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at, fuse_fil
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(to));
   if (slot_of(from) != kMainSlot) return reply(req, EXDEV);  // out of the past: the kernel copies page by page
+  TM_REPLY(req, kill_others_privileges(daemon, to, caller_of(req)));
   TM_REPLY_ASSIGN(
       req, uint64_t copied,
       volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));

@@ -218,6 +218,7 @@ Status FuseMount::serve() {
     daemon_.reaper->start();
   }
   if (daemon_.marks) daemon_.marks->start();
+  if (daemon_.volume) daemon_.direct_writes.start(daemon_.session);
   Status served = loop();
   Status finished = finish();
   return served.ok() ? finished : served;
@@ -235,6 +236,7 @@ Status FuseMount::loop() {
 }
 
 Status FuseMount::finish() {
+  daemon_.direct_writes.stop();
   if (daemon_.marks) {
     daemon_.marks->unmounted();
     daemon_.marks->stop();

@@ -1,4 +1,5 @@
 // Commands on mounts: the background process, its control socket, marks through the mount, points.
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +48,17 @@ TEST_CASE("mount returns when it is ready, umount when the process is gone") {
   CHECK(!lock_holder(mounted.volume)->has_value());
   tidemark_ok({"mount", mounted.volume, mounted.mountpoint});
   CHECK(read_whole(mounted.mountpoint + "/file") == "content");
+}
+
+TEST_CASE("a mount right after umount(8) waits for the one before to close") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  for (int round = 0; round < 5; ++round) {
+    write_file(mounted.mountpoint + "/file", std::string(3 << 20, static_cast<char>('a' + round)));
+    REQUIRE(umount2(mounted.mountpoint.c_str(), 0) == 0);
+    tidemark_ok({"mount", mounted.volume, mounted.mountpoint});
+    CHECK(read_whole(mounted.mountpoint + "/file") == std::string(3 << 20, static_cast<char>('a' + round)));
+  }
 }
 
 TEST_CASE("a mount that fails says why, with its exit code") {

@@ -3,6 +3,7 @@
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -186,6 +187,29 @@ TEST_CASE("fallocate, mode by mode") {
     t.call("read-only", ::fallocate(reader, 0, 0, 10));
     ::close(reader);
   });
+}
+
+TEST_CASE("fallocate of more than the disk can hold is refused, and changes nothing") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  struct statvfs disk {};
+  REQUIRE(::statvfs(mounted.path().c_str(), &disk) == 0);
+  const auto room = static_cast<off_t>(disk.f_bavail * disk.f_frsize);
+  // Not beside a native file: ext4 fills the disk before it finds out.
+  const std::string content = noise(1 << 20, 3);
+  write_file(mounted / "f", content);
+  int fd = ::open((mounted / "f").c_str(), O_RDWR);
+  for (int mode : {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE}) {
+    CHECK(::fallocate(fd, mode, 0, 2 * room) == -1);
+    CHECK(errno == ENOSPC);
+    struct stat about {};
+    REQUIRE(::fstat(fd, &about) == 0);
+    REQUIRE(about.st_size == 1 << 20);
+  }
+  CHECK(::fallocate(fd, 0, 0, off_t{1} << 57) == -1);
+  CHECK(errno == EFBIG);
+  ::close(fd);
+  CHECK(read_file(mounted / "f") == content);
 }
 
 TEST_CASE("fallocate modes that move data are refused") {

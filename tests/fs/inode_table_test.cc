@@ -33,6 +33,18 @@ TEST_CASE("A file born without a name may get one") {
   CHECK(table.forget(Ino(9), 1));
 }
 
+TEST_CASE("What was read into the page cache is known until the kernel forgets the inode") {
+  InodeTable table;
+  table.read_into_cache(Ino(7));  // not known to the kernel: nothing to remember
+  CHECK_FALSE(table.may_be_cached(Ino(7)));
+  table.add(Ino(7));
+  CHECK_FALSE(table.may_be_cached(Ino(7)));
+  table.read_into_cache(Ino(7));
+  CHECK(table.may_be_cached(Ino(7)));
+  CHECK_FALSE(table.forget(Ino(7), 1));
+  CHECK_FALSE(table.may_be_cached(Ino(7)));
+}
+
 TEST_CASE("Files open for writing are known until the last release, even past the kernel's forget") {
   InodeTable table;
   table.add(Ino(10));

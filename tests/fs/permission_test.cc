@@ -167,6 +167,39 @@ TEST_CASE("A write, a truncation or a new owner takes setuid and setgid away") {
   });
 }
 
+TEST_CASE("fallocate and copy_file_range take setuid and setgid away like a write") {
+  if (!can_mount() || !is_root()) return;
+  Mounted mounted;
+  same_as_native(mounted, [](Trace& t) {
+    write_file(t.at("from"), std::string(100'000, 'c'));
+    for (mode_t mode : {06777u, 06767u, 04777u, 02767u, 02777u}) {
+      const std::string name = "f" + std::to_string(mode);
+      const auto changed_by = [&](const std::string& what, const std::function<int(int)>& call) {
+        for (unsigned id : {kUser, kOther, 0u}) {
+          write_file(t.at(name), std::string(200'000, 'x'));
+          ::chown(t.at(name).c_str(), kUser, kUser);
+          ::chmod(t.at(name).c_str(), mode);
+          t.note(what + " by " + std::to_string(id) + ": " + as(id, [&] {
+                   int fd = ::open(t.at(name).c_str(), O_RDWR);
+                   return fd >= 0 && call(fd) == 0 ? ::close(fd) : -1;
+                 }));
+          t.stat(name);
+        }
+      };
+      changed_by("extend", [](int fd) { return ::fallocate(fd, 0, 0, 300'000); });
+      changed_by("allocate", [](int fd) { return ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1000); });
+      changed_by("punch", [](int fd) { return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536); });
+      changed_by("zero", [](int fd) { return ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 4096, 65536); });
+      changed_by("copy", [&](int fd) {
+        int from = ::open(t.at("from").c_str(), O_RDONLY);
+        const bool ok = ::copy_file_range(from, nullptr, fd, nullptr, 65536, 0) == 65536;
+        ::close(from);
+        return ok ? 0 : -1;
+      });
+    }
+  });
+}
+
 TEST_CASE("chmod by someone outside the group loses setgid") {
   if (!can_mount() || !is_root()) return;
   Mounted mounted;
