@@ -87,6 +87,12 @@ Result<Position> LogCursor::position() {
 }
 
 Result<LogCursor::Run> LogCursor::read(size_t bytes_max, Seq last) {
+  auto run = read_once(bytes_max, last);
+  if (run.ok() || run.status().code() != Code::kCorrupt || !state_->placed) return run;
+  return state_->log.mend(state_->location).ok() ? read_once(bytes_max, last) : std::move(run);
+}
+
+Result<LogCursor::Run> LogCursor::read_once(size_t bytes_max, Seq last) {
   State& state = *state_;
   Run run;
   run.first = state.next;

@@ -1,10 +1,9 @@
 #include "log/log.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "base/logging.h"
-#include "log/reader.h"
+#include "log/read_only.h"
 #include "log/recovery.h"
 #include "log/writer.h"
 
@@ -12,10 +11,9 @@ namespace tidemark {
 namespace {
 
 // A log as it stands, up to a given record.
-class LogSnapshot final : public LogReader {
+class LogSnapshot final : public ReadOnlyLog {
  public:
-  LogSnapshot(FileSystem& files, const std::string& directory, const GroupId& group)
-      : LogReader(files, directory, group), directory_(directory) {}
+  using ReadOnlyLog::ReadOnlyLog;
 
   // Takes the segments up to record `last`, and walks the headers of the one it lies in.
   Status take(FileSystem& files, const SegmentList& list, Seq last) {
@@ -38,25 +36,7 @@ class LogSnapshot final : public LogReader {
     return Status();
   }
 
-  Result<std::vector<Appended>> append(std::span<const RecordDraft>, Epoch) override { return read_only(); }
-  Result<std::vector<Location>> append_verified(Bytes) override { return read_only(); }
-  Status sync(Seq) override { return read_only(); }
-  [[nodiscard]] Seq appended() const override { return tail_.seq; }
-  [[nodiscard]] Seq durable() const override { return tail_.seq; }
-  [[nodiscard]] Position tail_position() const override { return tail_; }
-  [[nodiscard]] Status health() const override { return Status(); }
-  // Nothing new ever comes.
-  bool wait_durable(Seq above, std::chrono::milliseconds timeout) override {
-    if (tail_.seq > above) return true;
-    std::this_thread::sleep_for(timeout);
-    return false;
-  }
-
  private:
-  [[nodiscard]] Status read_only() const {
-    return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only");
-  }
-
   Status find_end(FileSystem& files, uint64_t file_bytes, Seq last, KnownSegment& known) {
     TM_ASSIGN(const auto file, files.open(segment_path(directory_, known.first_seq), FileSystem::Open::kRead));
     SegmentWindow window(*file, file_bytes, last == kLatest ? kWalkStep : kHopStep);
@@ -78,9 +58,6 @@ class LogSnapshot final : public LogReader {
     }
     return Status();
   }
-
-  const std::string directory_;
-  Position tail_;
 };
 
 std::string describe(const Recovered& recovered) {
@@ -118,7 +95,8 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
   TM_TRY(repair_log(files, directory, recovered));
   const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
   TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
-  if (report != nullptr) *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered)};
+  if (report != nullptr)
+    *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered), Status()};
   return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
 }
 

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "log/body.h"
 #include "log/record.h"
+#include "log/record_source.h"
 
 namespace tidemark {
 
@@ -35,6 +36,7 @@ struct RecoveryReport {
   uint64_t torn_bytes = 0;       // cut from the end; 0: the log ended cleanly
   uint64_t unborn_segments = 0;  // removed: they followed a segment that never became durable
   std::string text;              // one line for the operator; "" when there is nothing to say
+  Status damage;                 // where a damaged group was opened for salvage: why it does not open otherwise
 };
 
 struct Appended {
@@ -64,6 +66,11 @@ class Log {
   // Opens what another process may be appending to, for reading records up to and including `last` (which must be durable).
   // append, append_verified and sync answer kReadOnly.
   static Result<std::unique_ptr<Log>> open_read_only(FileSystem& files, const std::string& directory, Seq last);
+
+  // Opens for reading what open() and open_read_only() refuse because something in it is damaged. Every segment that is there
+  // can be read; what is damaged stays kCorrupt where it is met. The log ends with record `known` (of the index; zeros: none)
+  // or, where sound records follow it in unbroken order, with the last of those. Nothing is changed.
+  static Result<std::unique_ptr<Log>> open_damaged(FileSystem& files, const std::string& directory, const Position& known);
 
   virtual ~Log() = default;  // syncs and closes
 
@@ -106,6 +113,12 @@ class Log {
 
   // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
   virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;
+
+  // Where damaged records are fetched from when somebody comes upon them; null (as at first): nowhere.
+  virtual void set_record_source(std::shared_ptr<RecordSource> source) = 0;
+  // Puts right what is damaged in the segment of `location`, as far as the source has it, and logs that. ok: something was put
+  // right, so reading again is worth while. A segment that could not be repaired is not tried again for some seconds.
+  virtual Status mend(const Location& location) = 0;
 };
 
 // Reads a log forward from a seq, for shipping, indexing and listing. Not thread-safe; several cursors may be open, and the
@@ -133,6 +146,7 @@ class LogCursor {
 
  private:
   struct State;
+  Result<Run> read_once(size_t bytes_max, Seq last);
   std::unique_ptr<State> state_;
 };
 

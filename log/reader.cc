@@ -2,8 +2,14 @@
 
 #include <algorithm>
 
+#include "base/logging.h"
+#include "log/mend.h"
+
 namespace tidemark {
 namespace {
+
+// A segment that could not be repaired is left alone this long: each try may wait for a site that does not answer.
+constexpr std::chrono::seconds kMendPause{5};
 
 Status gone(Seq seq) { return Status(Code::kNotFound, "record " + std::to_string(seq.value()) + " is not held here"); }
 
@@ -95,7 +101,10 @@ Result<Position> LogReader::position_at(Seq seq) {
   if (seq == Seq()) return Position();
   if (const Position tail = tail_position(); tail.seq == seq) return tail;
   // The record before a segment stands in the segment's header, even when the record itself is no longer held.
-  if (const auto next = segments_.find(seq.next()); next && seq < appended()) return next->before;
+  // (In a damaged log a segment may have lost it: then its epoch is none.)
+  if (const auto next = segments_.find(seq.next()); next && seq < appended() && next->before.epoch != Epoch()) {
+    return next->before;
+  }
   TM_ASSIGN(const Hop found, find_record(seq));
   return found.header.position();
 }
@@ -105,6 +114,51 @@ Result<Seq> LogReader::seq_at_time(int64_t time_ns) {
   if (!segment) return Seq();
   TM_ASSIGN(const Hop found, hop(*segment, segments_.point_at_time(*segment, time_ns), appended(), time_ns));
   return found.header.seq;
+}
+
+void LogReader::set_record_source(std::shared_ptr<RecordSource> source) {
+  MutexLock lock(mend_mutex_);
+  source_ = std::move(source);
+  in_vain_.clear();
+}
+
+Status LogReader::mend(const Location& location) {
+  MutexLock lock(mend_mutex_);
+  if (source_ == nullptr) return Status(Code::kNotFound, "there is no site to fetch damaged records from");
+  const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
+  const auto segment = segments_.find(Seq(location.segment));
+  if (!segment) return gone(Seq(location.segment));
+  const auto now = std::chrono::steady_clock::now();
+  const auto failed = in_vain_.find(location.segment);
+  if (failed != in_vain_.end() && now - failed->second < kMendPause) {
+    return Status(Code::kCorrupt, "segment " + segment_name(segment->first_seq) + " could not be repaired a moment ago");
+  }
+  Status mended = mend_now(*segment, tail, *source_);
+  if (mended.ok()) {
+    in_vain_.erase(location.segment);
+  } else {
+    in_vain_[location.segment] = std::chrono::steady_clock::now();
+  }
+  return mended;
+}
+
+Status LogReader::mend_now(const KnownSegment& segment, const Position& tail, RecordSource& source) {
+  MendTarget target{segment.first_seq, segment.bytes, std::nullopt, group_, Position()};
+  // The next segment knows what stands before it, even while its own header is not on disk yet.
+  if (const auto next = segments_.after(segment.first_seq)) {
+    if (next->before.epoch != Epoch()) target.end = next->before;
+  } else if (tail.seq >= segment.first_seq) {
+    target.end = tail;
+  }
+  TM_ASSIGN(const MendReport report, mend_segment(mended_files_, mended_directory_, target, source));
+  for (const Mended& each : report.mended) {
+    log_warning("repaired: segment " + segment_name(segment.first_seq) + ", byte " + std::to_string(each.offset) + ", " +
+                describe(each) + ", from " + source.name());
+  }
+  if (!report.left.ok()) log_error("not repaired: " + report.left.text());
+  if (!report.mended.empty()) return Status();
+  // Somebody may have repaired it while this one waited for its turn.
+  return report.left;
 }
 
 }  // namespace tidemark

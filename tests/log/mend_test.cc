@@ -1,0 +1,202 @@
+// Damaged records put back from another copy of the log, and what must never be put anywhere.
+#include "log/mend.h"
+
+#include <iostream>
+
+#include "tests/log/log_fixture.h"
+
+namespace tidemark::test {
+namespace {
+
+// The log as it was before anything happened to it.
+class Copy final : public RecordSource {
+ public:
+  explicit Copy(const FaultFileSystem& files) : files_(files.after_exit()) {
+    log_ = must(Log::open_read_only(*files_, kDirectory, kLatest));
+  }
+  [[nodiscard]] std::string name() const override { return "the copy"; }
+  Result<std::string> fetch(Seq next, size_t bytes_max) override {
+    ++asked;
+    if (next > log_->appended()) return std::string();
+    LogCursor cursor(*log_, next);
+    TM_ASSIGN(const auto run, cursor.read(bytes_max, kLatest));
+    std::string records(as_text(run.bytes));
+    if (spoil) spoil(records);
+    return records;
+  }
+  std::function<void(std::string&)> spoil;
+  int asked = 0;
+
+ private:
+  std::unique_ptr<FaultFileSystem> files_;
+  std::unique_ptr<Log> log_;
+};
+
+struct Outcome {
+  size_t mended = 0;
+  size_t left = 0;
+};
+
+Outcome mend(FaultFileSystem& files, RecordSource& source, const Position& newest = {}, bool in_use = false) {
+  Outcome outcome;
+  must(mend_log(files, kDirectory, test_group(), newest, in_use, source, [&](const std::string&, const MendReport& report) {
+    outcome.mended += report.mended.size();
+    outcome.left += report.left.ok() ? 0 : 1;
+  }));
+  return outcome;
+}
+
+std::map<std::string, std::string> contents(FaultFileSystem& files) {
+  std::map<std::string, std::string> all;
+  for (const std::string& name : must(files.list(kDirectory))) all[name] = files.content(kDirectory + "/" + name);
+  return all;
+}
+
+size_t damage_of(FaultFileSystem& files) { return must(verify_log(files, kDirectory, kLatest, nullptr)).damage.size(); }
+
+}  // namespace
+
+TEST_CASE("any flipped bit of a log is put right from another copy") {
+  TestLog t;
+  t.add(150);
+  must(t.log->sync(kLatest));
+  const Position newest = t.log->tail_position();
+  t.log.reset();
+  Copy copy(t.files);
+  const auto sound = contents(t.files);
+  std::mt19937_64 random(Catch::rngSeed());
+  std::cout << "seed " << Catch::rngSeed() << "\n";
+  for (int round = 0; round < 400; ++round) {
+    const auto victim = std::next(sound.begin(), static_cast<ptrdiff_t>(random() % sound.size()));
+    const uint64_t byte = random() % victim->second.size();
+    const auto bit = static_cast<unsigned>(random() % 8);
+    t.files.flip_bit(kDirectory + "/" + victim->first, byte, bit);
+    INFO(victim->first << " byte " << byte << " bit " << bit);
+    REQUIRE(damage_of(t.files) > 0);
+    const Outcome outcome = mend(t.files, copy, random() % 2 == 0 ? newest : Position());
+    REQUIRE(outcome.mended == 1);
+    REQUIRE(outcome.left == 0);
+    REQUIRE(contents(t.files) == sound);
+  }
+}
+
+TEST_CASE("a stretch of many damaged records is put right, in one segment and in several") {
+  TestLog t;
+  const auto all = t.add(150);
+  must(t.log->sync(kLatest));
+  t.log.reset();
+  Copy copy(t.files);
+  const auto sound = contents(t.files);
+  for (size_t i = 30; i < 70; ++i) {
+    t.files.overwrite(segment_path(kDirectory, Seq(all[i].location.segment)), all[i].location.offset + 5, "damage");
+  }
+  CHECK(mend(t.files, copy).left == 0);
+  CHECK(contents(t.files) == sound);
+}
+
+TEST_CASE("what does not belong here is not written") {
+  const uint32_t byte = GENERATE(20u, 100u);  // of the record's header, of its payload
+  TestLog t;
+  const auto all = t.add(60);
+  must(t.log->sync(kLatest));
+  t.log.reset();
+  Copy copy(t.files);
+  const std::string path = segment_path(kDirectory, Seq(all[20].location.segment));
+  SECTION("a copy that is damaged itself") {
+    copy.spoil = [](std::string& records) { records[80] ^= 1; };
+  }
+  SECTION("records of another history") {
+    TestLog other;
+    other.clock.now += 1'000'000;
+    other.add(60);
+    must(other.log->sync(kLatest));
+    other.log.reset();
+    auto strange = std::make_shared<Copy>(other.files);
+    copy.spoil = [strange](std::string& records) {
+      RecordHeader first;
+      REQUIRE(decode_header(as_bytes(records), first) == RecordFault::kNone);
+      records = must(strange->fetch(first.seq, records.size()));
+    };
+  }
+  SECTION("nothing") {
+    copy.spoil = [](std::string& records) { records.clear(); };
+  }
+  SECTION("the right records, cut") {
+    copy.spoil = [](std::string& records) { records.resize(records.size() > 100 ? 100 : 0); };
+  }
+  t.files.flip_bit(path, all[20].location.offset + byte, 3);
+  const auto damaged = contents(t.files);
+  const Outcome outcome = mend(t.files, copy);
+  CHECK(outcome.mended == 0);
+  CHECK(outcome.left == 1);
+  CHECK(contents(t.files) == damaged);
+}
+
+TEST_CASE("an open log repairs what a read comes upon") {
+  TestLog t;
+  const auto all = t.add(150);
+  must(t.log->sync(kLatest));
+  auto copy = std::make_shared<Copy>(t.files);
+  const Appended& victim = all[20];
+  const std::string path = segment_path(kDirectory, Seq(victim.location.segment));
+  const std::string sound = t.files.content(path);
+  t.files.flip_bit(path, victim.location.offset + 100, 0);
+  Buffer storage;
+  CHECK(t.log->mend(victim.location).code() == Code::kNotFound);  // nobody to ask
+  CHECK(t.log->read_record(victim.location, storage).status().code() == Code::kCorrupt);
+  t.log->set_record_source(copy);
+  must(t.log->mend(victim.location));
+  CHECK(t.files.content(path) == sound);
+  CHECK(must(t.log->read_record(victim.location, storage)).header == victim.header);
+
+  SECTION("a cursor does so by itself, in the last segment as well") {
+    t.files.flip_bit(path, victim.location.offset + 30, 0);
+    t.files.flip_bit(segment_path(kDirectory, Seq(all[149].location.segment)), all[149].location.offset + 90, 0);
+    CHECK(read_all(*t.log, Seq(1)).size() == 150);
+  }
+  SECTION("a segment that could not be repaired is left alone for a while") {
+    copy->spoil = [](std::string& records) { records.clear(); };
+    t.files.flip_bit(path, victim.location.offset + 30, 0);
+    CHECK(!t.log->mend(victim.location).ok());
+    const int asked = copy->asked;
+    for (int i = 0; i < 10; ++i) CHECK(!t.log->mend(victim.location).ok());
+    CHECK(copy->asked == asked);
+  }
+  SECTION("and it goes on being appended to") {
+    t.files.flip_bit(segment_path(kDirectory, Seq(all[149].location.segment)), all[149].location.offset + 90, 0);
+    t.add(20);
+    must(t.log->mend(all[149].location));
+    CHECK(read_all(*t.log, Seq(1)).size() == 170);
+  }
+}
+
+TEST_CASE("a damaged log can be read as far as it goes") {
+  TestLog t;
+  const auto all = t.add(150);
+  must(t.log->sync(kLatest));
+  const Position newest = t.log->tail_position();
+  const Position early = must(t.log->position_at(Seq(10)));
+  t.log.reset();
+  const Appended& victim = all[149];
+  t.files.flip_bit(segment_path(kDirectory, Seq(victim.location.segment)), victim.location.offset + 100, 0);
+  t.files.flip_bit(segment_path(kDirectory, Seq(all[60].location.segment)), 20, 0);  // a segment's header
+  REQUIRE(!Log::open(t.files, t.clock, kDirectory, quiet_options(), newest.seq, nullptr).ok());
+  Buffer storage;
+
+  const auto whole = must(Log::open_damaged(t.files, kDirectory, newest));
+  CHECK(whole->tail_position() == newest);
+  CHECK(must(whole->read_record(all[0].location, storage)).header == all[0].header);
+  CHECK(must(whole->read_record(all[60].location, storage)).header == all[60].header);
+  CHECK(must(whole->read_record(all[148].location, storage)).header == all[148].header);
+  CHECK(whole->read_record(victim.location, storage).status().code() == Code::kCorrupt);
+
+  // What follows a known record is taken as far as the order is unbroken.
+  CHECK(must(Log::open_damaged(t.files, kDirectory, early))->appended() == Seq(149));
+  CHECK(must(Log::open_damaged(t.files, kDirectory, Position()))->appended() == Seq(149));
+  const auto rest = must(Log::open_damaged(t.files, kDirectory, early));
+  CHECK(read_all(*rest, Seq(11)).size() == 139);
+  // A record that is not of this history is no place to go on from.
+  CHECK(must(Log::open_damaged(t.files, kDirectory, {Epoch(1), Seq(10), 7}))->appended() == Seq(10));
+}
+
+}  // namespace tidemark::test
