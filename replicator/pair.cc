@@ -9,6 +9,7 @@
 #include "replicator/endpoint.h"
 #include "replicator/keys.h"
 #include "volume/directory.h"
+#include "volume/sealed_json.h"
 
 namespace tidemark {
 namespace {
@@ -19,7 +20,7 @@ constexpr uint64_t kBandwidthMin = 64u << 10;
 
 std::string pairs_path(const std::string& directory) { return directory + "/pairs.json"; }
 
-size_t line_of(const std::string& content, size_t byte) {
+size_t line_of(std::string_view content, size_t byte) {
   size_t line = 1;
   for (size_t i = 0; i < byte && i < content.size(); ++i) {
     if (content[i] == '\n') ++line;
@@ -159,11 +160,18 @@ Result<std::vector<Pair>> load_pairs(const std::string& directory, FileSystem& f
     if (content.status().code() == Code::kNotFound) return std::vector<Pair>();
     return content.status();
   }
+  return parse_pairs(*content, path);
+}
+
+Result<std::vector<Pair>> parse_pairs(std::string_view content, const std::string& path) {
+  if (content.size() > kSealedJsonMax) return Status(Code::kCorrupt, path + ": it is larger than 64 pairs can make it");
   nlohmann::json root;
   try {
-    root = nlohmann::json::parse(*content);
+    root = nlohmann::json::parse(content);
   } catch (const nlohmann::json::parse_error& error) {
-    return Status(Code::kCorrupt, path + ":" + std::to_string(line_of(*content, error.byte)) + ": " + error.what());
+    return Status(Code::kCorrupt, path + ":" + std::to_string(line_of(content, error.byte)) + ": " + error.what());
+  } catch (const nlohmann::json::exception& error) {
+    return Status(Code::kCorrupt, path + ": " + error.what());
   }
   if (!root.is_object() || root.value("format", nlohmann::json()) != kPairsFormat || !root.contains("pairs") ||
       !root["pairs"].is_array()) {
@@ -181,6 +189,8 @@ Result<std::vector<Pair>> load_pairs(const std::string& directory, FileSystem& f
     }
     pairs.push_back(std::move(pair));
   }
+  // Last: what is wrong is better said by what stands there than by its sum.
+  TM_TRY(open_sealed_json(content, path).status());
   return pairs;
 }
 
@@ -196,7 +206,7 @@ Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs, 
   root["pairs"] = std::move(list);
   std::string text;
   try {
-    text = root.dump(2) + "\n";
+    text = seal_json(root);
   } catch (const nlohmann::json::exception&) {
     return Status(Code::kInvalid, "the path of a key or socket is not UTF-8");  // JSON can hold nothing else
   }

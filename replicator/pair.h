@@ -29,6 +29,7 @@ struct Pair {
 
 // DIR/pairs.json, written atomically. load: empty if there is none; kCorrupt names line and field.
 Result<std::vector<Pair>> load_pairs(const std::string& directory, FileSystem& files = posix_file_system());
+Result<std::vector<Pair>> parse_pairs(std::string_view content, const std::string& path);  // the file's text
 Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs, FileSystem& files = posix_file_system());
 // Checks names, endpoint, keys and limits: kInvalid, kNotAuthorised (no key for an endpoint that is not loopback or ipc).
 Status check_pair(const PairConfig& pair);

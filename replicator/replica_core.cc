@@ -1,16 +1,15 @@
 #include "replicator/replica_core.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/logging.h"
 #include "replicator/position_case.h"
+#include "volume/sealed_json.h"
 
 namespace tidemark {
 namespace {
 
 std::string record_path(const std::string& directory) { return directory + "/site.json"; }
 
-nlohmann::json source_json(const SourceRecord& source) {
+nlohmann::ordered_json source_json(const SourceRecord& source) {
   return {{"source", source.news.source},
           {"mode", pair_mode_name(source.news.mode)},
           {"fence", pair_fence_name(source.news.fence)},
@@ -22,7 +21,7 @@ nlohmann::json source_json(const SourceRecord& source) {
           {"cause", source.cause}};
 }
 
-std::optional<SourceRecord> source_from(const nlohmann::json& json) {
+std::optional<SourceRecord> source_from(const nlohmann::ordered_json& json) {
   try {
     SourceRecord source;
     source.news.source = json.at("source").get<std::string>();
@@ -113,6 +112,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
   }
   retry = Retry::kNever;
   TM_TRY(check_identity(hello));
+  TM_TRY(record_status_);
   Position position = group_->log().tail_position();  // the index may be behind, on a full disk
   Epoch known = std::max(highest_, position.epoch);
   if (hello.epoch < known) {
@@ -163,23 +163,29 @@ void ReplicaCore::load_record() {
   highest_ = group_->position().epoch;
   Result<std::string> content = read_file(*options_.files, record_path(directory_));
   if (!content.ok()) return;  // never raised above what the log itself says
-  nlohmann::json root = nlohmann::json::parse(*content, nullptr, false);
-  if (!root.is_object() || !root.contains("epoch") || !root["epoch"].is_number_unsigned()) {
-    log_error(record_path(directory_) + ": damaged; taking the log's own epoch");
+  auto root = open_sealed_json(*content, record_path(directory_));
+  if (!root.ok() || !root->contains("epoch") || !(*root)["epoch"].is_number_unsigned()) {
+    // Whoever shipped last may have been fenced off since: nobody may ship until a person has looked.
+    record_status_ =
+        Status(Code::kCorrupt, record_path(directory_) +
+                                   " is damaged, so the site cannot tell which primary is the newest; remove it at "
+                                   "the site if no other primary has taken over");
+    log_error(record_status_.text());
     return;
   }
-  highest_ = std::max(highest_, Epoch(root["epoch"].get<uint64_t>()));
-  if (!root.contains("pair")) return;
+  highest_ = std::max(highest_, Epoch((*root)["epoch"].get<uint64_t>()));
+  if (!root->contains("pair")) return;
   MutexLock lock(mutex_);
-  source_ = source_from(root["pair"]);
+  source_ = source_from((*root)["pair"]);
   if (!source_) log_error(record_path(directory_) + ": what it says of the source is damaged and not used");
 }
 
 Status ReplicaCore::save_record(Epoch epoch, const std::optional<SourceRecord>& source) {
-  nlohmann::json root{{"epoch", epoch.value()}};
+  nlohmann::ordered_json root = {{"epoch", epoch.value()}};
   if (source) root["pair"] = source_json(*source);
-  std::string text = root.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
-  return write_file_atomically(*options_.files, record_path(directory_), text);
+  // A source's own words may be in it, in any bytes.
+  std::string text = root.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return write_file_atomically(*options_.files, record_path(directory_), seal_json(nlohmann::ordered_json::parse(text)));
 }
 
 Status ReplicaCore::raise_epoch(Epoch epoch) {

@@ -66,6 +66,7 @@ class ReplicaCore {
   std::unique_ptr<Group> group_;  // set once, before open_group_
   std::atomic<Group*> open_group_{nullptr};
   Epoch highest_;
+  Status record_status_;  // why highest_ is not to be trusted
 
   mutable Mutex mutex_;  // a leaf
   Status open_status_ TM_GUARDED_BY(mutex_);

@@ -1,14 +1,13 @@
 #include "volume/block_reader.h"
 
 #include "base/hash.h"
+#include "log/segment.h"
 
 namespace tidemark {
 namespace {
 
 Status damaged(const Extent& extent, std::string_view what) {
-  return Status(Code::kCorrupt, std::string(what) + " (segment " + std::to_string(extent.location.segment) + ", byte " +
-                                    std::to_string(extent.location.offset) + ", record " +
-                                    std::to_string(extent.seq.value()) + ")");
+  return corrupt_segment(Seq(extent.location.segment), extent.location.offset, extent.seq, what);
 }
 
 // Raw blocks are read where they lie, without the rest of their record: its header and sums first, then the blocks.
@@ -61,11 +60,17 @@ Status read_packed(Log& log, const Extent& extent, uint32_t count, MutableBytes 
   return Status();
 }
 
+Status read_once(Log& log, const Extent& extent, uint32_t count, MutableBytes out) {
+  return extent.form == Extent::Form::kRaw ? read_raw(log, extent, count, out) : read_packed(log, extent, count, out);
+}
+
 }  // namespace
 
 Status read_run(Log& log, const Extent& extent, uint32_t count, MutableBytes out) {
   CHECK_INVARIANT(out.size() == size_t{count} * kBlockSize);
-  return extent.form == Extent::Form::kRaw ? read_raw(log, extent, count, out) : read_packed(log, extent, count, out);
+  Status got = read_once(log, extent, count, out);
+  if (got.code() != Code::kCorrupt || !log.mend(extent.location).ok()) return got;
+  return read_once(log, extent, count, out);
 }
 
 }  // namespace tidemark

@@ -8,7 +8,8 @@
 namespace tidemark {
 
 // Fills `out` (count × kBlockSize bytes) with the blocks of one run of a chunk map, beginning `skip` blocks into it.
-// kCorrupt: segment, byte, seq and inode of what is damaged.
+// Damage is repaired from the log's record source and read again, where there is one. kCorrupt: segment, byte and seq of what
+// is damaged; `out` then holds nothing of use.
 Status read_run(Log& log, const Extent& extent, uint32_t count, MutableBytes out);
 
 }  // namespace tidemark

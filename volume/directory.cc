@@ -8,13 +8,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+
+#include "log/segment.h"
+#include "volume/sealed_json.h"
 
 namespace tidemark {
 namespace {
 
 constexpr int kFormat = 1;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 std::string identity_path(const std::string& directory) { return directory + "/group.json"; }
 std::string lock_path(const std::string& directory) { return directory + "/lock"; }
@@ -93,7 +95,7 @@ Status write_identity(const std::string& directory, const GroupIdentity& identit
                   {"name", identity.name},
                   {"role", identity.role == Role::kPrimary ? "primary" : "replica"}};
   if (!identity.unfinished.empty()) content["unfinished"] = identity.unfinished;
-  return write_file_atomically(files, identity_path(directory), content.dump(2) + "\n");
+  return write_file_atomically(files, identity_path(directory), seal_json(content));
 }
 
 Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& directory, const GroupIdentity& identity,
@@ -115,21 +117,54 @@ Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& d
   return lock;
 }
 
+Result<GroupIdentity> rewrite_identity(const std::string& directory) {
+  FileSystem& files = posix_file_system();
+  const std::string path = segment_path(log_directory(directory), Seq(1));
+  TM_ASSIGN(const auto file, files.open(path, FileSystem::Open::kRead));
+  SegmentWindow window(*file, UINT64_MAX, kWalkStep);
+  TM_ASSIGN(const Bytes head, window.view(0, kSegmentHeaderSize));
+  SegmentHeader header;
+  if (decode_segment_header(head, header) != SegmentFault::kNone)
+    return Status(Code::kCorrupt, path + ": its header is damaged");
+  TM_ASSIGN(const Examined first, examine_record(window, kSegmentHeaderSize, Position()));
+  if (first.fault != RecordFault::kNone) return Status(Code::kCorrupt, path + ": its first record is damaged");
+  TM_ASSIGN(const Bytes record, window.view(kSegmentHeaderSize, first.header.size_in_log()));
+  TM_ASSIGN(const Genesis genesis, decode_genesis(record.subspan(kRecordHeaderSize, first.header.stored_length)));
+  GroupIdentity identity;
+  identity.id = header.group;
+  identity.name = genesis.name;
+  // A group whose records came from another site is a replica, until it takes over: then its newest segment is its own.
+  TM_ASSIGN(const auto segments, list_segments(files, log_directory(directory)));
+  for (const Seq segment : segments) {
+    TM_ASSIGN(const auto other, files.open(segment_path(log_directory(directory), segment), FileSystem::Open::kRead));
+    SegmentHeaderBytes bytes{};
+    TM_ASSIGN(const size_t got, other->read(0, bytes));
+    if (decode_segment_header(Bytes(bytes).first(got), header) != SegmentFault::kNone) continue;
+    identity.role = (header.flags & kSegmentReceived) != 0 ? Role::kReplica : Role::kPrimary;
+  }
+  TM_TRY(check_group_name(identity.name));
+  TM_TRY(write_identity(directory, identity, files));
+  return identity;
+}
+
 Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& files) {
   auto content = read_file(files, identity_path(directory));
   if (!content.ok()) {
     if (content.status().code() != Code::kNotFound) return content.status();
     return Status(Code::kNotFound, directory + " is no Tidemark directory (make one with: tidemark init " + directory + ")");
   }
-  const Json parsed = Json::parse(*content, nullptr, false);
+  return parse_identity(*content, identity_path(directory));
+}
+
+Result<GroupIdentity> parse_identity(std::string_view content, const std::string& path) {
+  TM_ASSIGN(const Json parsed, open_sealed_json(content, path));
   const auto text = [&](const char* field) {
-    return parsed.is_object() && parsed.contains(field) && parsed[field].is_string() ? parsed[field].get<std::string>()
-                                                                                     : std::string();
+    return parsed.contains(field) && parsed[field].is_string() ? parsed[field].get<std::string>() : std::string();
   };
-  const Status bad(Code::kCorrupt, identity_path(directory) + " is damaged");
-  if (!parsed.is_object() || !parsed.contains("format")) return bad;
+  const Status bad(Code::kCorrupt, path + " is damaged");
+  if (!parsed.contains("format")) return bad;
   if (parsed["format"] != kFormat) {
-    return Status(Code::kUnsupported, identity_path(directory) + ": this format is not known to this version");
+    return Status(Code::kUnsupported, path + ": this format is not known to this version");
   }
   GroupIdentity identity;
   identity.name = text("name");

@@ -12,6 +12,7 @@
 #include "volume/committer.h"
 #include "volume/directory.h"
 #include "volume/live_volume.h"
+#include "volume/record_check.h"
 
 namespace tidemark {
 namespace {
@@ -41,10 +42,9 @@ Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupO
 }
 
 // Applies what the log has and the index has not.
-Status replay(GroupCore& core) {
-  TreeState& state = *core.state;
-  const Seq end = core.log->appended();
-  LogCursor cursor(*core.log, state.meta().applied.seq.next());
+Status replay(Log& log, TreeState& state) {
+  const Seq end = log.appended();
+  LogCursor cursor(log, state.meta().applied.seq.next());
   while (cursor.next() <= end) {
     TM_ASSIGN(auto run, cursor.read(kReplayRunBytes, end));
     Bytes rest = run.bytes;
@@ -74,6 +74,31 @@ Result<bool> index_fits(const TreeState& state, Log& log, const GroupIdentity& i
   return *position == meta.applied;
 }
 
+// Before an index is thrown away: what it is made from must be there, whole.
+Status check_log(Log& log) {
+  LogCursor cursor(log, log.first());
+  while (cursor.next() <= log.appended()) TM_TRY(cursor.read(kReplayRunBytes, log.appended()).status());
+  return Status();
+}
+
+bool index_damaged(TreeState& state) {
+  const auto damage = state.check_tables();
+  return !damage.ok() || !damage->empty();
+}
+
+Status start_index_anew(const std::string& directory, const GroupOptions& options, GroupCore& core) {
+  if (core.log) {
+    Status whole = check_log(*core.log);
+    if (!whole.ok()) return whole.within("the index has to be rebuilt from a damaged log (so nothing was changed)");
+  }
+  log_warning("the index of " + directory + " is damaged or does not fit its log, and is rebuilt");
+  core.state.reset();
+  TM_TRY(Index::destroy(index_directory(directory)));
+  TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
+  core.state = std::make_unique<TreeState>(std::move(fresh));
+  return Status();
+}
+
 // An index that cannot be opened because of itself; not because of the disk or of this process's limits.
 bool is_damage(const Status& status) {
   return status.code() == Code::kCorrupt || (status.code() == Code::kIo && status.sys_errno() == EIO);
@@ -95,18 +120,18 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
   if (core.log->group() != identity.id) {
     return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");
   }
-  bool fits = core.state != nullptr;
+  bool fits = core.state != nullptr && core.state->loaded().ok();
   if (fits) {
     TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
   }
-  if (!fits) {
-    log_warning("the index of " + directory + " does not fit its log and is rebuilt");
-    core.state.reset();
-    TM_TRY(Index::destroy(index_directory(directory)));
-    TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
-    core.state = std::make_unique<TreeState>(std::move(fresh));
+  if (!fits) TM_TRY(start_index_anew(directory, options, core));
+  Status replayed = replay(*core.log, *core.state);
+  if (replayed.code() == Code::kCorrupt && fits && index_damaged(*core.state)) {
+    log_warning(directory + ": " + replayed.text());
+    TM_TRY(start_index_anew(directory, options, core));
+    replayed = replay(*core.log, *core.state);
   }
-  if (Status replayed = replay(core); !replayed.ok()) return replayed.within("reading the log of " + directory);
+  if (!replayed.ok()) return replayed.within("reading the log of " + directory);
   if (!opened.recovery.text.empty()) log_warning(directory + ": " + opened.recovery.text);
   return opened;
 }
@@ -129,6 +154,31 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  return opened;
+}
+
+// What is left of a group that does not open. The index is brought as far as the log is unbroken behind it: what follows the
+// damage cannot be told from it alone. Nothing but the index is written.
+Result<Opened> salvage(const std::string& directory, const GroupOptions& options, const Status& damage) {
+  TM_ASSIGN(auto lock, DirectoryLock::take(directory, std::string(kReadingPurpose)));
+  {
+    GroupCore core;  // without a log: nothing of it may be synced
+    auto index = open_index(index_directory(directory), options, &core, false);
+    if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+    if (!core.state || !core.state->loaded().ok()) TM_TRY(start_index_anew(directory, options, core));
+    TM_ASSIGN(auto log, Log::open_damaged(*options.files, log_directory(directory), core.state->meta().applied));
+    TM_TRY(replay(*log, *core.state));
+    TM_TRY(core.state->flush());
+  }
+  Opened opened;
+  opened.core = std::make_shared<GroupCore>();
+  TM_ASSIGN(auto index, open_index(index_directory(directory), options, opened.core.get(), true));
+  opened.core->state = std::make_unique<TreeState>(std::move(index));
+  const Position applied = opened.core->state->meta().applied;
+  TM_ASSIGN(opened.core->log, Log::open_damaged(*options.files, log_directory(directory), applied));
+  opened.recovery.last_seq = applied.seq;
+  opened.recovery.damage = damage;
+  opened.recovery.text = "damaged, shown as far as record " + std::to_string(applied.seq.value()) + ": " + damage.text();
   return opened;
 }
 
@@ -173,7 +223,7 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
     TM_ASSIGN(auto fresh, open_index(place, options, nullptr, false));
     core.state = std::make_unique<TreeState>(std::move(fresh));
   }
-  TM_TRY(replay(core));
+  TM_TRY(replay(*core.log, *core.state));
   return opened;
 }
 
@@ -265,6 +315,9 @@ class OpenGroup final : public Group {
   }
 
   Result<Position> ingest(Bytes run) override;
+  Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) override {
+    return core_->state->where_shown(records);
+  }
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 
  private:
@@ -306,6 +359,9 @@ Result<Position> OpenGroup::ingest(Bytes run) {
   if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
   TM_TRY(verify_run(run, core_->log->tail_position()));
   MutexLock lock(committer_.mutex);
+  RecordCheck check(*core_->state, identity_.id);
+  Position before = core_->log->tail_position();
+  TM_TRY(walk_records(run, before, [&](const RecordView& record) { return check.check(record.header, record.payload); }));
   TM_TRY(committer_.commit_verified(run));
   return position();
 }
@@ -449,18 +505,24 @@ Status Group::declare_finished(const std::string& directory, FileSystem& files) 
 }
 
 Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMode mode, const GroupOptions& options) {
-  TM_ASSIGN(GroupIdentity identity, identify(directory, *options.files));
-  TM_TRY(check_role(directory, identity.role, mode));
-  if (!options.finishing) TM_TRY(check_finished(directory, identity));
+  auto identity = identify(directory, *options.files);
+  const bool salvaging = options.salvage && mode == OpenMode::kRead;
+  if (!identity.ok() && !(salvaging && identity.status().code() == Code::kCorrupt)) return identity.status();
+  if (identity.ok()) TM_TRY(check_role(directory, identity->role, mode));
+  if (identity.ok() && !options.finishing) TM_TRY(check_finished(directory, *identity));
   Opened opened;
   if (mode == OpenMode::kRead) {
-    TM_ASSIGN(opened, open_reader(directory, identity, options));
+    auto read = identity.ok() ? open_reader(directory, *identity, options) : Result<Opened>(identity.status());
+    if (!read.ok() && salvaging && read.status().code() == Code::kCorrupt) read = salvage(directory, options, read.status());
+    TM_ASSIGN(opened, std::move(read));
   } else {
     TM_ASSIGN(auto lock, DirectoryLock::take(directory, options.purpose.empty() ? "in use" : options.purpose));
-    TM_ASSIGN(opened, recover(directory, identity, options, std::move(lock)));
+    TM_ASSIGN(opened, recover(directory, *identity, options, std::move(lock)));
   }
-  return std::unique_ptr<Group>(
-      std::make_unique<OpenGroup>(directory, std::move(identity), options, mode, std::move(opened)));
+  // Where group.json is what is damaged, the index still knows the id.
+  GroupIdentity known{opened.core->state->meta().group, "damaged", Role::kPrimary};
+  if (identity.ok()) known = std::move(*identity);
+  return std::unique_ptr<Group>(std::make_unique<OpenGroup>(directory, std::move(known), options, mode, std::move(opened)));
 }
 
 }  // namespace tidemark

@@ -37,6 +37,9 @@ struct GroupOptions {
   uint64_t index_write_buffer_bytes = 64u << 20;
   std::string purpose;     // for the lock file: "mounted at /mnt/db", "site" …
   bool finishing = false;  // opens an unfinished group, too, to finish it
+  // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
+  // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
+  bool salvage = false;
   FileSystem* files = &posix_file_system();
   Clock* clock = &system_clock();
 };
@@ -69,6 +72,17 @@ struct VolumeSpace {
   FileSystemSpace disk;  // `available` without what the log keeps in reserve
   uint64_t log_bytes = 0;
   uint64_t inodes = 0;  // in use at the newest record (approximate)
+};
+
+// Where damaged records show: blocks of a file that lie in one of them, and from when until when.
+struct ShownDamage {
+  Seq record;
+  Ino ino;
+  std::string path;     // one that the file had at `from`; "" where it had none (or the tree is too large to look)
+  uint64_t at = 0;      // byte of the file
+  uint64_t bytes = 0;   // from the first to the last block in question, at most the whole file
+  Seq from;             // points from here on …
+  Seq until = kLatest;  // … up to and without this one; kLatest: still
 };
 
 // Who holds a directory's lock, from its lock file; nullopt if nobody does.
@@ -131,6 +145,9 @@ class Group {
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.
   virtual Result<Position> ingest(Bytes run) = 0;
   [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
+
+  // Every file that shows one of `records` at any point: what a damaged record means to people. Reads all of the index.
+  virtual Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) = 0;
 
   // Proof that the index is what the log says: a checksum over every row, independent of RocksDB's layout.
   virtual Result<uint64_t> index_fingerprint() = 0;

@@ -15,8 +15,11 @@ constexpr int kStepsBeforeSeek = 8;       // older rows of one subject that are 
 
 TreeState::TreeState(std::unique_ptr<Index> index) : index_(std::move(index)), inodes_(kHotInodes), chunks_(kHotChunks) {
   auto stored = index_->get(kMetaKey);
+  loaded_ = stored.status();
   if (stored.ok() && stored->has_value()) {
-    if (auto decoded = decode_meta(**stored); decoded.ok()) next_meta_ = *decoded;
+    auto decoded = decode_meta(**stored);
+    loaded_ = decoded.status();
+    if (decoded.ok()) next_meta_ = *decoded;
   }
   MutexLock lock(meta_mutex_);
   meta_ = next_meta_;
@@ -186,6 +189,8 @@ Result<std::vector<Ino>> TreeState::unnamed(size_t max) {
 Result<std::optional<Mark>> TreeState::mark(std::string_view name) {
   TM_ASSIGN(auto id, index_->get(mark_name_key(name)));
   if (!id) return std::optional<Mark>();
+  if (id->size() != sizeof(uint64_t))
+    return Status(Code::kCorrupt, "the index holds a damaged mark; remove DIR/index to have it rebuilt");
   TM_ASSIGN(auto row, index_->get(mark_key(MarkId(load_be64(id->data())))));
   if (!row) return Status(Code::kCorrupt, "the index lacks a mark's row; remove DIR/index to have it rebuilt");
   TM_ASSIGN(auto decoded, decode_mark_row(*row));

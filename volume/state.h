@@ -18,6 +18,11 @@
 
 namespace tidemark {
 
+struct ShownDamage;  // volume/group.h
+
+// For messages: a search that would look at more rows is given up.
+inline constexpr size_t kPathRowsMax = 1'000'000;
+
 using ChunkMapPtr = std::shared_ptr<const ChunkMap>;
 
 class TreeState {
@@ -39,7 +44,13 @@ class TreeState {
   Result<std::vector<Mark>> marks(MarkId after, size_t max);
   [[nodiscard]] Meta meta() const;  // as of the newest write()
   Result<uint64_t> fingerprint();
+  // ok, or why what the index says of itself could not be read.
+  [[nodiscard]] const Status& loaded() const { return loaded_; }
+  // history.cc. A path of `ino` at `at`; nothing where it has none, or where it takes more than kPathRowsMax rows to find out.
+  Result<std::optional<std::string>> path_of(Ino ino, Seq at);
+  Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records);
   Status flush() { return index_->flush(); }
+  Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }
   [[nodiscard]] Status writable() const { return index_->writable(); }
 
   // --- changing ---------------------------------------------------------------------------------------------------------------
@@ -69,10 +80,13 @@ class TreeState {
   };
 
   Result<ChunkMapPtr> read_chunk(Ino ino, uint64_t chunk, Seq at);
+  Result<std::optional<std::pair<Ino, std::string>>> find_name(const std::string& prefix, Ino ino, Seq at,
+                                                               size_t& rows_left);
   Status scan_names(char kind, Ino ino, std::string_view after, Seq at,
                     const std::function<bool(std::string_view name, std::string_view value)>& visit);
 
   std::unique_ptr<Index> index_;
+  Status loaded_;
   HotCache<Ino, std::optional<Attr>, InoHash> inodes_;
   HotCache<ChunkKey, ChunkMapPtr, ChunkKeyHash> chunks_;
   IndexBatch batch_;

@@ -42,6 +42,13 @@ Result<std::string> TreeReader::read_link(Ino ino) const {
   return *target;
 }
 
+// For the operator: which file is damaged, and where in it.
+std::string TreeReader::place(Ino ino, uint64_t at) const {
+  auto path = state_.path_of(ino, point_);
+  const std::string file = path.ok() && *path ? "file '" + **path + "'" : "a file";
+  return file + " (inode " + std::to_string(ino.value()) + "), byte " + std::to_string(at);
+}
+
 Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const {
   const uint64_t end = first + out.size() / kBlockSize;
   for (uint64_t block = first; block < end;) {
@@ -59,8 +66,7 @@ Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const 
       extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
       const auto count = static_cast<uint32_t>(to - from);
       Status got = read_run(log_, extent, count, out.subspan((from - first) * kBlockSize, size_t{count} * kBlockSize));
-      if (!got.ok())
-        return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
+      if (!got.ok()) return got.within(place(ino, from * kBlockSize));
       done = to;
     }
     std::memset(out.data() + (done - first) * kBlockSize, 0, (stop - done) * kBlockSize);

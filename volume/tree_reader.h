@@ -37,6 +37,7 @@ class TreeReader {
 
  private:
   Result<Attr> directory(Ino ino) const;
+  [[nodiscard]] std::string place(Ino ino, uint64_t at) const;
 
   Log& log_;
   TreeState& state_;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "tests/replicator/support.h"
+#include "volume/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;
@@ -80,16 +81,17 @@ TEST_CASE("another group of the same name, and the same group under another, are
   auto stranger = make_primary(work / "s");
   auto other = start_shipping(*stranger, {{"away", site.endpoint(), "", ""}});
   CHECK(failed_with(*stranger, "another group"));
-  // A copy whose group.json was edited.
+  // The same group under another name.
   other.reset();
   shipper.reset();
   REQUIRE(primary->close().ok());
   primary.reset();
-  auto identity = read_file(posix_file_system(), work / "p/group.json");
+  auto content = read_file(posix_file_system(), work / "p/group.json");
+  REQUIRE(content.ok());
+  auto identity = open_sealed_json(*content, "group.json");
   REQUIRE(identity.ok());
-  size_t name = identity->find("shop");
-  REQUIRE(name != std::string::npos);
-  REQUIRE(write_file_atomically(posix_file_system(), work / "p/group.json", identity->replace(name, 4, "tent")).ok());
+  (*identity)["name"] = "tent";
+  REQUIRE(write_file_atomically(posix_file_system(), work / "p/group.json", seal_json(*identity)).ok());
   primary = open_group(work / "p", OpenMode::kPrimary);
   auto renamed = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   CHECK(failed_with(*primary, "under the name 'shop'"));
@@ -122,10 +124,34 @@ TEST_CASE("the site refuses a stale epoch, and remembers the highest") {
     REQUIRE(caught_up(*primary, "away"));
   }
   // A later primary has said hello to this site, though none of its records has come.
-  REQUIRE(write_file_atomically(posix_file_system(), work / "site/shop/site.json", "{\"epoch\": 7}\n").ok());
+  REQUIRE(write_file_atomically(posix_file_system(), work / "site/shop/site.json", seal_json({{"epoch", 7}})).ok());
   LocalSite site(work / "site", endpoint);
   auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
   CHECK(failed_with(*primary, "epoch 7"));
+}
+
+TEST_CASE("a site that cannot tell its highest epoch takes no records, and is still read") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  std::string endpoint;
+  {
+    LocalSite site(work / "site");
+    endpoint = site.endpoint();
+    auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
+    REQUIRE(caught_up(*primary, "away"));
+  }
+  std::string damaged = read_file(posix_file_system(), work / "site/shop/site.json").value();
+  damaged[damaged.find(": ") + 2] ^= 2;  // the epoch
+  REQUIRE(write_file_atomically(posix_file_system(), work / "site/shop/site.json", damaged).ok());
+  LocalSite site(work / "site", endpoint);
+  auto shipper = start_shipping(*primary, {{"away", endpoint, "", ""}});
+  touch(*primary, "next", "content");
+  REQUIRE(primary->sync().ok());
+  CHECK(eventually([&] { return progress(*primary, "away").last_error.find("site.json") != std::string::npos; }));
+  CHECK(progress(*primary, "away").durable < primary->log().durable());
+  auto remote = RemoteGroup::connect({endpoint, "shop"}, {});
+  REQUIRE(remote.ok());
+  CHECK((*remote)->view(kLatest).ok());
 }
 
 TEST_CASE("a primary's directory in the site's is left alone") {

@@ -5,6 +5,7 @@
 #include "volume/chunk_map.h"
 #include "volume/hot_cache.h"
 #include "volume/point.h"
+#include "volume/sealed_json.h"
 #include "volume/watermarks.h"
 
 namespace tidemark::test {
@@ -92,6 +93,23 @@ TEST_CASE("waiting for sites: known, in time, late") {
   progress.durable = Seq(5);
   marks.update("B", progress);
   CHECK(marks.wait_durable("all", Seq(5), std::chrono::milliseconds(1)).ok());
+}
+
+TEST_CASE("every flipped bit of a sealed file is noticed") {
+  const std::string sealed = seal_json({{"format", 1}, {"name", "shop"}, {"list", {1, 2, "x"}}});
+  const auto opened = open_sealed_json(sealed, "f.json");
+  REQUIRE(opened.ok());
+  CHECK((*opened)["name"] == "shop");
+  CHECK(!opened->contains("check"));
+  for (size_t bit = 0; bit < sealed.size() * 8; ++bit) {
+    std::string damaged = sealed;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    INFO(damaged);
+    REQUIRE(open_sealed_json(damaged, "f.json").status().code() == Code::kCorrupt);
+  }
+  CHECK(!open_sealed_json(std::string(100'000, '['), "f.json").ok());
+  CHECK(!open_sealed_json("{}", "f.json").ok());
+  CHECK(!open_sealed_json("", "f.json").ok());
 }
 
 }  // namespace tidemark::test
