@@ -307,6 +307,7 @@ Result<RestoreReport> restore_to_directory(TreeView& view, const RestoreOptions&
                     written.sys_errno());
     }
   }
+  report.damaged = warnings.take_damage();
   report.warnings = warnings.take();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return report;

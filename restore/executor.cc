@@ -307,6 +307,10 @@ Status Execution::copy(OpenFile& file, Buffer& buffer) {
   Status copied = copy_pieces(file, buffer);
   bool complete = copied.ok() && !outcome_.stopped();
   if (file.leave(complete)) return file.file().finish();
+  if (copied.code() == Code::kCorrupt && options_.salvage) {
+    warnings_.add_damage(file.entry().path, copied.text());
+    return Status();
+  }
   if (copied.code() != Code::kStale || !options_.vanishing) return copied;
   warnings_.add("left out, it went before it was copied", file.entry().path);
   return Status();
@@ -339,7 +343,7 @@ Status Execution::copy_piece(OpenFile& file, const DataRange& piece, Buffer& buf
 }  // namespace
 
 ExecuteOptions execute_options(const RestoreOptions& options) {
-  return {options.jobs, options.progress, options.interrupted, false};
+  return {options.jobs, options.progress, options.interrupted, options.salvage, false};
 }
 
 Status write_tree(TreeView& view, const Tree& tree, Sink& sink, Warnings& warnings, const ExecuteOptions& options) {

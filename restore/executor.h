@@ -12,6 +12,7 @@ struct ExecuteOptions {
   unsigned jobs = 0;
   std::function<void(const RestoreProgress&)> progress;
   const std::atomic<bool>* interrupted = nullptr;
+  bool salvage = false;    // files that are damaged are left out and named, not a failure
   bool vanishing = false;  // the view may lose files (a directory in use): left out with a warning, not a failure
 };
 ExecuteOptions execute_options(const RestoreOptions& options);

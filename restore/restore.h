@@ -36,6 +36,7 @@ struct RestoreProgress {
 struct RestoreOptions {
   std::string target;
   std::vector<std::string> include;  // paths in the volume; each with everything below it, and the directories above it
+  bool salvage = false;              // leave damaged files out and name them, instead of failing
   bool force = false;                // write into a target that is not empty (what is in the way of an entry is replaced)
   unsigned jobs = 0;                 // threads; 0: as many as cores, at most 16
   std::function<void(const RestoreProgress&)> progress;  // from one thread, at most ten times a second
@@ -46,6 +47,7 @@ struct RestoreOptions {
 struct RestoreReport {
   RestorePlan plan;
   double seconds = 0;
+  std::vector<std::string> damaged;   // with `salvage`: files that were left out, and what of them is damaged
   std::vector<std::string> warnings;  // what could not be kept on this target (an owner as a plain user, an xattr …)
 };
 

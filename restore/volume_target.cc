@@ -186,6 +186,7 @@ Result<RestoreReport> restore_to_volume(TreeView& view, const RestoreOptions& op
                       " holds a part of the tree, remove it",
                   written.sys_errno());
   }
+  report.damaged = warnings.take_damage();
   report.warnings = warnings.take();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return report;

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -25,6 +26,15 @@ class Warnings {
     }
     Places& places = kinds_[kind];
     if (++places.count <= kWarningExamplesMax) places.examples.push_back(show_path(path));
+  }
+  // A file that was left out because it is damaged: each is named, none is summed up.
+  void add_damage(std::string_view path, const std::string& what) {
+    MutexLock lock(mutex_);
+    damaged_.push_back(show_path(path) + ": " + what);
+  }
+  [[nodiscard]] std::vector<std::string> take_damage() {
+    MutexLock lock(mutex_);
+    return std::exchange(damaged_, {});
   }
   // One line for each kind, in a fixed order. Leaves nothing behind.
   [[nodiscard]] std::vector<std::string> take() {
@@ -51,6 +61,7 @@ class Warnings {
   Mutex mutex_;
   std::map<std::string, Places> kinds_ TM_GUARDED_BY(mutex_);
   size_t others_ TM_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> damaged_ TM_GUARDED_BY(mutex_);
 };
 
 }  // namespace tidemark
