@@ -120,15 +120,35 @@ Status check_name(std::string_view name) {
   return name.size() <= kNameMax ? Status() : Status(Code::kNameTooLong, "a name has at most 255 bytes");
 }
 
+namespace {
+
+constexpr int kDamageReportsMax = 50;
+
+// Lets so many through each second.
+class Gate {
+ public:
+  explicit Gate(int most) : most_(most) {}
+  bool pass() {
+    const int64_t second = system_clock().steady_ns() / 1'000'000'000;
+    if (second_.exchange(second, std::memory_order_relaxed) != second) passed_.store(0, std::memory_order_relaxed);
+    return passed_.fetch_add(1, std::memory_order_relaxed) < most_;
+  }
+
+ private:
+  const int most_;
+  std::atomic<int64_t> second_{0};
+  std::atomic<int> passed_{0};
+};
+
+}  // namespace
+
 void report(const Status& status) {
   const Code code = status.code();
   const bool grave = code == Code::kIo || code == Code::kPoisoned || code == Code::kCorrupt || code == Code::kStaleEpoch;
   if (!grave) return;
-  static std::atomic<int64_t> next_ns{0};
-  const int64_t now = system_clock().steady_ns();
-  int64_t due = next_ns.load(std::memory_order_relaxed);
-  if (now < due || !next_ns.compare_exchange_strong(due, now + 1'000'000'000)) return;
-  log_error(status.text());
+  // Of damage each place counts; of the rest the first tells what the others do.
+  static Gate damage(kDamageReportsMax), other(1);
+  if ((code == Code::kCorrupt ? damage : other).pass()) log_error(status.text());
 }
 
 void reply(fuse_req_t req, const Status& status) {

@@ -89,7 +89,7 @@ uint32_t without_privileges(const Attr& attr, const Caller& caller);
 // kNameTooLong for what no directory of ours can hold.
 Status check_name(std::string_view name);
 
-// Tells the operator of a failure he has to know of (I/O, damage, a poisoned log), at most one a second.
+// Tells the operator of a failure he has to know of: damage (at most 50 lines a second), I/O or a poisoned log (one).
 void report(const Status& status);
 
 inline void reply(fuse_req_t req, int error) { fuse_reply_err(req, error); }
