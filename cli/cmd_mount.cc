@@ -45,6 +45,7 @@ Result<MountJob> make_job(const MountFlags& flags) {
                   "the mountpoint " + job.mountpoint + " lies inside the volume's own directory; choose another");
   }
   job.options = split_options(flags.options);
+  job.salvage = std::erase(job.options, "salvage") != 0;
   if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
   if (!flags.keys.server_key.empty()) job.keys.server_key = absolute_path(flags.keys.server_key);
   return job;
@@ -68,7 +69,7 @@ void add_mount(CLI::App& app, Invocation& invocation) {
       ->required();
   command->add_option("MOUNTPOINT", flags->mountpoint, "An existing directory")->required();
   command->add_flag("-f,--foreground", flags->foreground, "Stay in the foreground, log to stderr (for supervisors)");
-  command->add_option("-o", flags->options, "Mount options: sync, ro, noexec, nosuid, nodev, allow_other …")
+  command->add_option("-o", flags->options, "Mount options: sync, ro, noexec, nosuid, nodev, allow_other, salvage …")
       ->option_text("OPT,…")
       ->allow_extra_args(false);
   add_at_option(*command, flags->at);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/exit_map.h"
 #include "cli/output.h"
 #include "cli/reader.h"
 #include "cli/restore_output.h"
@@ -23,6 +24,7 @@ struct RestoreFlags {
   std::vector<std::string> include;
   bool dry_run = false;
   bool force = false;
+  bool salvage = false;
   bool json = false;
   unsigned jobs = 0;
   RemoteKeys keys;
@@ -49,6 +51,7 @@ Result<RestoreReport> carry_out(TreeView& view, const RestoreFlags& flags, const
   options.target = absolute_path(flags.target);
   options.include = flags.include;
   options.force = flags.force;
+  options.salvage = flags.salvage;
   options.jobs = flags.jobs;
   options.interrupted = interrupted_flag();
   ProgressLine line("restoring");
@@ -61,7 +64,9 @@ Outcome run(const RestoreFlags& flags) {
   if (flags.target.empty() && !flags.dry_run) return Status(Code::kInvalid, "--target PATH is needed: where to restore to");
   if (!flags.name.empty() && flags.as != "volume") return Status(Code::kInvalid, "--name goes with --as volume");
   TM_ASSIGN(Source source, find_source(flags.source, flags.at));
-  TM_ASSIGN(Reader reader, Reader::open(source, flags.keys));
+  TM_ASSIGN(Reader reader, Reader::open(source, flags.keys, flags.salvage));
+  const Status damage = reader.damage();
+  if (!damage.ok()) print_warning("damaged, and read as far as that goes: " + damage.text());
   TM_ASSIGN(Seq point, reader.point());
   TM_ASSIGN(std::shared_ptr<TreeView> view, reader.view(point));
   if (flags.dry_run) return show_plan(*view, flags);
@@ -76,7 +81,7 @@ Outcome run(const RestoreFlags& flags) {
     print_line("restored " + source.full_text() + " (seq " + std::to_string(report.plan.point.value()) + ") to " +
                flags.target + ": " + report_text(report));
   }
-  return 0;
+  return damage.ok() && report.damaged.empty() ? TIDEMARK_EXIT_OK : TIDEMARK_EXIT_PARTIAL;
 }
 
 }  // namespace
@@ -98,6 +103,8 @@ void add_restore(CLI::App& app, Invocation& invocation) {
       ->allow_extra_args(false);
   command->add_flag("-n,--dry-run", flags->dry_run, "Print what would be written, write nothing");
   command->add_flag("--force", flags->force, "Write into a target that is not empty");
+  command->add_flag("--salvage", flags->salvage,
+                    "From a damaged volume: restore what is sound, leave damaged files out and name them (exit code 3)");
   command->add_option("--jobs", flags->jobs, "Threads; default: as many as processors, at most 16")
       ->option_text("N")
       ->check(CLI::Range(1u, 256u));

@@ -9,6 +9,7 @@
 #include "cli/signals.h"
 #include "fs/mount.h"
 #include "replicator/pair.h"
+#include "replicator/site_source.h"
 #include "volume/group.h"
 
 namespace tidemark::cli {
@@ -61,8 +62,17 @@ Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(std::unique_ptr<Shipper> shipper, Shipper::start(group));
   TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), nullptr,
                                                                                    shipper.get(), job.mountpoint})));
+  // A read that comes upon damage has the record fetched again from a site. The pairs are read from their file: a shipper may be
+  // what reads, and hold the lock of its pair.
+  group.log().set_record_source(make_site_source(group.identity(), [directory = group.directory()] {
+    std::vector<PairConfig> configs;
+    auto pairs = load_pairs(directory);
+    for (const Pair& pair : pairs.ok() ? *pairs : std::vector<Pair>()) configs.push_back(pair.config);
+    return configs;
+  }));
   Status served = serve_until_stopped(*mount, group.directory() + " is mounted at " + job.mountpoint, readiness);
   control.reset();
+  group.log().set_record_source(nullptr);
   if (Status drained = shipper->drain(kDrainTimeout); !drained.ok()) log_warning(drained.text());
   shipper->stop();
   return served;
@@ -81,7 +91,8 @@ Status mount_live(const MountJob& job, Readiness& readiness) {
 }
 
 Status mount_point(const MountJob& job, Readiness& readiness) {
-  TM_ASSIGN(Reader reader, Reader::open(job.source, job.keys));
+  TM_ASSIGN(Reader reader, Reader::open(job.source, job.keys, job.salvage));
+  if (!reader.damage().ok()) log_warning("damaged, and shown as far as that goes: " + reader.damage().text());
   TM_ASSIGN(Seq point, reader.point());
   TM_ASSIGN(std::shared_ptr<TreeView> view, reader.view(point));
   std::string shown = job.source.point.empty() ? "seq:" + std::to_string(view->point().value()) : job.source.point;
@@ -96,7 +107,7 @@ Status mount_point(const MountJob& job, Readiness& readiness) {
 }  // namespace
 
 Status run_mount(const MountJob& job, Readiness& readiness) {
-  if (job.source.remote || !job.source.point.empty()) return mount_point(job, readiness);
+  if (job.source.remote || job.salvage || !job.source.point.empty()) return mount_point(job, readiness);
   TM_ASSIGN(GroupIdentity identity, Group::identify(job.source.directory));
   return identity.role == Role::kPrimary ? mount_live(job, readiness) : mount_point(job, readiness);
 }

@@ -18,6 +18,7 @@ struct MountJob {
   std::string mountpoint;            // absolute
   std::vector<std::string> options;  // as MountOptions::options
   RemoteKeys keys;                   // absolute paths
+  bool salvage = false;              // show a damaged volume as far as it goes, read-only
 };
 
 // Returns once unmounted and closed. A primary group without a point is mounted writable, with its pairs and its control

@@ -30,7 +30,7 @@ Result<RecordView> take_unordered(Bytes& run) {
 
 }  // namespace
 
-Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory) {
+Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory, bool salvage) {
   Result<std::optional<Holder>> holder = lock_holder(directory);
   if (holder.ok() && holder->has_value()) {
     Result<Json> flushed = control_call(directory, {{"op", "checkpoint"}}, kCheckpointTimeout);
@@ -41,10 +41,11 @@ Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory) {
   }
   GroupOptions options;
   options.purpose = "reading";
+  options.salvage = salvage;
   return Group::open(directory, OpenMode::kRead, options);
 }
 
-Result<Reader> Reader::open(const Source& source, const RemoteKeys& keys) {
+Result<Reader> Reader::open(const Source& source, const RemoteKeys& keys, bool salvage) {
   Reader reader(source);
   if (source.remote) {
     RemoteOptions options;
@@ -52,7 +53,7 @@ Result<Reader> Reader::open(const Source& source, const RemoteKeys& keys) {
     options.own_key = keys.own_key;
     TM_ASSIGN(reader.remote_, RemoteGroup::connect(source.address, options));
   } else {
-    TM_ASSIGN(reader.group_, open_for_reading(source.directory));
+    TM_ASSIGN(reader.group_, open_for_reading(source.directory, salvage));
   }
   return reader;
 }

@@ -18,16 +18,19 @@ struct RemoteKeys {
   std::string own_key;     // likewise
 };
 
+// With `salvage` a damaged group is shown as far as it goes (GroupOptions::salvage).
 // A local group that another process holds is asked to write out what it has first, so that what is shown is current.
-Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory);
+Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory, bool salvage = false);
 
 class Reader {
  public:
-  static Result<Reader> open(const Source& source, const RemoteKeys& keys);
+  static Result<Reader> open(const Source& source, const RemoteKeys& keys, bool salvage = false);
 
   [[nodiscard]] Group* group() { return group_.get(); }          // null for a remote source
   [[nodiscard]] RemoteGroup* remote() { return remote_.get(); }  // null for a local one
   [[nodiscard]] std::string name();
+  // Of a group opened for salvage: what is wrong with it; ok where nothing is.
+  [[nodiscard]] Status damage() const { return group_ ? group_->recovery().damage : Status(); }
 
   // The source's own point; the newest where it has none.
   Result<Seq> point() { return resolve(source_.point.empty() ? "latest" : source_.point); }

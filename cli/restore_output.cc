@@ -58,11 +58,13 @@ std::string report_text(const RestoreReport& report) {
 Json report_json(const RestoreReport& report) {
   Json made = plan_summary_json(report.plan);
   made["seconds"] = report.seconds;
+  made["damaged"] = report.damaged;
   made["warnings"] = report.warnings;
   return made;
 }
 
 void print_warnings(const RestoreReport& report) {
+  for (const std::string& damaged : report.damaged) print_warning("left out, damaged: " + printable(damaged));
   for (size_t i = 0; i < report.warnings.size() && i < kWarningsShown; ++i) print_warning(printable(report.warnings[i]));
   if (report.warnings.size() > kWarningsShown) {
     print_warning("… and " + human_count(report.warnings.size() - kWarningsShown) + " more (--json has them all)");

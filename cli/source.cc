@@ -68,8 +68,8 @@ Result<Source> find_local(std::string_view text) {
   if (split.base.empty()) return Status(Code::kInvalid, "an empty path is no volume");
   Source source;
   Result<GroupIdentity> identity = Group::identify(split.base);
-  if (!identity.ok() && identity.status().code() == Code::kCorrupt) return identity.status();
-  if (identity.ok()) {
+  // A damaged group.json makes it no less a volume: who opens it says so, and `verify` goes on.
+  if (identity.ok() || identity.status().code() == Code::kCorrupt) {
     source.directory = absolute_path(split.base);
     source.text = split.base;
   } else {
