@@ -11,6 +11,8 @@
 namespace tidemark {
 namespace {
 
+constexpr int kFloorAttempts = 5;
+
 // A log as it stands, up to a given record.
 class LogSnapshot final : public LogReader {
  public:
@@ -18,8 +20,15 @@ class LogSnapshot final : public LogReader {
       : LogReader(files, directory, group), directory_(directory) {}
 
   // Takes the segments up to record `last`, and walks the headers of the one it lies in.
-  Status take(FileSystem& files, const SegmentList& list, Seq last) {
+  Status take(FileSystem& files, const SegmentList& list, const Floor& floor, Seq last) {
+    files_ = &files;
+    base_ = floor.base;
+    packs_.replace(floor);
     tail_ = list.born.front().known.before;
+    if (tail_.seq > Seq() && tail_.seq >= floor.base.seq) {
+      return Status(Code::kCorrupt, directory_ + " begins with record " + std::to_string(tail_.seq.next().value()) +
+                                        ", and no floor says that those before it were pruned");
+    }
     if (tail_.seq > last) {
       return Status(Code::kNotFound, "record " + std::to_string(last.value()) + " is no longer held; the oldest is record " +
                                          std::to_string(tail_.seq.next().value()));
@@ -41,6 +50,7 @@ class LogSnapshot final : public LogReader {
   Result<std::vector<Appended>> append(std::span<const RecordDraft>, Epoch) override { return read_only(); }
   Result<std::vector<Location>> append_verified(Bytes) override { return read_only(); }
   Status sync(Seq) override { return read_only(); }
+  Result<RetireReport> retire(const RetireOrder&) override { return read_only(); }
   [[nodiscard]] Seq appended() const override { return tail_.seq; }
   [[nodiscard]] Seq durable() const override { return tail_.seq; }
   [[nodiscard]] Position tail_position() const override { return tail_; }
@@ -50,6 +60,15 @@ class LogSnapshot final : public LogReader {
     if (tail_.seq > above) return true;
     std::this_thread::sleep_for(timeout);
     return false;
+  }
+
+ protected:
+  // What is not where it was may have moved into a pack since; what is gone was below the new base.
+  Status look_again(const Status& not_found) override {
+    TM_ASSIGN(const Floor now, read_floor(*files_, directory_));
+    if (now.base == base_) return not_found;
+    packs_.replace(now);
+    return Status();
   }
 
  private:
@@ -80,6 +99,8 @@ class LogSnapshot final : public LogReader {
   }
 
   const std::string directory_;
+  FileSystem* files_ = nullptr;
+  Position base_;  // when it was opened
   Position tail_;
 };
 
@@ -114,19 +135,27 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
                                        const LogOptions& options, Seq known_durable, RecoveryReport* report) {
   LogOptions sane = options;
   sane.segment_bytes = std::clamp(options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax);
-  TM_ASSIGN(const Recovered recovered, examine_log(files, directory, known_durable));
+  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_TRY(finish_retirement(files, directory, floor));
+  TM_ASSIGN(const Recovered recovered, examine_log(files, directory, std::max(known_durable, floor.base.seq)));
   TM_TRY(repair_log(files, directory, recovered));
   const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
   TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
   if (report != nullptr) *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered)};
-  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
+  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, floor, std::move(tail)));
 }
 
 Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {
-  TM_ASSIGN(const SegmentList list, read_segment_list(files, directory));
-  auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
-  TM_TRY(log->take(files, list, last));
-  return std::unique_ptr<Log>(std::move(log));
+  for (int attempt = 0;; ++attempt) {
+    TM_ASSIGN(const Floor floor, read_floor(files, directory));
+    TM_ASSIGN(const SegmentList list, read_segment_list(files, directory, floor.base.seq));
+    auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
+    Status taken = log->take(files, list, floor, last);
+    if (taken.ok()) return std::unique_ptr<Log>(std::move(log));
+    // The holder may have pruned while we looked: then the floor has risen.
+    TM_ASSIGN(const Floor risen, read_floor(files, directory));
+    if (risen == floor || attempt == kFloorAttempts) return taken;
+  }
 }
 
 }  // namespace tidemark

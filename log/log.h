@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "log/body.h"
+#include "log/floor.h"
 #include "log/record.h"
 
 namespace tidemark {
@@ -46,6 +48,27 @@ struct SegmentInfo {
   Seq first_seq;
   uint64_t bytes = 0;         // used, header included
   int64_t first_time_ns = 0;  // of its first record; 0 when it has none
+};
+
+// Which records of old segments are still needed: sorted offsets by segment. Complete for segments from the one asked for up to
+// (not including) `end`: so memory stays bounded however much there is.
+struct LiveWindow {
+  std::map<uint64_t, std::vector<uint32_t>> offsets;
+  uint64_t end = UINT64_MAX;
+};
+
+// Moving the floor up to `base`, which is not below the present one and durable.
+struct RetireOrder {
+  Seq base;
+  std::function<Result<LiveWindow>(uint64_t from_segment)> live;
+  uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
+  const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
+};
+struct RetireReport {
+  size_t segments = 0;         // that went
+  uint64_t segment_bytes = 0;  // in them
+  uint64_t packs_written = 0;
+  uint64_t bytes_written = 0;  // of packs
 };
 
 // Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
@@ -85,14 +108,22 @@ class Log {
   [[nodiscard]] virtual Status health() const = 0;           // ok, or why the log is poisoned
   [[nodiscard]] virtual const GroupId& group() const = 0;
   [[nodiscard]] virtual std::vector<SegmentInfo> segments() const = 0;
-  // Bytes of all segments.
+  // Bytes of all segments: the history. What older records live on takes pack_bytes() more.
   [[nodiscard]] virtual uint64_t bytes() const = 0;
+  [[nodiscard]] virtual uint64_t pack_bytes() const = 0;
+  [[nodiscard]] virtual Floor floor() const = 0;  // zeros where nothing was pruned yet
+
+  // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
+  // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
+  // working, before, during and after. One at a time. After a failure that leaves open which floor the disk has, only opening
+  // anew allows another.
+  virtual Result<RetireReport> retire(const RetireOrder& order) = 0;
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
 
-  // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the segment is gone. Reads past
-  // the end of the segment are kCorrupt.
+  // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the record is gone with its
+  // segment; in a log that another process prunes, kNoSuchPoint says so. Reads past the end of the segment are kCorrupt.
   virtual Status read(const Location& location, uint32_t skip, MutableBytes out) = 0;
 
   // A hint that read() will be asked for these bytes soon: fetching them begins, so that two reads of one record wait once.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "log/log.h"
+#include "log/pack.h"
 #include "log/segment_set.h"
 
 namespace tidemark {
@@ -12,26 +13,43 @@ namespace tidemark {
 class LogReader : public Log {
  public:
   LogReader(FileSystem& files, const std::string& directory, const GroupId& group)
-      : segments_(files, directory), group_(group) {}
+      : segments_(files, directory), packs_(files, directory), group_(group) {}
 
   [[nodiscard]] Seq first() const override { return segments_.first_seq(); }
   [[nodiscard]] const GroupId& group() const override { return group_; }
   [[nodiscard]] std::vector<SegmentInfo> segments() const override { return segments_.all(); }
   [[nodiscard]] uint64_t bytes() const override { return segments_.bytes(); }
+  [[nodiscard]] uint64_t pack_bytes() const override { return packs_.bytes(); }
+  [[nodiscard]] Floor floor() const override { return packs_.floor(); }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
   void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
   Result<Position> position_at(Seq seq) override;
   Result<Seq> seq_at_time(int64_t time_ns) override;
 
+  Result<int64_t> time_of(Seq seq);  // of record `seq`, which is held or the base
   // Where record `seq` (in first() … appended()) lies. kNotFound where it is not held.
   Result<Location> locate(Seq seq);
   SegmentSet& segment_set() { return segments_; }
 
  protected:
+  // A record that is neither in a segment nor in a pack: where another process prunes, looks at what it has left. ok: look once
+  // more, and what is not there then was pruned.
+  virtual Status look_again(const Status& not_found) { return not_found; }
+
   SegmentSet segments_;
+  PackSet packs_;
 
  private:
+  // Where the bytes of a record are: in its segment, or in the pack that took its place.
+  struct Place {
+    std::shared_ptr<File> file;
+    uint64_t at = 0;
+    uint64_t end = 0;  // no byte from here on
+  };
+  Result<Place> place(const Location& location);
+  Result<Place> place_once(const Location& location);
+
   struct Hop {
     RecordHeader header;
     Location location;

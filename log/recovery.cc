@@ -67,8 +67,9 @@ Status corrupt_header(Seq first_seq, SegmentFault fault) {
 
 std::string distrust_path(const std::string& directory) { return directory + "/sync-failed"; }
 
-Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory) {
-  TM_ASSIGN(const auto names, list_segments(files, directory));
+Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, Seq base) {
+  TM_ASSIGN(auto names, list_segments(files, directory));
+  if (const auto kept = oldest_kept(names, base)) names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;
   SegmentFault headless = SegmentFault::kNone;
