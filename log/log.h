@@ -50,8 +50,8 @@ struct SegmentInfo {
   int64_t first_time_ns = 0;  // of its first record; 0 when it has none
 };
 
-// Which records of old segments are still needed: sorted offsets by segment. Complete for segments from the one asked for up to
-// (not including) `end`: so memory stays bounded however much there is.
+// Which records of old segments are still needed: sorted offsets by segment. Complete for segments from the first one asked for up
+// to (not including) `end`, which may lie before the one asked for: so memory stays bounded however much there is.
 struct LiveWindow {
   std::map<uint64_t, std::vector<uint32_t>> offsets;
   uint64_t end = UINT64_MAX;
@@ -60,7 +60,7 @@ struct LiveWindow {
 // Moving the floor up to `base`, which is not below the present one and durable.
 struct RetireOrder {
   Seq base;
-  std::function<Result<LiveWindow>(uint64_t from_segment)> live;
+  std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
   uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
 };
@@ -112,6 +112,7 @@ class Log {
   [[nodiscard]] virtual uint64_t bytes() const = 0;
   [[nodiscard]] virtual uint64_t pack_bytes() const = 0;
   [[nodiscard]] virtual Floor floor() const = 0;  // zeros where nothing was pruned yet
+  [[nodiscard]] virtual Seq base() const = 0;     // floor().base.seq
 
   // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
   // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
@@ -134,6 +135,9 @@ class Log {
 
   // The position (epoch, seq, chain) of record `seq`; zeros for seq 0. kNotFound where it is not held.
   virtual Result<Position> position_at(Seq seq) = 0;
+
+  // Wall time of record `seq`, which must be held or the base.
+  virtual Result<int64_t> time_of(Seq seq) = 0;
 
   // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
   virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;

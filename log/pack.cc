@@ -262,6 +262,11 @@ Floor PackSet::floor() const {
   return floor_;
 }
 
+Position PackSet::base() const {
+  MutexLock lock(mutex_);
+  return floor_.base;
+}
+
 uint64_t PackSet::bytes() const {
   MutexLock lock(mutex_);
   return bytes_;

@@ -114,6 +114,7 @@ class PackSet {
   Result<Found> find(const Location& location);
   Result<std::shared_ptr<Pack>> open(const PackInfo& pack);
   [[nodiscard]] Floor floor() const;
+  [[nodiscard]] Position base() const;
   [[nodiscard]] uint64_t bytes() const;
 
  private:

@@ -118,7 +118,7 @@ Result<int64_t> LogReader::time_of(Seq seq) {
 Result<Position> LogReader::position_at(Seq seq) {
   if (seq == Seq()) return Position();
   if (const Position tail = tail_position(); tail.seq == seq) return tail;
-  if (const Position base = floor().base; base.seq == seq) return base;
+  if (const Position base = packs_.base(); base.seq == seq) return base;
   // The record before a segment stands in the segment's header, even when the record itself is no longer held.
   if (const auto next = segments_.find(seq.next()); next && seq < appended()) return next->before;
   TM_ASSIGN(const Hop found, find_record(seq));

@@ -21,13 +21,14 @@ class LogReader : public Log {
   [[nodiscard]] uint64_t bytes() const override { return segments_.bytes(); }
   [[nodiscard]] uint64_t pack_bytes() const override { return packs_.bytes(); }
   [[nodiscard]] Floor floor() const override { return packs_.floor(); }
+  [[nodiscard]] Seq base() const override { return packs_.base().seq; }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
   void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
   Result<Position> position_at(Seq seq) override;
+  Result<int64_t> time_of(Seq seq) override;
   Result<Seq> seq_at_time(int64_t time_ns) override;
 
-  Result<int64_t> time_of(Seq seq);  // of record `seq`, which is held or the base
   // Where record `seq` (in first() … appended()) lies. kNotFound where it is not held.
   Result<Location> locate(Seq seq);
   SegmentSet& segment_set() { return segments_; }

@@ -41,12 +41,13 @@ struct Part {
 class Repacker {
  public:
   Repacker(LogReader& log, PackSet& packs, FileSystem& files, const std::string& directory, const RetireOrder& order,
-           uint64_t pack_bytes, RetireReport& report)
+           Seq end_segment, uint64_t pack_bytes, RetireReport& report)
       : log_(log),
         packs_(packs),
         files_(files),
         directory_(directory),
         order_(order),
+        end_segment_(end_segment.value()),
         pack_bytes_(pack_bytes),
         report_(report),
         pace_(order.bytes_per_second) {}
@@ -81,7 +82,7 @@ class Repacker {
   // The needed records of a part, in memory as a whole: a part is a pack or a segment, so there is a bound.
   Status fetch(const Part& part) {
     if (part.first.value() >= from_ && part.end.value() <= window_.end) return Status();
-    TM_ASSIGN(window_, order_.live(part.first.value()));
+    TM_ASSIGN(window_, order_.live(part.first.value(), end_segment_));
     from_ = part.first.value();
     if (part.end.value() <= window_.end) return Status();
     return Status(Code::kLimit, "too many records are needed of segment " + segment_name(part.first));
@@ -141,6 +142,7 @@ class Repacker {
   FileSystem& files_;
   const std::string& directory_;
   const RetireOrder& order_;
+  const uint64_t end_segment_;  // the first one that stays
   const uint64_t pack_bytes_;
   RetireReport& report_;
   Pace pace_;
@@ -191,7 +193,7 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   for (size_t i = 0; i < going.size(); ++i) {
     parts.push_back({going[i], i + 1 < going.size() ? going[i + 1] : kept.first_seq, std::nullopt});
   }
-  Repacker repacker(*this, packs_, files_, directory_, order, options_.segment_bytes, report);
+  Repacker repacker(*this, packs_, files_, directory_, order, kept.first_seq, options_.segment_bytes, report);
   auto packs = repacker.run(parts);
   if (!packs.ok()) {
     repacker.discard();

@@ -9,9 +9,11 @@
 
 #include "base/logging.h"
 #include "log/recovery.h"
+#include "volume/base_image.h"
 #include "volume/committer.h"
 #include "volume/directory.h"
 #include "volume/live_volume.h"
+#include "volume/prune.h"
 
 namespace tidemark {
 namespace {
@@ -64,9 +66,12 @@ Status replay(GroupCore& core) {
 }
 
 // True where the index describes a prefix of this log.
-Result<bool> index_fits(const TreeState& state, Log& log, const GroupIdentity& identity) {
+Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identity) {
   const Meta meta = state.meta();
-  if (meta.applied.seq == Seq(0)) return true;
+  if (!state.sound()) return false;
+  if (meta.applied.seq == Seq(0)) return log.base() == Seq(0);
+  TM_ASSIGN(const BaseRule done, swept(state.index()));
+  if (done.base > log.base()) return false;
   if (meta.group != identity.id || meta.applied.seq > log.appended()) return false;
   auto position = log.position_at(meta.applied.seq);
   if (!position.ok() && position.status().code() == Code::kNotFound) return false;
@@ -104,8 +109,13 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
     core.state.reset();
     TM_TRY(Index::destroy(index_directory(directory)));
     TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
+    if (core.log->base() != Seq(0)) {
+      TM_TRY(load_base_image(*options.files, directory, core.log->floor().base, *fresh));
+    }
     core.state = std::make_unique<TreeState>(std::move(fresh));
   }
+  TM_TRY(tidy_base_images(*options.files, directory, core.log->base()));
+  core.views.lower(core.log->base());
   if (Status replayed = replay(core); !replayed.ok()) return replayed.within("reading the log of " + directory);
   if (!opened.recovery.text.empty()) log_warning(directory + ": " + opened.recovery.text);
   return opened;
@@ -129,6 +139,7 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  opened.core->views.lower(opened.core->log->base());  // read after the index: it is never swept beyond
   return opened;
 }
 
@@ -187,9 +198,11 @@ class OpenGroup final : public Group {
         core_(std::move(opened.core)),
         recovery_(std::move(opened.recovery)),
         committer_(*core_->log, *core_->state, watermarks_, mode == OpenMode::kPrimary),
-        volume_(committer_) {
+        volume_(committer_),
+        pruner_(directory_, *options_.files, *options_.clock, *core_, committer_) {
     const Epoch newest = core_->log->tail_position().epoch;
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
+    if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
   }
 
   ~OpenGroup() override {
@@ -199,6 +212,7 @@ class OpenGroup final : public Group {
   Status close() override {
     if (mode_ == OpenMode::kRead || closed_) return Status();
     closed_ = true;
+    pruner_.stop();
     TM_TRY(core_->log->sync(kLatest));  // the index must not know what the log may have lost
     return core_->state->flush();
   }
@@ -210,13 +224,16 @@ class OpenGroup final : public Group {
   Watermarks& watermarks() override { return watermarks_; }
   Volume& volume() override { return volume_; }
   Seq newest() const override { return committer_.newest(); }
-  Seq base() const override { return Seq(newest() == Seq(0) ? 0 : 1); }
+  Seq base() const override { return std::max(core_->log->base(), Seq(newest() == Seq(0) ? 0 : 1)); }
+  int64_t base_time_ns() const override { return core_->log->floor().time_ns; }
   Position position() const override { return core_->state->meta().applied; }
 
   Result<std::shared_ptr<TreeView>> view(Seq point) override {
     if (point == kLatest) point = newest();
     TM_TRY(check_point(point));
-    return make_point_view(core_, point);
+    auto view = make_point_view(core_, point);
+    if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
+    return view;
   }
 
   Result<Seq> resolve(std::string_view text) override {
@@ -230,9 +247,10 @@ class OpenGroup final : public Group {
       }
       case PointText::Kind::kTime: {
         TM_ASSIGN(Seq seq, core_->log->seq_at_time(point.time_ns));
-        if (seq == Seq(0)) {
+        if (seq == Seq(0) && base() <= Seq(1)) {
           return Status(Code::kNoSuchPoint, format_time(point.time_ns) + " is before the first record of this group");
         }
+        if (seq < base()) return below_base(format_time(point.time_ns));
         return checked(std::min(seq, newest()));
       }
     }
@@ -241,7 +259,7 @@ class OpenGroup final : public Group {
 
   Result<Mark> create_mark(const MarkRequest& request) override;
   Result<Mark> find_mark(std::string_view name) override;
-  Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override { return core_->state->marks(after, max); }
+  Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override;
   Status hold_mark(std::string_view name, bool held) override;
 
   Status sync() override {
@@ -260,10 +278,15 @@ class OpenGroup final : public Group {
     TM_ASSIGN(space.disk, options_.files->space(directory_));
     space.disk.available_bytes -= std::min(space.disk.available_bytes, options_.log.reserve_bytes);
     space.log_bytes = core_->log->bytes();
+    space.pack_bytes = core_->log->pack_bytes();
     space.inodes = core_->state->meta().inodes;
     return space;
   }
 
+  Result<PruneReport> prune(const PruneRequest& request) override {
+    if (mode_ != OpenMode::kRead) return pruner_.prune(request);
+    return Status(Code::kReadOnly, directory_ + " is open for reading only");
+  }
   Result<Position> ingest(Bytes run) override;
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 
@@ -271,9 +294,16 @@ class OpenGroup final : public Group {
   Status check_point(Seq point) const {
     if (point >= base() && point <= newest() && point != Seq(0)) return Status();
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
+    if (point < core_->log->base()) return below_base("seq:" + std::to_string(point.value()));
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) +
                                           " cannot be shown; from seq:" + std::to_string(base().value()) +
                                           " to seq:" + std::to_string(newest().value()) + " can");
+  }
+  [[nodiscard]] Status below_base(const std::string& what) const {
+    const Floor floor = core_->log->floor();
+    return Status(Code::kNoSuchPoint, what + " lies before the base, the oldest point that can be restored: seq:" +
+                                          std::to_string(std::max(floor.base.seq, core_->views.floor()).value()) +
+                                          (floor.time_ns != 0 ? " of " + format_time(floor.time_ns) : ""));
   }
   Result<Seq> checked(Seq point) const {
     TM_TRY(check_point(point));
@@ -290,6 +320,7 @@ class OpenGroup final : public Group {
   Watermarks watermarks_;
   Committer committer_;
   LiveVolume volume_;
+  Pruner pruner_;
 };
 
 // Every record whole and in order, every block against its own sum, before anything of it is taken.
@@ -328,7 +359,7 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
     MutexLock lock(committer_.mutex);
     TM_TRY(committer_.writable());
     TM_ASSIGN(auto there, core_->state->mark(request.name));
-    if (there) {
+    if (there) {  // also below the base: a site may still have it
       return Status(Code::kExists, "there is a mark '" + request.name + "' already, of " + format_time(there->time_ns));
     }
     body.id = core_->state->meta().next_mark;
@@ -341,6 +372,9 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
 
 Result<Mark> OpenGroup::find_mark(std::string_view name) {
   TM_ASSIGN(auto found, core_->state->mark(name));
+  if (found && found->seq < core_->views.floor()) {
+    return below_base("the mark '" + found->name + "' (seq:" + std::to_string(found->seq.value()) + ")");
+  }
   if (found) return *found;
   std::string known;
   constexpr size_t kShown = 5;
@@ -350,6 +384,17 @@ Result<Mark> OpenGroup::find_mark(std::string_view name) {
   for (const Mark& mark : marks) known += (known.empty() ? "" : ", ") + mark.name;
   return Status(Code::kNoSuchPoint, "there is no mark '" + std::string(name) + "'; " +
                                         (known.empty() ? "this group has no marks" : "the newest are: " + known));
+}
+
+// By rising id is by rising seq: those below the base come first.
+Result<std::vector<Mark>> OpenGroup::list_marks(MarkId after, size_t max) {
+  for (;;) {
+    TM_ASSIGN(auto marks, core_->state->marks(after, max));
+    const Seq floor = core_->views.floor();
+    const auto kept = std::find_if(marks.begin(), marks.end(), [&](const Mark& mark) { return mark.seq >= floor; });
+    if (kept == marks.begin()) return marks;
+    after = std::prev(kept)->id;
+  }
 }
 
 Status OpenGroup::hold_mark(std::string_view name, bool held) {

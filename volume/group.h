@@ -3,6 +3,7 @@
 //   DIR/group.json   identity: format, group id, name        DIR/index/   RocksDB: a cache of the log
 //   DIR/log/         segments                                DIR/lock     held by the process that may write
 //   DIR/control      socket of that process (cli/control)    DIR/pairs.json   pairs (replicator/)
+//   DIR/base/        what the index knows of everything up to the base (volume/base_image)
 #pragma once
 
 #include <chrono>
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "log/log.h"
 #include "volume/point.h"
+#include "volume/retention.h"
 #include "volume/tree_view.h"
 #include "volume/volume.h"
 #include "volume/watermarks.h"
@@ -66,9 +68,10 @@ struct MarkRequest {
 };
 
 struct VolumeSpace {
-  FileSystemSpace disk;  // `available` without what the log keeps in reserve
-  uint64_t log_bytes = 0;
-  uint64_t inodes = 0;  // in use at the newest record (approximate)
+  FileSystemSpace disk;     // `available` without what the log keeps in reserve
+  uint64_t log_bytes = 0;   // segments: the history
+  uint64_t pack_bytes = 0;  // what older records live on takes
+  uint64_t inodes = 0;      // in use at the newest record (approximate)
 };
 
 // Who holds a directory's lock, from its lock file; nullopt if nobody does.
@@ -108,8 +111,9 @@ class Group {
   [[nodiscard]] virtual Volume& volume() = 0;
   // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.
   virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
-  [[nodiscard]] virtual Seq newest() const = 0;  // newest record the index shows
-  [[nodiscard]] virtual Seq base() const = 0;    // oldest seq that can be shown
+  [[nodiscard]] virtual Seq newest() const = 0;            // newest record the index shows
+  [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown
+  [[nodiscard]] virtual int64_t base_time_ns() const = 0;  // wall time of its record; 0 where nothing was pruned yet
 
   // What a point written by a person means here. kNoSuchPoint says what can be resolved (newest and oldest, near mark names).
   virtual Result<Seq> resolve(std::string_view point) = 0;
@@ -117,7 +121,7 @@ class Group {
   // Appends a mark record and syncs: durable on return, together with everything before it. kExists, kInvalid.
   virtual Result<Mark> create_mark(const MarkRequest& request) = 0;
   virtual Result<Mark> find_mark(std::string_view name) = 0;                   // kNoSuchPoint
-  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id
+  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id; none below the base
   virtual Status hold_mark(std::string_view name, bool held) = 0;
 
   // Everything appended so far is durable on return: here, and at every site of a sync pair in duplex. kReadOnly: such a site is
@@ -126,6 +130,11 @@ class Group {
   // Flushes the index to disk, so that a kRead open in another process sees everything up to newest().
   virtual Status checkpoint() = 0;
   virtual Result<VolumeSpace> space() = 0;
+
+  // Moves the base: what lies below it cannot be restored any more, and what only it needed leaves the disk. Every point from the
+  // new base on reads as before. Durable on return. kCorrupt names a record that has to be moved and is damaged: then nothing has
+  // changed. kBusy: a view below the new base was opened this moment. kInterrupted: the group is being closed.
+  virtual Result<PruneReport> prune(const PruneRequest& request) = 0;
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.

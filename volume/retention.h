@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "log/log.h"
+#include "volume/point.h"
 
 namespace tidemark {
 
@@ -42,5 +43,31 @@ struct BasePlan {
 };
 // The base goes as far as `to` and the policy want, and no further than the lowest limit; never backwards.
 BasePlan plan_base(const RetentionPolicy& policy, const RetentionState& state);
+
+// What Group::prune is asked, and what it answers.
+struct PruneRequest {
+  Seq to;                  // the base wanted; 0: the policy alone decides
+  RetentionPolicy policy;  // beside `to`: the farther of them counts
+  // What somebody else still needs, and who: the base does not move above it.
+  std::vector<BaseLimit> keep;
+  // Tombstones of newer records than this stay in the index and the base image: whoever has a copy up to there, and no longer the
+  // records after it, must hear what was deleted since. kLatest: nobody needs any.
+  Seq tombstones_from = kLatest;
+  uint64_t bytes_per_second = 0;  // of records moved; 0: as fast as the disk
+  bool dry_run = false;
+};
+
+struct PruneReport {
+  Seq base_before;
+  Seq base;
+  Seq wanted;              // where the base would be if nothing had stopped it
+  std::string stopped_by;  // what did; "" where nothing did
+  size_t segments = 0;     // that go, or went
+  uint64_t segment_bytes = 0;
+  uint64_t log_bytes = 0;   // afterwards; in a dry run: before
+  uint64_t pack_bytes = 0;  // likewise
+  std::vector<Mark> marks;  // that can no longer be restored; at most 1,000
+  uint64_t rows_removed = 0;
+};
 
 }  // namespace tidemark

@@ -16,7 +16,12 @@ constexpr int kStepsBeforeSeek = 8;       // older rows of one subject that are 
 TreeState::TreeState(std::unique_ptr<Index> index) : index_(std::move(index)), inodes_(kHotInodes), chunks_(kHotChunks) {
   auto stored = index_->get(kMetaKey);
   if (stored.ok() && stored->has_value()) {
-    if (auto decoded = decode_meta(**stored); decoded.ok()) next_meta_ = *decoded;
+    auto decoded = decode_meta(**stored);
+    if (decoded.ok()) next_meta_ = *decoded;
+    sound_ = decoded.ok();
+  } else if (IndexScan rows = index_->scan(); stored.ok()) {  // rows without a position: somebody was interrupted
+    rows.seek("");
+    sound_ = !rows.valid() && rows.status().ok();
   }
   MutexLock lock(meta_mutex_);
   meta_ = next_meta_;
@@ -69,18 +74,7 @@ Result<ChunkMapPtr> TreeState::read_chunk(Ino ino, uint64_t chunk, Seq at) {
     if (newest_first.back().keyframe) break;
   }
   TM_TRY(rows.status());
-  auto map = std::make_shared<ChunkMap>();
-  for (auto row = newest_first.rbegin(); row != newest_first.rend(); ++row) {
-    for (const ChunkRun& run : row->runs) {
-      if (row->hole) {
-        map->erase(run.first, run.count);
-      } else {
-        map->assign(run.first, run.count, run.extent);
-      }
-    }
-    map->deltas = row->keyframe ? 0 : map->deltas + 1;
-  }
-  return ChunkMapPtr(std::move(map));
+  return ChunkMapPtr(std::make_shared<ChunkMap>(fold_extent_rows(newest_first)));
 }
 
 Result<std::vector<uint64_t>> TreeState::chunks(Ino ino, uint64_t first, Seq at, size_t max) {

@@ -41,6 +41,9 @@ class TreeState {
   Result<uint64_t> fingerprint();
   Status flush() { return index_->flush(); }
   [[nodiscard]] Status writable() const { return index_->writable(); }
+  // False where the index has rows and no position that this program understands: it has to be rebuilt.
+  [[nodiscard]] bool sound() const { return sound_; }
+  [[nodiscard]] Index& index() { return *index_; }  // for what concerns all rows: base images and sweeps
 
   // --- changing ---------------------------------------------------------------------------------------------------------------
   // Adds the rows of one record to the batch. Records come in order of seq. kCorrupt: the record contradicts the tree (then the
@@ -77,6 +80,7 @@ class TreeState {
   HotCache<ChunkKey, ChunkMapPtr, ChunkKeyHash> chunks_;
   IndexBatch batch_;
   Meta next_meta_;  // of the batch; the commit lock's
+  bool sound_ = false;
   mutable Mutex meta_mutex_;
   Meta meta_ TM_GUARDED_BY(meta_mutex_);
 };

@@ -7,6 +7,11 @@
 #include "volume/block_reader.h"
 
 namespace tidemark {
+namespace {
+
+constexpr int kMovedRetries = 3;
+
+}  // namespace
 
 Result<Attr> TreeReader::get_attr(Ino ino) const {
   TM_ASSIGN(auto found, state_.inode(ino, point_));
@@ -45,27 +50,39 @@ Result<std::string> TreeReader::read_link(Ino ino) const {
 Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const {
   const uint64_t end = first + out.size() / kBlockSize;
   for (uint64_t block = first; block < end;) {
-    const uint64_t chunk = block / kChunkBlocks;
-    const uint64_t chunk_begin = chunk * kChunkBlocks;
-    const uint64_t stop = std::min(end, chunk_begin + kChunkBlocks);
-    TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, chunk, point_));
-    uint64_t done = block;
-    for (const ChunkRun& run : map->runs()) {
-      const uint64_t from = std::max(chunk_begin + run.first, block);
-      const uint64_t to = std::min(chunk_begin + run.first + run.count, stop);
-      if (from >= to) continue;
-      std::memset(out.data() + (done - first) * kBlockSize, 0, (from - done) * kBlockSize);
-      Extent extent = run.extent;
-      extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
-      const auto count = static_cast<uint32_t>(to - from);
-      Status got = read_run(log_, extent, count, out.subspan((from - first) * kBlockSize, size_t{count} * kBlockSize));
-      if (!got.ok())
-        return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
-      done = to;
+    const uint64_t stop = std::min(end, (block / kChunkBlocks + 1) * kChunkBlocks);
+    const MutableBytes part = out.subspan((block - first) * kBlockSize, (stop - block) * kBlockSize);
+    Status got = read_in_chunk(ino, block, part);
+    // What the newest map points at can be overwritten and pruned while we look: then there is a newer map. A point stays.
+    for (int retry = 0; got.code() == Code::kNotFound && point_ == kLatest && retry < kMovedRetries; ++retry) {
+      got = read_in_chunk(ino, block, part);
     }
-    std::memset(out.data() + (done - first) * kBlockSize, 0, (stop - done) * kBlockSize);
+    TM_TRY(got);
     block = stop;
   }
+  return Status();
+}
+
+// Blocks from `block` on, of one chunk.
+Status TreeReader::read_in_chunk(Ino ino, uint64_t block, MutableBytes out) const {
+  const uint64_t chunk = block / kChunkBlocks;
+  const uint64_t chunk_begin = chunk * kChunkBlocks;
+  const uint64_t stop = block + out.size() / kBlockSize;
+  TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, chunk, point_));
+  uint64_t done = block;
+  for (const ChunkRun& run : map->runs()) {
+    const uint64_t from = std::max(chunk_begin + run.first, block);
+    const uint64_t to = std::min(chunk_begin + run.first + run.count, stop);
+    if (from >= to) continue;
+    std::memset(out.data() + (done - block) * kBlockSize, 0, (from - done) * kBlockSize);
+    Extent extent = run.extent;
+    extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
+    const auto count = static_cast<uint32_t>(to - from);
+    Status got = read_run(log_, extent, count, out.subspan((from - block) * kBlockSize, size_t{count} * kBlockSize));
+    if (!got.ok()) return got.within("inode " + std::to_string(ino.value()) + ", byte " + std::to_string(from * kBlockSize));
+    done = to;
+  }
+  std::memset(out.data() + (done - block) * kBlockSize, 0, (stop - done) * kBlockSize);
   return Status();
 }
 
@@ -135,8 +152,12 @@ namespace {
 
 class PointView final : public TreeView {
  public:
+  // `point` has entered the ledger.
   PointView(std::shared_ptr<GroupCore> core, Seq point)
       : core_(std::move(core)), reader_(*core_->log, *core_->state, point) {}
+  ~PointView() override { core_->views.leave(reader_.point()); }
+  PointView(const PointView&) = delete;
+  PointView& operator=(const PointView&) = delete;
   [[nodiscard]] Seq point() const override { return reader_.point(); }
   Result<Attr> get_attr(Ino ino) override { return reader_.get_attr(ino); }
   Result<Attr> lookup(Ino directory, std::string_view name) override { return reader_.lookup(directory, name); }
@@ -159,6 +180,7 @@ class PointView final : public TreeView {
 }  // namespace
 
 std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point) {
+  if (!core->views.enter(point)) return nullptr;
   return std::make_shared<PointView>(std::move(core), point);
 }
 

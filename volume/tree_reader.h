@@ -7,6 +7,7 @@
 #include "volume/directory.h"
 #include "volume/state.h"
 #include "volume/tree_view.h"
+#include "volume/view_ledger.h"
 
 namespace tidemark {
 
@@ -17,6 +18,7 @@ struct GroupCore {
   std::unique_ptr<DirectoryLock> lock;  // null in a reader
   std::unique_ptr<Log> log;
   std::unique_ptr<TreeState> state;
+  ViewLedger views;
 };
 
 class TreeReader {
@@ -37,13 +39,14 @@ class TreeReader {
 
  private:
   Result<Attr> directory(Ino ino) const;
+  Status read_in_chunk(Ino ino, uint64_t block, MutableBytes out) const;
 
   Log& log_;
   TreeState& state_;
   const Seq point_;
 };
 
-// The tree at a fixed seq.
+// The tree at a fixed seq, which stays as long as the view lives. Null: the base is above it, or just moving there.
 std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point);
 
 }  // namespace tidemark

@@ -27,10 +27,10 @@ void note(Log& log, const std::vector<Appended>& appended, Content& content) {
 RetireOrder order_to(Seq base, const Content& content) {
   RetireOrder order;
   order.base = base;
-  order.live = [&content](uint64_t from) -> Result<LiveWindow> {
+  order.live = [&content](uint64_t from, uint64_t end) -> Result<LiveWindow> {
     LiveWindow window;
     for (const auto& [seq, written] : content) {
-      if (needed(seq) && written.location.segment >= from)
+      if (needed(seq) && written.location.segment >= from && written.location.segment < end)
         window.offsets[written.location.segment].push_back(written.location.offset);
     }
     return window;
