@@ -14,6 +14,7 @@
 #include "cli/signals.h"
 #include "cli/tree_check.h"
 #include "log/log.h"
+#include "volume/base_image.h"
 
 namespace tidemark::cli {
 namespace {
@@ -38,8 +39,10 @@ struct Findings {
 
 Result<LogVerdict> check_local_log(const std::string& directory, Seq last) {
   ProgressLine line("checking the log");
-  return verify_log(posix_file_system(), directory + "/log", last,
-                    [&](uint64_t done, uint64_t total) { line.show(done, total); });
+  TM_ASSIGN(LogVerdict verdict, verify_log(posix_file_system(), directory + "/log", last,
+                                           [&](uint64_t done, uint64_t total) { line.show(done, total); }));
+  TM_TRY(verify_base_image(posix_file_system(), directory, verdict));
+  return verdict;
 }
 
 Result<LogVerdict> check_remote_log(Reader& reader, Seq last) {

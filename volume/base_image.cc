@@ -250,6 +250,23 @@ Status load_base_image(FileSystem& files, const std::string& directory, const Po
   return index.write(batch);
 }
 
+Status verify_base_image(FileSystem& files, const std::string& directory, LogVerdict& verdict) {
+  const auto floor = read_floor(files, directory + "/log");
+  if (!floor.ok() || floor->base.seq == Seq()) return Status();  // a damaged floor is the log's to report
+  const auto header = read_base_image(files, directory, floor->base.seq, nullptr);
+  const Code code = header.status().code();
+  if (!header.ok() && code != Code::kCorrupt && code != Code::kNotFound) return header.status();
+  // Pruned meanwhile: then there is a newer one, and nobody asked for this one.
+  if (const auto now = read_floor(files, directory + "/log"); now.ok() && now->base != floor->base) return Status();
+  if (header.ok() && header->base == floor->base) {
+    verdict.bytes += header->bytes;
+    return Status();
+  }
+  const std::string name = base_image_path("", floor->base.seq).substr(1);
+  verdict.damage.push_back({name, 0, floor->base.seq, Ino(), RecordFault::kPayloadDamaged});
+  return Status();
+}
+
 Status tidy_base_images(FileSystem& files, const std::string& directory, Seq base) {
   TM_ASSIGN(const bool there, files.exists(base_directory(directory)));
   if (!there) return Status();

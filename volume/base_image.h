@@ -53,6 +53,9 @@ Result<BaseHeader> read_base_image(FileSystem& files, const std::string& directo
 // Fills an empty index; its position comes last, so that an interrupted load shows.
 Status load_base_image(FileSystem& files, const std::string& directory, const Position& base, Index& index);
 
+// The part of a verification that is about the base image: adds what is wrong with it to the verdict.
+Status verify_base_image(FileSystem& files, const std::string& directory, LogVerdict& verdict);
+
 // Removes every file of the base directory that is not the image of `base`.
 Status tidy_base_images(FileSystem& files, const std::string& directory, Seq base);
 
