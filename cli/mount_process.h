@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/background.h"
+#include "cli/history.h"
 #include "cli/reader.h"
 #include "cli/source.h"
 
@@ -18,6 +19,7 @@ struct MountJob {
   std::string mountpoint;            // absolute
   std::vector<std::string> options;  // as MountOptions::options
   RemoteKeys keys;                   // absolute paths
+  History history;                   // of a volume mounted writable
 };
 
 // Returns once unmounted and closed. A primary group without a point is mounted writable, with its pairs and its control

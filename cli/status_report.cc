@@ -184,6 +184,11 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
   if (space.ok()) {
     made["log_bytes"] = space->log_bytes;
     made["pack_bytes"] = space->pack_bytes;
+    if (const LogLimit& limit = group.log_limit(); limit.max_bytes != 0) {
+      made["log_limit"] = limit.max_bytes;
+      made["log_pressure"] = log_pressure_name(log_pressure(space->log_bytes, limit));
+      made["on_full"] = limit.on_full == OnFull::kBlockWrites ? "block-writes" : "suspend-pair";
+    }
     made["inodes"] = space->inodes;
     made["disk_available_bytes"] = space->disk.available_bytes;
   }
@@ -227,6 +232,13 @@ void print_status(const Json& status) {
       line += "; " + human_bytes(number_field(status, "disk_available_bytes")) + " free on the disk";
     }
     print_field("log", line);
+    if (const uint64_t limit = number_field(status, "log_limit"); limit != 0) {
+      const std::string pressure = text_field(status, "log_pressure");
+      std::string text = human_bytes(limit) + ", then " + text_field(status, "on_full");
+      if (pressure == "alert") text += "; ALERT: 80 % of it are used";
+      if (pressure == "full") text += "; FULL";
+      print_field("log limit", text);
+    }
   }
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);

@@ -70,8 +70,9 @@ Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identit
   const Meta meta = state.meta();
   if (!state.sound()) return false;
   if (meta.applied.seq == Seq(0)) return log.base() == Seq(0);
-  TM_ASSIGN(const BaseRule done, swept(state.index()));
-  if (done.base > log.base()) return false;
+  const auto done = swept(state.index());
+  if (!done.ok() && done.status().code() != Code::kCorrupt) return done.status();
+  if (!done.ok() || done->base > log.base()) return false;
   if (meta.group != identity.id || meta.applied.seq > log.appended()) return false;
   auto position = log.position_at(meta.applied.seq);
   if (!position.ok() && position.status().code() == Code::kNotFound) return false;
@@ -202,6 +203,7 @@ class OpenGroup final : public Group {
         pruner_(directory_, *options_.files, *options_.clock, *core_, committer_) {
     const Epoch newest = core_->log->tail_position().epoch;
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
+    committer_.log_limit = options_.log_limit;
     if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
   }
 
@@ -228,13 +230,8 @@ class OpenGroup final : public Group {
   int64_t base_time_ns() const override { return core_->log->floor().time_ns; }
   Position position() const override { return core_->state->meta().applied; }
 
-  Result<std::shared_ptr<TreeView>> view(Seq point) override {
-    if (point == kLatest) point = newest();
-    TM_TRY(check_point(point));
-    auto view = make_point_view(core_, point);
-    if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
-    return view;
-  }
+  Result<std::shared_ptr<TreeView>> view(Seq point) override { return open_view(point, true); }
+  Result<std::shared_ptr<TreeView>> passing_view(Seq point) override { return open_view(point, false); }
 
   Result<Seq> resolve(std::string_view text) override {
     TM_ASSIGN(PointText point, parse_point(text, options_.clock->wall_ns()));
@@ -287,10 +284,20 @@ class OpenGroup final : public Group {
     if (mode_ != OpenMode::kRead) return pruner_.prune(request);
     return Status(Code::kReadOnly, directory_ + " is open for reading only");
   }
+  void stop_pruning() override { pruner_.stop(); }
+  const RetentionPolicy& retention() const override { return options_.retention; }
+  const LogLimit& log_limit() const override { return options_.log_limit; }
   Result<Position> ingest(Bytes run) override;
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 
  private:
+  Result<std::shared_ptr<TreeView>> open_view(Seq point, bool holds) {
+    if (point == kLatest) point = newest();
+    TM_TRY(check_point(point));
+    auto view = make_point_view(core_, point, holds);
+    if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
+    return view;
+  }
   Status check_point(Seq point) const {
     if (point >= base() && point <= newest() && point != Seq(0)) return Status();
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "log/log.h"
+#include "volume/log_limit.h"
 #include "volume/point.h"
 #include "volume/retention.h"
 #include "volume/tree_view.h"
@@ -37,8 +38,10 @@ struct GroupOptions {
   LogOptions log;
   uint64_t index_cache_bytes = 256u << 20;
   uint64_t index_write_buffer_bytes = 64u << 20;
-  std::string purpose;     // for the lock file: "mounted at /mnt/db", "site" …
-  bool finishing = false;  // opens an unfinished group, too, to finish it
+  RetentionPolicy retention;  // what a HistoryKeeper prunes by; everything is kept by default
+  LogLimit log_limit;         // of a primary: new data is refused where it says so; a replica takes what it is sent
+  std::string purpose;        // for the lock file: "mounted at /mnt/db", "site" …
+  bool finishing = false;     // opens an unfinished group, too, to finish it
   FileSystem* files = &posix_file_system();
   Clock* clock = &system_clock();
 };
@@ -110,7 +113,11 @@ class Group {
   // The live tree. In kRead and kReplica every change answers kReadOnly.
   [[nodiscard]] virtual Volume& volume() = 0;
   // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.
+  // While it lives, the base does not move above it.
   virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
+  // The same, but it does not hold the base: once that has passed it, every call answers kNoSuchPoint. For whoever cannot know how
+  // long a view is kept.
+  virtual Result<std::shared_ptr<TreeView>> passing_view(Seq point) = 0;
   [[nodiscard]] virtual Seq newest() const = 0;            // newest record the index shows
   [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown
   [[nodiscard]] virtual int64_t base_time_ns() const = 0;  // wall time of its record; 0 where nothing was pruned yet
@@ -135,6 +142,9 @@ class Group {
   // new base on reads as before. Durable on return. kCorrupt names a record that has to be moved and is damaged: then nothing has
   // changed. kBusy: a view below the new base was opened this moment. kInterrupted: the group is being closed.
   virtual Result<PruneReport> prune(const PruneRequest& request) = 0;
+  virtual void stop_pruning() = 0;  // ends a prune that is going on, within moments; none begins afterwards
+  [[nodiscard]] virtual const RetentionPolicy& retention() const = 0;  // of the options
+  [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.

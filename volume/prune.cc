@@ -75,7 +75,8 @@ Result<RetentionState> Pruner::look(const PruneRequest& request) {
   }
   state.segments = core_.log->segments();
   state.limits = request.keep;
-  state.limits.push_back({core_.log->durable(), "what is durable"});
+  // What is appended may not be in the index yet, where the disk was full in between.
+  state.limits.push_back({std::min(core_.log->durable(), committer_.newest()), "what is durable"});
   return state;
 }
 

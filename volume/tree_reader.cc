@@ -152,36 +152,46 @@ namespace {
 
 class PointView final : public TreeView {
  public:
-  // `point` has entered the ledger.
-  PointView(std::shared_ptr<GroupCore> core, Seq point)
-      : core_(std::move(core)), reader_(*core_->log, *core_->state, point) {}
-  ~PointView() override { core_->views.leave(reader_.point()); }
+  // Where it holds, `point` has entered the ledger.
+  PointView(std::shared_ptr<GroupCore> core, Seq point, bool holds)
+      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), holds_(holds) {}
+  ~PointView() override {
+    if (holds_) core_->views.leave(reader_.point());
+  }
   PointView(const PointView&) = delete;
   PointView& operator=(const PointView&) = delete;
   [[nodiscard]] Seq point() const override { return reader_.point(); }
-  Result<Attr> get_attr(Ino ino) override { return reader_.get_attr(ino); }
-  Result<Attr> lookup(Ino directory, std::string_view name) override { return reader_.lookup(directory, name); }
+  Result<Attr> get_attr(Ino ino) override { return still(reader_.get_attr(ino)); }
+  Result<Attr> lookup(Ino directory, std::string_view name) override { return still(reader_.lookup(directory, name)); }
   Result<std::vector<DirEntry>> list(Ino directory, std::string_view after, size_t max) override {
-    return reader_.list(directory, after, max);
+    return still(reader_.list(directory, after, max));
   }
-  Result<std::string> read_link(Ino ino) override { return reader_.read_link(ino); }
-  Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override { return reader_.read(ino, at, out); }
+  Result<std::string> read_link(Ino ino) override { return still(reader_.read_link(ino)); }
+  Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override { return still(reader_.read(ino, at, out)); }
   Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) override {
-    return reader_.data_ranges(ino, from, to, max);
+    return still(reader_.data_ranges(ino, from, to, max));
   }
-  Result<std::string> get_xattr(Ino ino, std::string_view name) override { return reader_.get_xattr(ino, name); }
-  Result<std::vector<std::string>> list_xattr(Ino ino) override { return reader_.list_xattr(ino); }
+  Result<std::string> get_xattr(Ino ino, std::string_view name) override { return still(reader_.get_xattr(ino, name)); }
+  Result<std::vector<std::string>> list_xattr(Ino ino) override { return still(reader_.list_xattr(ino)); }
 
  private:
+  // The ledger's floor rises before anything below it goes: an answer that was complete by then is right.
+  template <class T>
+  Result<T> still(Result<T> answer) const {
+    if (holds_ || reader_.point() >= core_->views.floor()) return answer;
+    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " was pruned meanwhile");
+  }
+
   std::shared_ptr<GroupCore> core_;
   TreeReader reader_;
+  const bool holds_;
 };
 
 }  // namespace
 
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point) {
-  if (!core->views.enter(point)) return nullptr;
-  return std::make_shared<PointView>(std::move(core), point);
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds) {
+  const bool there = holds ? core->views.enter(point) : point >= core->views.floor();
+  return there ? std::make_shared<PointView>(std::move(core), point, holds) : nullptr;
 }
 
 Result<Attr> resolve_path(TreeView& view, std::string_view path) {

@@ -46,7 +46,8 @@ class TreeReader {
   const Seq point_;
 };
 
-// The tree at a fixed seq, which stays as long as the view lives. Null: the base is above it, or just moving there.
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point);
+// The tree at a fixed seq. Null: the base is above it, or just moving there. A view that holds keeps the base from moving above it;
+// any other answers kNoSuchPoint from the moment that it does.
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds);
 
 }  // namespace tidemark

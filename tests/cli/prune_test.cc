@@ -1,5 +1,9 @@
 // tidemark prune, end to end: on a mounted volume, on one that is not, at a site; marks that hold it back.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -74,9 +78,12 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
   CHECK(tidemark_run({"mark", "create", mountpoint, "m0"}).exit_code == 1);
   CHECK(tidemark_run({"mark", "hold", mountpoint, "m0"}).exit_code == 10);
 
+  // Nor does a look at a point from within the mount hold the base.
+  CHECK(read_whole(mountpoint + "/.tidemark/at/m1/file").size() == 50 << 20);
   tidemark_ok({"mark", "release", mountpoint, "m1"});
   report = tidemark_json({"prune", mountpoint, "--to", "latest"});
   CHECK(report["stopped_by"] == "");
+  CHECK_FALSE(fs::exists(mountpoint + "/.tidemark/at/m0"));
   CHECK(log_files(volume) < before / 2);
   CHECK((read_whole(mountpoint + "/file") == filler(50 << 20, 2)));
   Json status = tidemark_json({"status", volume})["volumes"][0];
@@ -106,6 +113,44 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
     file.seekp(at).put(static_cast<char>(value)).flush();
     CHECK(tidemark_json({"verify", volume})["sound"] == true);
   }
+}
+
+TEST_CASE("a mount with a log limit: refused where it says so, shown by status, and relieved by a prune") {
+  if (!can_mount()) return;
+  Scratch work;
+  const std::string volume = work / "vol";
+  const std::string mountpoint = work / "mnt";
+  tidemark_ok({"init", volume});
+  fs::create_directory(mountpoint);
+  CHECK(tidemark_run({"mount", volume, mountpoint, "--max-log", "1MiB"}).exit_code == 2);
+  CHECK(tidemark_run({"mount", volume, mountpoint, "--on-full", "panic"}).exit_code == 2);
+  CHECK(tidemark_run({"mount", volume + "@latest", mountpoint, "--retention", "7d"}).exit_code == 2);
+  tidemark_ok({"mount", volume, mountpoint, "--retention", "7d", "--max-log", "128MiB", "--on-full", "block-writes"});
+  const auto put = [&](const std::string& name) {
+    const std::string content = filler(8 << 20, 7);
+    const int fd = ::open((mountpoint + "/" + name).c_str(), O_WRONLY | O_CREAT, 0644);
+    if (fd < 0) return errno;
+    const bool good =
+        ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size()) && ::fsync(fd) == 0;
+    const int error = good ? 0 : errno;
+    ::close(fd);
+    return error;
+  };
+  const auto status = [&] { return tidemark_json({"status", volume})["volumes"][0]; };
+  CHECK(status()["log_pressure"] == "ok");
+  int error = 0;
+  int files = 0;
+  for (; error == 0 && files < 20; ++files) error = put("f" + std::to_string(files));
+  CHECK(error == ENOSPC);
+  CHECK(files > 14);
+  CHECK(status()["log_pressure"] == "full");
+  CHECK(status()["on_full"] == "block-writes");
+  CHECK(tidemark_ok({"status", volume}).find("FULL") != std::string::npos);
+  for (int i = 0; i < files; ++i) fs::remove(mountpoint + "/f" + std::to_string(i));
+  tidemark_ok({"prune", volume, "--to", "latest"});
+  CHECK(status()["log_pressure"] == "ok");
+  CHECK(put("again") == 0);
+  tidemark_ok({"umount", mountpoint});
 }
 
 TEST_CASE("prune at a site: its own history, while the primary keeps its own") {

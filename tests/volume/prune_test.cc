@@ -204,8 +204,15 @@ TEST_CASE("prune: what it never passes, and says so") {
     CHECK(group->base() == marks["a"].seq);
     CHECK(read_whole(*view, file) == before);
   }
+  auto passing = group->passing_view(marks["a"].seq).value();
+  auto staying = group->passing_view(marks["c"].seq).value();
+  const std::string passing_by = read_whole(*staying, file);
   CHECK(said(prune_to(*group, marks["d"].seq), "held mark 'b'"));
   CHECK(group->base() == marks["b"].seq);
+  CHECK(passing->get_attr(file).status().code() == Code::kNoSuchPoint);
+  CHECK(passing->list(kRootIno, "", 10).status().code() == Code::kNoSuchPoint);
+  CHECK(read_whole(*staying, file) == passing_by);
+  CHECK(group->passing_view(marks["a"].seq).status().code() == Code::kNoSuchPoint);
   // Below the base: not listed, refused by name, and the name stays taken.
   CHECK(group->list_marks(MarkId(0), 10)->size() == 3);
   CHECK(group->list_marks(MarkId(0), 1)->at(0).name == "b");
@@ -223,9 +230,11 @@ TEST_CASE("prune: what it never passes, and says so") {
   REQUIRE(group->hold_mark("b", false).ok());
   CHECK(prune_to(*group, marks["c"].seq).stopped_by.empty());
   CHECK(prune_to(*group, marks["b"].seq).base == marks["c"].seq);
+  staying.reset();
   CHECK(said(prune_to(*group, Seq(group->newest().value() + 1000)), "durable"));
   CHECK(group->base() == group->log().durable());
   // The same after the index was lost.
+  passing.reset();
   group.reset();
   fs::remove_all(scratch / "group/index");
   group = open(scratch / "group");
