@@ -220,7 +220,8 @@ Status rewrite(File& file, uint64_t bytes) {
 }  // namespace
 
 Result<Recovered> examine_log(FileSystem& files, const std::string& directory, Seq known_durable) {
-  TM_ASSIGN(SegmentList list, read_segment_list(files, directory));
+  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor.base.seq));
   Recovered found;
   found.group = list.group;
   found.segments = std::move(list.born);

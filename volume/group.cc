@@ -42,6 +42,17 @@ Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupO
   return Index::open(place, settings);
 }
 
+// An index without rows, or with those of the base image: what a replay begins with.
+Status begin_index(const std::string& directory, const std::string& place, const GroupOptions& options, GroupCore* owner,
+                   GroupCore& core) {
+  TM_ASSIGN(auto fresh, open_index(place, options, owner, false));
+  if (core.log->base() != Seq(0)) {
+    TM_TRY(load_base_image(*options.files, directory, core.log->floor().base, *fresh));
+  }
+  core.state = std::make_unique<TreeState>(std::move(fresh));
+  return Status();
+}
+
 // Applies what the log has and the index has not.
 Status replay(GroupCore& core) {
   TreeState& state = *core.state;
@@ -109,11 +120,7 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
     log_warning("the index of " + directory + " does not fit its log and is rebuilt");
     core.state.reset();
     TM_TRY(Index::destroy(index_directory(directory)));
-    TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
-    if (core.log->base() != Seq(0)) {
-      TM_TRY(load_base_image(*options.files, directory, core.log->floor().base, *fresh));
-    }
-    core.state = std::make_unique<TreeState>(std::move(fresh));
+    TM_TRY(begin_index(directory, index_directory(directory), options, &core, core));
   }
   TM_TRY(tidy_base_images(*options.files, directory, core.log->base()));
   core.views.lower(core.log->base());
@@ -182,9 +189,9 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
   if (!fits) {
     core.state.reset();
     std::filesystem::remove_all(place, error);
-    TM_ASSIGN(auto fresh, open_index(place, options, nullptr, false));
-    core.state = std::make_unique<TreeState>(std::move(fresh));
+    TM_TRY(begin_index(directory, place, options, nullptr, core));
   }
+  core.views.lower(core.log->base());
   TM_TRY(replay(core));
   return opened;
 }
