@@ -22,6 +22,7 @@ struct MountFlags {
   bool foreground = false;
   std::vector<std::string> options;  // each may hold several, with commas between
   RemoteKeys keys;
+  HistoryFlags history;
 };
 
 std::vector<std::string> split_options(const std::vector<std::string>& given) {
@@ -46,6 +47,10 @@ Result<MountJob> make_job(const MountFlags& flags) {
   }
   job.options = split_options(flags.options);
   job.salvage = std::erase(job.options, "salvage") != 0;
+  TM_ASSIGN(job.history, parse_history(flags.history));
+  if (flags.history.given() && (job.source.remote || !job.source.point.empty())) {
+    return Status(Code::kInvalid, "a point of the past is mounted read-only: --retention and --max-log are for a volume");
+  }
   if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
   if (!flags.keys.server_key.empty()) job.keys.server_key = absolute_path(flags.keys.server_key);
   return job;
@@ -74,6 +79,7 @@ void add_mount(CLI::App& app, Invocation& invocation) {
       ->allow_extra_args(false);
   add_at_option(*command, flags->at);
   add_key_options(*command, flags->keys);
+  add_history_options(*command, flags->history);
   command->callback([&invocation, flags] { invocation.run = [flags] { return run(*flags); }; });
 }
 

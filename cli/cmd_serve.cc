@@ -11,11 +11,14 @@
 #include "cli/command.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
+#include "cli/history.h"
 #include "cli/json.h"
 #include "cli/output.h"
+#include "cli/pruning.h"
 #include "cli/signals.h"
 #include "cli/source.h"
 #include "replicator/site.h"
+#include "volume/history_keeper.h"
 
 namespace tidemark::cli {
 namespace {
@@ -26,14 +29,16 @@ struct ServeFlags {
   std::string key;
   std::string allow;
   bool json = false;
+  HistoryFlags history;
 };
 
-// The control sockets of a site's groups, one each.
+// The control sockets of a site's groups, one each, and those who look after their history.
 class SiteControls {
  public:
   explicit SiteControls(Site& site) : site_(site) {}
   void add(Group& group) TM_EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
+    look_after(group);
     if (servers_.contains(group.directory())) return;
     Shipper* shipper = site_.shipper(group.identity().name);
     auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, &site_, shipper, ""}));
@@ -45,8 +50,19 @@ class SiteControls {
   }
 
  private:
+  void look_after(Group& group) TM_REQUIRES(mutex_) {
+    if (keepers_.contains(group.directory())) return;
+    HistoryKeeperOptions options;
+    options.keep = [this, &group] {
+      Shipper* shipper = site_.shipper(group.identity().name);
+      return needed_by_pairs(group, shipper != nullptr ? shipper->list() : std::vector<Pair>());
+    };
+    keepers_[group.directory()] = HistoryKeeper::start(group, std::move(options));
+  }
+
   Site& site_;
   Mutex mutex_;
+  std::map<std::string, std::unique_ptr<HistoryKeeper>> keepers_ TM_GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<ControlServer>> servers_ TM_GUARDED_BY(mutex_);
 };
 
@@ -57,6 +73,9 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
   options.key = flags.key;
   options.allow = flags.allow;
   options.group.purpose = "site at " + flags.listen;
+  TM_ASSIGN(const History history, parse_history(flags.history));
+  options.group.retention = history.retention;
+  options.group.log_limit = history.limit;
   TM_ASSIGN(auto site, Site::open(options));
   SiteControls controls(*site);
   site->on_group([&controls](Group& group) { controls.add(group); });
@@ -88,6 +107,7 @@ void add_serve(CLI::App& app, Invocation& invocation) {
   command->add_option("--key", flags->key, "Our key pair; needed for anything but loopback and ipc")->option_text("FILE");
   command->add_option("--allow", flags->allow, "Public keys that may come in, one a line, then rights, then a name")
       ->option_text("FILE");
+  add_history_options(*command, flags->history);
   command->add_flag("--json", flags->json, "Print the endpoint as JSON");
   command->footer("Stays in the foreground until SIGTERM or SIGINT; its first line on stdout is the endpoint.");
   command->callback([&invocation, flags] {

@@ -36,6 +36,7 @@ void add_mark(CLI::App& app, Invocation& invocation);
 void add_serve(CLI::App& app, Invocation& invocation);
 void add_keygen(CLI::App& app, Invocation& invocation);
 void add_pair(CLI::App& app, Invocation& invocation);
+void add_prune(CLI::App& app, Invocation& invocation);
 void add_restore(CLI::App& app, Invocation& invocation);
 void add_log(CLI::App& app, Invocation& invocation);
 void add_verify(CLI::App& app, Invocation& invocation);

@@ -4,14 +4,17 @@
 #include "cli/findings.h"
 #include "cli/output.h"
 #include "cli/signals.h"
+#include "volume/base_image.h"
 
 namespace tidemark::cli {
 namespace {
 
 Result<LogVerdict> check_local_log(const std::string& directory, Seq last) {
   ProgressLine line("checking the log");
-  return verify_log(posix_file_system(), directory + "/log", last,
-                    [&](uint64_t done, uint64_t total) { line.show(done, total); });
+  TM_ASSIGN(LogVerdict verdict, verify_log(posix_file_system(), directory + "/log", last,
+                                           [&](uint64_t done, uint64_t total) { line.show(done, total); }));
+  TM_TRY(verify_base_image(posix_file_system(), directory, verdict));
+  return verdict;
 }
 
 Result<LogVerdict> check_remote_log(Reader& reader, Seq last) {

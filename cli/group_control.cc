@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "cli/pruning.h"
 #include "cli/status_report.h"
 
 namespace tidemark::cli {
@@ -52,6 +53,13 @@ Result<Json> do_hold(const ControlledGroup& controlled, const Json& request, con
   return Json::object();
 }
 
+Result<Json> do_prune(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
+  const std::vector<Pair> pairs = controlled.shipper != nullptr ? controlled.shipper->list() : std::vector<Pair>();
+  const PruneOrder order = prune_order_from_json(request.value("order", Json::object()));
+  TM_ASSIGN(Json report, prune_group(*controlled.group, pairs, order));
+  return Json{{"report", report}};
+}
+
 Result<Shipper*> shipper_of(const ControlledGroup& controlled) {
   if (controlled.shipper != nullptr) return controlled.shipper;
   return Status(Code::kIo, "the pairs of " + controlled.group->directory() + " could not be read; the log says why");
@@ -89,6 +97,7 @@ constexpr std::pair<std::string_view, Operation> kOperations[] = {
     {"pair-suspend", do_pair<&Shipper::suspend>},
     {"pair-resume", do_pair<&Shipper::resume>},
     {"stop", do_stop},
+    {"prune", do_prune},
 };
 
 }  // namespace

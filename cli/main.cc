@@ -37,6 +37,7 @@ void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
   add_serve(app, invocation);
   add_keygen(app, invocation);
   add_pair(app, invocation);
+  add_prune(app, invocation);
   add_restore(app, invocation);
   add_log(app, invocation);
   add_verify(app, invocation);

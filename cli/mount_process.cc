@@ -6,11 +6,13 @@
 #include "cli/control.h"
 #include "cli/group_control.h"
 #include "cli/process_watch.h"
+#include "cli/pruning.h"
 #include "cli/signals.h"
 #include "fs/mount.h"
 #include "replicator/pair.h"
 #include "replicator/site_source.h"
 #include "volume/group.h"
+#include "volume/history_keeper.h"
 
 namespace tidemark::cli {
 namespace {
@@ -60,6 +62,9 @@ Status serve_until_stopped(Mount& mount, const std::string& what, Readiness& rea
 Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(auto mount, Mount::create({&group, nullptr}, mount_options(job, group.directory())));
   TM_ASSIGN(std::unique_ptr<Shipper> shipper, Shipper::start(group));
+  HistoryKeeperOptions looking_after;
+  looking_after.keep = [&group, &shipper] { return needed_by_pairs(group, shipper->list()); };
+  auto history = HistoryKeeper::start(group, looking_after);
   TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), nullptr,
                                                                                    shipper.get(), job.mountpoint})));
   // A read that comes upon damage has the record fetched again from a site. The pairs are read from their file: a shipper may be
@@ -71,6 +76,7 @@ Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
     return configs;
   }));
   Status served = serve_until_stopped(*mount, group.directory() + " is mounted at " + job.mountpoint, readiness);
+  history.reset();
   control.reset();
   group.log().set_record_source(nullptr);
   if (Status drained = shipper->drain(kDrainTimeout); !drained.ok()) log_warning(drained.text());
@@ -82,6 +88,8 @@ Status mount_live(const MountJob& job, Readiness& readiness) {
   GroupOptions options;
   options.purpose = kMountPurpose + job.mountpoint;
   TM_TRY(wait_until_closed(job.source.directory));
+  options.retention = job.history.retention;
+  options.log_limit = job.history.limit;
   TM_ASSIGN(auto group, Group::open(job.source.directory, OpenMode::kPrimary, options));
   if (!group->recovery().text.empty()) log_info(group->recovery().text);
   Status served = serve_live(*group, job, readiness);

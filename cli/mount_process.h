@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/background.h"
+#include "cli/history.h"
 #include "cli/reader.h"
 #include "cli/source.h"
 
@@ -19,6 +20,7 @@ struct MountJob {
   std::vector<std::string> options;  // as MountOptions::options
   RemoteKeys keys;                   // absolute paths
   bool salvage = false;              // show a damaged volume as far as it goes, read-only
+  History history;                   // of a volume mounted writable
 };
 
 // Returns once unmounted and closed. A primary group without a point is mounted writable, with its pairs and its control

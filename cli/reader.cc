@@ -121,7 +121,9 @@ Status Reader::walk_local(Seq first, Seq last, const std::function<Status(const 
 }
 
 Status Reader::walk_remote(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {
-  first = std::max(first, Seq{1});
+  TM_ASSIGN(const RemoteGroupInfo info, remote_->info());
+  // What was pruned is not there to be read; the record of the base is, so that what follows it can be checked.
+  first = std::max(first, info.base > Seq{1} ? info.base.next() : Seq{1});
   TM_ASSIGN(Position before, position_at(first.prev()));
   while (before.seq < last) {
     TM_ASSIGN(std::string run, remote_->read_log(before.seq.next(), kRunBytes));

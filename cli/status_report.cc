@@ -177,11 +177,18 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
                {"position", position_json(position)},
                {"durable", group.log().durable().value()},
                {"base", group.base().value()},
+               {"base_time", group.base_time_ns() != 0 ? format_time(group.base_time_ns()) : ""},
                {"healthy", health.ok()},
                {"health", health.text()},
                {"recovery", group.recovery().text}};
   if (space.ok()) {
     made["log_bytes"] = space->log_bytes;
+    made["pack_bytes"] = space->pack_bytes;
+    if (const LogLimit& limit = group.log_limit(); limit.max_bytes != 0) {
+      made["log_limit"] = limit.max_bytes;
+      made["log_pressure"] = log_pressure_name(log_pressure(space->log_bytes, limit));
+      made["on_full"] = limit.on_full == OnFull::kBlockWrites ? "block-writes" : "suspend-pair";
+    }
     made["inodes"] = space->inodes;
     made["disk_available_bytes"] = space->disk.available_bytes;
   }
@@ -214,14 +221,24 @@ void print_status(const Json& status) {
   Json position = status.value("position", Json::object());
   print_field("position", "seq " + count_field(position, "seq") + ", epoch " + count_field(position, "epoch") + ", chain " +
                               text_field(position, "chain"));
-  print_field("durable", "seq " + count_field(status, "durable") + "; oldest point: seq " + count_field(status, "base"));
+  std::string oldest = "; oldest point: seq " + count_field(status, "base");
+  if (auto time = text_field(status, "base_time"); !time.empty()) oldest += " of " + time;
+  print_field("durable", "seq " + count_field(status, "durable") + oldest);
   if (status.contains("log_bytes")) {
     std::string line = human_bytes(number_field(status, "log_bytes"));
+    if (const uint64_t packs = number_field(status, "pack_bytes"); packs != 0) line += ", packs " + human_bytes(packs);
     if (status.contains("inodes")) line += " for about " + count_field(status, "inodes") + " inodes";
     if (status.contains("disk_available_bytes")) {
       line += "; " + human_bytes(number_field(status, "disk_available_bytes")) + " free on the disk";
     }
     print_field("log", line);
+    if (const uint64_t limit = number_field(status, "log_limit"); limit != 0) {
+      const std::string pressure = text_field(status, "log_pressure");
+      std::string text = human_bytes(limit) + ", then " + text_field(status, "on_full");
+      if (pressure == "alert") text += "; ALERT: 80 % of it are used";
+      if (pressure == "full") text += "; FULL";
+      print_field("log limit", text);
+    }
   }
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);

@@ -22,7 +22,8 @@ Result<fuse_entry_param> TimeTravel::enter(std::string_view point, double timeou
     if (uint32_t slot = find_locked(point, seq)) tree = slots_[slot].view;
   }
   if (!tree) {
-    TM_ASSIGN(tree, group_.view(seq));
+    // The kernel remembers points for as long as it likes: that must not keep the base where it is.
+    TM_ASSIGN(tree, group_.passing_view(seq));
   }
   TM_ASSIGN(Attr root, tree->get_attr(tree->root()));
   const uint32_t slot = claim(std::string(point), seq, tree);

@@ -10,14 +10,23 @@
 namespace tidemark {
 namespace {
 
+constexpr int kFloorAttempts = 5;
+
 // A log as it stands, up to a given record.
 class LogSnapshot final : public ReadOnlyLog {
  public:
   using ReadOnlyLog::ReadOnlyLog;
 
   // Takes the segments up to record `last`, and walks the headers of the one it lies in.
-  Status take(FileSystem& files, const SegmentList& list, Seq last) {
+  Status take(FileSystem& files, const SegmentList& list, const Floor& floor, Seq last) {
+    files_ = &files;
+    base_ = floor.base;
+    packs_.replace(floor);
     tail_ = list.born.front().known.before;
+    if (tail_.seq > Seq() && tail_.seq >= floor.base.seq) {
+      return Status(Code::kCorrupt, directory_ + " begins with record " + std::to_string(tail_.seq.next().value()) +
+                                        ", and no floor says that those before it were pruned");
+    }
     if (tail_.seq > last) {
       return Status(Code::kNotFound, "record " + std::to_string(last.value()) + " is no longer held; the oldest is record " +
                                          std::to_string(tail_.seq.next().value()));
@@ -33,6 +42,15 @@ class LogSnapshot final : public ReadOnlyLog {
       return corrupt_segment(list.born.back().known.first_seq, list.born.back().file_bytes, tail_.seq.next(),
                              "the record is missing");
     }
+    return Status();
+  }
+
+ protected:
+  // What is not where it was may have moved into a pack since; what is gone was below the new base.
+  Status look_again(const Status& not_found) override {
+    TM_ASSIGN(const Floor now, read_floor(*files_, directory_));
+    if (now.base == base_) return not_found;
+    packs_.replace(now);
     return Status();
   }
 
@@ -58,6 +76,9 @@ class LogSnapshot final : public ReadOnlyLog {
     }
     return Status();
   }
+
+  FileSystem* files_ = nullptr;
+  Position base_;  // when it was opened
 };
 
 std::string describe(const Recovered& recovered) {
@@ -91,20 +112,28 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
                                        const LogOptions& options, Seq known_durable, RecoveryReport* report) {
   LogOptions sane = options;
   sane.segment_bytes = std::clamp(options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax);
-  TM_ASSIGN(const Recovered recovered, examine_log(files, directory, known_durable));
+  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_TRY(finish_retirement(files, directory, floor));
+  TM_ASSIGN(const Recovered recovered, examine_log(files, directory, std::max(known_durable, floor.base.seq)));
   TM_TRY(repair_log(files, directory, recovered));
   const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
   TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
   if (report != nullptr)
     *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered), Status()};
-  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, std::move(tail)));
+  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, floor, std::move(tail)));
 }
 
 Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {
-  TM_ASSIGN(const SegmentList list, read_segment_list(files, directory));
-  auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
-  TM_TRY(log->take(files, list, last));
-  return std::unique_ptr<Log>(std::move(log));
+  for (int attempt = 0;; ++attempt) {
+    TM_ASSIGN(const Floor floor, read_floor(files, directory));
+    TM_ASSIGN(const SegmentList list, read_segment_list(files, directory, floor.base.seq));
+    auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
+    Status taken = log->take(files, list, floor, last);
+    if (taken.ok()) return std::unique_ptr<Log>(std::move(log));
+    // The holder may have pruned while we looked: then the floor has risen.
+    TM_ASSIGN(const Floor risen, read_floor(files, directory));
+    if (risen == floor || attempt == kFloorAttempts) return taken;
+  }
 }
 
 }  // namespace tidemark

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "log/body.h"
+#include "log/floor.h"
 #include "log/record.h"
 #include "log/record_source.h"
 
@@ -48,6 +50,27 @@ struct SegmentInfo {
   Seq first_seq;
   uint64_t bytes = 0;         // used, header included
   int64_t first_time_ns = 0;  // of its first record; 0 when it has none
+};
+
+// Which records of old segments are still needed: sorted offsets by segment. Complete for segments from the first one asked for up
+// to (not including) `end`, which may lie before the one asked for: so memory stays bounded however much there is.
+struct LiveWindow {
+  std::map<uint64_t, std::vector<uint32_t>> offsets;
+  uint64_t end = UINT64_MAX;
+};
+
+// Moving the floor up to `base`, which is not below the present one and durable.
+struct RetireOrder {
+  Seq base;
+  std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
+  uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
+  const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
+};
+struct RetireReport {
+  size_t segments = 0;         // that went
+  uint64_t segment_bytes = 0;  // in them
+  uint64_t packs_written = 0;
+  uint64_t bytes_written = 0;  // of packs
 };
 
 // Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
@@ -92,14 +115,23 @@ class Log {
   [[nodiscard]] virtual Status health() const = 0;           // ok, or why the log is poisoned
   [[nodiscard]] virtual const GroupId& group() const = 0;
   [[nodiscard]] virtual std::vector<SegmentInfo> segments() const = 0;
-  // Bytes of all segments.
+  // Bytes of all segments: the history. What older records live on takes pack_bytes() more.
   [[nodiscard]] virtual uint64_t bytes() const = 0;
+  [[nodiscard]] virtual uint64_t pack_bytes() const = 0;
+  [[nodiscard]] virtual Floor floor() const = 0;  // zeros where nothing was pruned yet
+  [[nodiscard]] virtual Seq base() const = 0;     // floor().base.seq
+
+  // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
+  // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
+  // working, before, during and after. One at a time. After a failure that leaves open which floor the disk has, only opening
+  // anew allows another.
+  virtual Result<RetireReport> retire(const RetireOrder& order) = 0;
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
 
-  // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the segment is gone. Reads past
-  // the end of the segment are kCorrupt.
+  // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the record is gone with its
+  // segment; in a log that another process prunes, kNoSuchPoint says so. Reads past the end of the segment are kCorrupt.
   virtual Status read(const Location& location, uint32_t skip, MutableBytes out) = 0;
 
   // A hint that read() will be asked for these bytes soon: fetching them begins, so that two reads of one record wait once.
@@ -110,6 +142,9 @@ class Log {
 
   // The position (epoch, seq, chain) of record `seq`; zeros for seq 0. kNotFound where it is not held.
   virtual Result<Position> position_at(Seq seq) = 0;
+
+  // Wall time of record `seq`, which must be held or the base.
+  virtual Result<int64_t> time_of(Seq seq) = 0;
 
   // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
   virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;

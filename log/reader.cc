@@ -20,19 +20,38 @@ Status past_the_end(const Location& location, uint64_t end) {
 
 }  // namespace
 
+Result<LogReader::Place> LogReader::place_once(const Location& location) {
+  auto segment = segments_.open(Seq(location.segment));
+  if (segment.ok()) return Place{std::move(segment->file), location.offset, segment->bytes};
+  if (segment.status().code() != Code::kNotFound) return segment.status();
+  TM_ASSIGN(const auto packed, packs_.find(location));
+  return Place{packed.pack->file(), packed.entry.at, packed.entry.at + packed.entry.size};
+}
+
+// Between the look at the segments and the one at the packs a record may have moved: hence twice.
+Result<LogReader::Place> LogReader::place(const Location& location) {
+  auto found = place_once(location);
+  if (!found.ok() && found.status().code() == Code::kNotFound) found = place_once(location);
+  if (found.ok() || found.status().code() != Code::kNotFound) return found;
+  TM_TRY(look_again(found.status()));
+  found = place_once(location);
+  if (found.ok() || found.status().code() != Code::kNotFound) return found;
+  return Status(Code::kNoSuchPoint, found.status().text() +
+                                        " any more: the process that holds the log has pruned it meanwhile; "
+                                        "open it again, at a point from its base on");
+}
+
 Status LogReader::read(const Location& location, uint32_t skip, MutableBytes out) {
-  TM_ASSIGN(const auto segment, segments_.open(Seq(location.segment)));
-  const uint64_t at = uint64_t{location.offset} + skip;
-  if (at + out.size() > segment.bytes) return past_the_end(location, segment.bytes);
-  TM_ASSIGN(const size_t got, segment.file->read(at, out));
+  TM_ASSIGN(const Place found, place(location));
+  const uint64_t at = found.at + skip;
+  if (at + out.size() > found.end) return past_the_end(location, found.end);
+  TM_ASSIGN(const size_t got, found.file->read(at, out));
   return got == out.size() ? Status() : past_the_end(location, at + got);
 }
 
 void LogReader::prefetch(const Location& location, uint32_t skip, uint32_t size) {
-  // A segment that cannot be opened is reported by the read that follows.
-  if (auto segment = segments_.open(Seq(location.segment)); segment.ok()) {
-    segment->file->prefetch(uint64_t{location.offset} + skip, size);
-  }
+  // What cannot be found is reported by the read that follows.
+  if (auto found = place_once(location); found.ok()) found->file->prefetch(found->at + skip, size);
 }
 
 Result<RecordView> LogReader::read_record(const Location& location, Buffer& storage) {
@@ -97,9 +116,15 @@ Result<Location> LogReader::locate(Seq seq) {
   return found.location;
 }
 
+Result<int64_t> LogReader::time_of(Seq seq) {
+  TM_ASSIGN(const Hop found, find_record(seq));
+  return found.header.time_ns;
+}
+
 Result<Position> LogReader::position_at(Seq seq) {
   if (seq == Seq()) return Position();
   if (const Position tail = tail_position(); tail.seq == seq) return tail;
+  if (const Position base = packs_.base(); base.seq == seq) return base;
   // The record before a segment stands in the segment's header, even when the record itself is no longer held.
   // (In a damaged log a segment may have lost it: then its epoch is none.)
   if (const auto next = segments_.find(seq.next()); next && seq < appended() && next->before.epoch != Epoch()) {

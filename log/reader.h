@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "log/log.h"
+#include "log/pack.h"
 #include "log/segment_set.h"
 
 namespace tidemark {
@@ -15,16 +16,24 @@ namespace tidemark {
 class LogReader : public Log {
  public:
   LogReader(FileSystem& files, const std::string& directory, const GroupId& group)
-      : segments_(files, directory), mended_files_(files), mended_directory_(directory), group_(group) {}
+      : segments_(files, directory),
+        packs_(files, directory),
+        mended_files_(files),
+        mended_directory_(directory),
+        group_(group) {}
 
   [[nodiscard]] Seq first() const override { return segments_.first_seq(); }
   [[nodiscard]] const GroupId& group() const override { return group_; }
   [[nodiscard]] std::vector<SegmentInfo> segments() const override { return segments_.all(); }
   [[nodiscard]] uint64_t bytes() const override { return segments_.bytes(); }
+  [[nodiscard]] uint64_t pack_bytes() const override { return packs_.bytes(); }
+  [[nodiscard]] Floor floor() const override { return packs_.floor(); }
+  [[nodiscard]] Seq base() const override { return packs_.base().seq; }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
   void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
   Result<Position> position_at(Seq seq) override;
+  Result<int64_t> time_of(Seq seq) override;
   Result<Seq> seq_at_time(int64_t time_ns) override;
   void set_record_source(std::shared_ptr<RecordSource> source) override;
   Status mend(const Location& location) override;
@@ -34,9 +43,23 @@ class LogReader : public Log {
   SegmentSet& segment_set() { return segments_; }
 
  protected:
+  // A record that is neither in a segment nor in a pack: where another process prunes, looks at what it has left. ok: look once
+  // more, and what is not there then was pruned.
+  virtual Status look_again(const Status& not_found) { return not_found; }
+
   SegmentSet segments_;
+  PackSet packs_;
 
  private:
+  // Where the bytes of a record are: in its segment, or in the pack that took its place.
+  struct Place {
+    std::shared_ptr<File> file;
+    uint64_t at = 0;
+    uint64_t end = 0;  // no byte from here on
+  };
+  Result<Place> place(const Location& location);
+  Result<Place> place_once(const Location& location);
+
   struct Hop {
     RecordHeader header;
     Location location;

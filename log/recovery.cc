@@ -67,8 +67,9 @@ Status corrupt_header(Seq first_seq, SegmentFault fault) {
 
 std::string distrust_path(const std::string& directory) { return directory + "/sync-failed"; }
 
-Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory) {
-  TM_ASSIGN(const auto names, list_segments(files, directory));
+Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, Seq base) {
+  TM_ASSIGN(auto names, list_segments(files, directory));
+  if (const auto kept = oldest_kept(names, base)) names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;
   SegmentFault headless = SegmentFault::kNone;
@@ -219,7 +220,8 @@ Status rewrite(File& file, uint64_t bytes) {
 }  // namespace
 
 Result<Recovered> examine_log(FileSystem& files, const std::string& directory, Seq known_durable) {
-  TM_ASSIGN(SegmentList list, read_segment_list(files, directory));
+  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor.base.seq));
   Recovered found;
   found.group = list.group;
   found.segments = std::move(list.born);

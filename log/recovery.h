@@ -45,12 +45,13 @@ Status repair_log(FileSystem& files, const std::string& directory, const Recover
 // open writes them anew before it believes in them. It need not be durable: a reboot empties the page cache as well.
 std::string distrust_path(const std::string& directory);
 
-// The headers of the born segments, checked against each other; everything after the last sound header is left out.
+// The headers of the born segments, checked against each other; everything after the last sound header is left out. Segments
+// before the one that holds record `base` are passed over: they may be going right now.
 struct SegmentList {
   GroupId group{};
   std::vector<RecoveredSegment> born;
   std::vector<Seq> unborn;
 };
-Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory);
+Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, Seq base = Seq());
 
 }  // namespace tidemark

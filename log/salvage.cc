@@ -11,6 +11,8 @@ class DamagedLog final : public ReadOnlyLog {
 
   Status take(FileSystem& files, const std::vector<Seq>& names, const Position& known) {
     for (const Seq first_seq : names) TM_TRY(take_segment(files, first_seq));
+    // Without it what was packed cannot be found; all else can.
+    if (auto floor = read_floor(files, directory_); floor.ok()) packs_.replace(*floor);
     tail_ = known;
     return find_end();
   }

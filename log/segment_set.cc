@@ -50,6 +50,19 @@ void SegmentSet::add_point(const IndexPoint& point) {
   }
 }
 
+void SegmentSet::remove_before(Seq kept) {
+  MutexLock lock(mutex_);
+  while (!entries_.empty() && entries_.begin()->first < kept.value()) {
+    Entry& entry = entries_.begin()->second;
+    CHECK_INVARIANT(!entry.pinned);
+    if (entry.file != nullptr) recent_.erase(entry.recent);
+    bytes_ -= entry.known.bytes;
+    entries_.erase(entries_.begin());
+  }
+  std::erase_if(by_time_, [&](const auto& each) { return each.second < kept.value(); });
+  points_.erase(points_.begin(), points_.lower_bound(kept.value()));
+}
+
 std::optional<KnownSegment> SegmentSet::find(Seq first_seq) const {
   MutexLock lock(mutex_);
   auto found = entries_.find(first_seq.value());

@@ -43,6 +43,8 @@ class SegmentSet {
   void replace_file(Seq first_seq, std::shared_ptr<File> file);
   void set_used(Seq first_seq, uint64_t bytes, int64_t first_time_ns);
   void add_point(const IndexPoint& point);
+  // Forgets every segment before `kept`. What is being read stays readable.
+  void remove_before(Seq kept);
 
   [[nodiscard]] std::optional<KnownSegment> find(Seq first_seq) const;
   [[nodiscard]] std::optional<KnownSegment> covering(Seq seq) const;         // the last with first_seq <= seq

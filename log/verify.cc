@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "log/log.h"
+#include "log/pack.h"
 #include "log/segment.h"
 
 namespace tidemark {
@@ -15,8 +16,16 @@ class Verifier {
       : files_(files), directory_(directory), last_(last), progress_(progress) {}
 
   Result<LogVerdict> run() {
-    TM_ASSIGN(const auto names, list_segments(files_, directory_));
+    TM_ASSIGN(const Floor floor, check_packs());
+    TM_ASSIGN(auto names, list_segments(files_, directory_));
+    if (const auto kept = oldest_kept(names, floor.base.seq))
+      names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
     if (names.empty()) return Status(Code::kNotFound, directory_ + " holds no log");
+    // The oldest segment must hold the base, or the beginning.
+    if (names.front() > std::max(floor.base.seq, Seq(1))) {
+      verdict_.damage.push_back({"floor", 0, floor.base.seq, Ino(), RecordFault::kHeaderDamaged});
+    }
+    bytes_total_ = verdict_.bytes;
     for (Seq first_seq : names) {
       TM_ASSIGN(const auto file, files_.open(segment_path(directory_, first_seq), FileSystem::Open::kRead));
       TM_ASSIGN(const uint64_t size, file->size());
@@ -32,6 +41,15 @@ class Verifier {
   }
 
  private:
+  Result<Floor> check_packs() {
+    return verify_packs(
+        files_, directory_, verdict_,
+        [this](const LogDamage& damage) {
+          if (verdict_.damage.size() < kDamageMax) verdict_.damage.push_back(damage);
+        },
+        [this](uint64_t bytes) { advance(bytes); });
+  }
+
   void report(Seq segment, uint64_t at, Seq seq, Ino ino, RecordFault fault) {
     unbroken_ = false;
     if (verdict_.damage.size() < kDamageMax) verdict_.damage.push_back({segment_name(segment), at, seq, ino, fault});

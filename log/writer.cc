@@ -74,7 +74,7 @@ bool only_remove(std::span<const RecordDraft> drafts) {
 }  // namespace
 
 LogWriter::LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
-                     const Recovered& recovered, std::shared_ptr<File> tail)
+                     const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail)
     : LogReader(files, directory, recovered.group),
       files_(files),
       clock_(clock),
@@ -82,6 +82,7 @@ LogWriter::LogWriter(FileSystem& files, Clock& clock, const std::string& directo
       options_(options),
       appended_(recovered.end.seq.value()),
       durable_(recovered.end.seq.value()) {
+  packs_.replace(floor);
   for (const RecoveredSegment& segment : recovered.segments) {
     segments_.add(segment.known, &segment == &recovered.segments.back() ? tail : nullptr);
   }

@@ -29,7 +29,7 @@ inline constexpr uint64_t kZeroAhead = uint64_t{1} << 20;
 class LogWriter final : public LogReader {
  public:
   LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
-            const Recovered& recovered, std::shared_ptr<File> tail);
+            const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail);
   ~LogWriter() override;
 
   Result<std::vector<Appended>> append(std::span<const RecordDraft> drafts, Epoch epoch) override;
@@ -40,6 +40,7 @@ class LogWriter final : public LogReader {
   [[nodiscard]] Position tail_position() const override;
   [[nodiscard]] Status health() const override;
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
+  Result<RetireReport> retire(const RetireOrder& order) override;
 
  private:
   // A segment that is not wholly durable yet. The fields after the blank line are guarded by state_mutex_.
@@ -118,6 +119,11 @@ class LogWriter final : public LogReader {
   void run_timer();
   void close();
 
+  // retire.cc: letting old segments go. One thread at a time.
+  Result<KnownSegment> check_order(const RetireOrder& order);
+  Status commit_floor(const Floor& old, const Floor& now);
+  void clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going);
+
   FileSystem& files_;
   Clock& clock_;
   const std::string directory_;
@@ -142,6 +148,8 @@ class LogWriter final : public LogReader {
     uint64_t from = 0, to = 0;
   };
   Stretch unwritten_ TM_GUARDED_BY(state_mutex_);  // appended, and writeback not started
+
+  Status retire_failed_;  // of whoever calls retire()
 
   std::atomic<uint64_t> appended_;
   std::atomic<uint64_t> durable_;

@@ -14,7 +14,8 @@ constexpr size_t kChunksAtOnce = 4096;
 }  // namespace
 
 // One chunk's map with `change` applied. The row is a delta where one run says it all and few deltas stand before it, else the
-// whole map.
+// whole map. A chunk that has no blocks any more gets the whole map as well: an empty one needs no rows before it, so that a base
+// may leave it out.
 Status Applier::change_chunk(Attr& attr, uint64_t chunk, const std::function<void(ChunkMap&)>& change, const ChunkRun& delta,
                              bool hole) {
   TM_ASSIGN(ChunkMapPtr before, state_.chunk(attr.ino, chunk, kLatest));
@@ -22,7 +23,7 @@ Status Applier::change_chunk(Attr& attr, uint64_t chunk, const std::function<voi
   change(*after);
   attr.blocks = attr.blocks + after->mapped() - before->mapped();
   std::string value;
-  if (delta.count != 0 && before->deltas < kDeltasMax) {
+  if (delta.count != 0 && before->deltas < kDeltasMax && after->mapped() > 0) {
     value = encode_extent_delta(delta, hole);
     after->deltas = before->deltas + 1;
   } else {

@@ -7,7 +7,7 @@
 namespace tidemark {
 namespace {
 
-enum class RowKind : uint8_t { kDelta = 0, kHole = 1, kKeyframe = 2 };
+enum class RowKind : uint8_t { kDelta = 0, kHole = 1, kKeyframe = 2, kBase = 3 };
 
 void put_run(Encoder& out, const ChunkRun& run, bool portable) {
   out.put(run.first).put(run.count);
@@ -29,10 +29,11 @@ bool get_run(Decoder& in, ChunkRun& run) {
   return !in.failed() && form <= 2 && run.count > 0 && uint32_t{run.first} + run.count <= kChunkBlocks;
 }
 
-std::string encode_row(RowKind kind, const std::vector<ChunkRun>& runs, bool portable) {
+std::string encode_row(RowKind kind, const std::vector<ChunkRun>& runs, bool portable, uint32_t deltas = 0) {
   std::string value;
   Encoder out(value);
   out.put(static_cast<uint8_t>(kind));
+  if (kind == RowKind::kBase) out.put(static_cast<uint8_t>(deltas));
   for (const ChunkRun& run : runs) put_run(out, run, portable);
   return value;
 }
@@ -85,17 +86,43 @@ std::string encode_extent_delta(const ChunkRun& run, bool hole) {
 
 std::string encode_extent_keyframe(const ChunkMap& map) { return encode_row(RowKind::kKeyframe, map.runs(), false); }
 
+std::string encode_extent_base(const ChunkMap& map) {
+  if (map.deltas == 0) return encode_extent_keyframe(map);
+  return encode_row(RowKind::kBase, map.runs(), false, map.deltas);
+}
+
 std::string portable_extent_row(const ExtentRow& row) {
-  return encode_row(row.keyframe ? RowKind::kKeyframe : row.hole ? RowKind::kHole : RowKind::kDelta, row.runs, true);
+  const RowKind kind = row.deltas > 0 ? RowKind::kBase
+                       : row.keyframe ? RowKind::kKeyframe
+                       : row.hole     ? RowKind::kHole
+                                      : RowKind::kDelta;
+  return encode_row(kind, row.runs, true, row.deltas);
+}
+
+ChunkMap fold_extent_rows(const std::vector<ExtentRow>& newest_first) {
+  ChunkMap map;
+  for (auto row = newest_first.rbegin(); row != newest_first.rend(); ++row) {
+    for (const ChunkRun& run : row->runs) {
+      if (row->hole) {
+        map.erase(run.first, run.count);
+      } else {
+        map.assign(run.first, run.count, run.extent);
+      }
+    }
+    map.deltas = row->keyframe ? row->deltas : map.deltas + 1;
+  }
+  return map;
 }
 
 Result<ExtentRow> decode_extent_row(std::string_view value) {
   Decoder in(value);
   const auto kind = in.get<uint8_t>();
   ExtentRow row;
-  row.keyframe = kind == static_cast<uint8_t>(RowKind::kKeyframe);
+  const bool base = kind == static_cast<uint8_t>(RowKind::kBase);
+  row.keyframe = base || kind == static_cast<uint8_t>(RowKind::kKeyframe);
   row.hole = kind == static_cast<uint8_t>(RowKind::kHole);
-  bool good = !in.failed() && kind <= 2;
+  if (base) row.deltas = in.get<uint8_t>();
+  bool good = !in.failed() && kind <= 3 && row.deltas <= kDeltasMax && base == (row.deltas > 0);
   while (good && !in.rest().empty()) {
     ChunkRun run;
     good = get_run(in, run) && row.runs.size() < kChunkBlocks;

@@ -52,11 +52,17 @@ inline constexpr uint32_t kDeltasMax = 24;
 // A row's value: a delta (one run, or a hole) or a keyframe (all runs).
 struct ExtentRow {
   bool keyframe = false;
+  uint32_t deltas = 0;         // keyframe only: as many deltas count as standing before it (encode_extent_base)
   bool hole = false;           // delta only: `runs` has the range, its extent means nothing
   std::vector<ChunkRun> runs;  // exactly one in a delta
 };
 std::string encode_extent_delta(const ChunkRun& run, bool hole);
 std::string encode_extent_keyframe(const ChunkMap& map);
+// The map at a base, whole. It remembers how many deltas it was made of, so that the rows written after it are the same as in an
+// index that still has them.
+std::string encode_extent_base(const ChunkMap& map);
+// The map that a row and those before it make, from the newest back to a keyframe or the oldest.
+ChunkMap fold_extent_rows(const std::vector<ExtentRow>& newest_first);
 Result<ExtentRow> decode_extent_row(std::string_view value);
 // The value without what differs between sites (locations): for fingerprints.
 std::string portable_extent_row(const ExtentRow& row);

@@ -34,8 +34,27 @@ Status Committer::publish() {
   return Status();
 }
 
+Status Committer::admit(std::span<const RecordDraft> drafts) const {
+  if (log_limit.max_bytes == 0 || log_limit.on_full != OnFull::kBlockWrites || log_.bytes() < log_limit.max_bytes)
+    return Status();
+  for (const RecordDraft& draft : drafts) {
+    switch (draft.type) {
+      case RecordType::kData:
+      case RecordType::kMakeNode:
+      case RecordType::kClone:
+      case RecordType::kSetXattr:
+        return Status(Code::kNoSpace,
+                      "the log has reached its limit of " + std::to_string(log_limit.max_bytes >> 20) +
+                          " MiB and takes no new data; prune it, raise --max-log, or end what holds it back");
+      default: break;
+    }
+  }
+  return Status();
+}
+
 Status Committer::commit(std::span<const RecordDraft> drafts) {
   TM_TRY(writable());
+  TM_TRY(admit(drafts));
   TM_ASSIGN(auto appended, log_.append(drafts, epoch));
   for (size_t i = 0; i < drafts.size(); ++i) {
     Status applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);

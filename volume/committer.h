@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/mutex.h"
+#include "volume/log_limit.h"
 #include "volume/tree_reader.h"
 #include "volume/watermarks.h"
 
@@ -21,7 +22,7 @@ class Committer {
   // ok, or why nothing may be changed: kReadOnly (no right to, or fenced), or the failure that stopped an earlier commit half-way;
   // kNoSpace.
   Status writable() TM_REQUIRES(mutex);
-  // Appends the drafts in order and applies them. kNoSpace leaves everything as it was, except where the disk filled up between the
+  // Appends the drafts in order and applies them. kNoSpace (the disk, or the log limit) leaves everything as it was, except where the disk filled up between the
   // log and the index: then the change is in the log, and readers see it once the index can be written again.
   Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
   // Appends and applies records another site numbered. The caller has verified them against log.tail_position().
@@ -32,6 +33,7 @@ class Committer {
   [[nodiscard]] Log& log() { return log_; }
   // The tenure records are written under. Set before the first commit.
   Epoch epoch{1};
+  LogLimit log_limit;  // likewise
 
  private:
   // ok, or why nothing may be appended.
@@ -40,6 +42,8 @@ class Committer {
   Status publish() TM_REQUIRES(mutex);
   // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
   Status stop(const Status& why) TM_REQUIRES(mutex);
+  // kNoSpace where the drafts bring new data and the log may not grow. What takes away goes on, so that room can be made.
+  Status admit(std::span<const RecordDraft> drafts) const;
 
   Log& log_;
   TreeState& state_;

@@ -9,9 +9,11 @@
 
 #include "base/logging.h"
 #include "log/recovery.h"
+#include "volume/base_image.h"
 #include "volume/committer.h"
 #include "volume/directory.h"
 #include "volume/live_volume.h"
+#include "volume/prune.h"
 #include "volume/record_check.h"
 
 namespace tidemark {
@@ -41,6 +43,21 @@ Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupO
   return Index::open(place, settings);
 }
 
+// An index without rows, or with those of the base image: what a replay begins with.
+Status begin_index(const std::string& directory, const std::string& place, const GroupOptions& options, GroupCore* owner,
+                   GroupCore& core) {
+  TM_ASSIGN(auto fresh, open_index(place, options, owner, false));
+  Floor floor;
+  if (core.log) {
+    floor = core.log->floor();
+  } else {
+    TM_ASSIGN(floor, read_floor(*options.files, log_directory(directory)));
+  }
+  if (floor.base.seq != Seq(0)) TM_TRY(load_base_image(*options.files, directory, floor.base, *fresh));
+  core.state = std::make_unique<TreeState>(std::move(fresh));
+  return Status();
+}
+
 // Applies what the log has and the index has not.
 Status replay(Log& log, TreeState& state) {
   const Seq end = log.appended();
@@ -64,9 +81,12 @@ Status replay(Log& log, TreeState& state) {
 }
 
 // True where the index describes a prefix of this log.
-Result<bool> index_fits(const TreeState& state, Log& log, const GroupIdentity& identity) {
+Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identity) {
   const Meta meta = state.meta();
-  if (meta.applied.seq == Seq(0)) return true;
+  if (meta.applied.seq == Seq(0)) return log.base() == Seq(0);
+  const auto done = swept(state.index());
+  if (!done.ok() && done.status().code() != Code::kCorrupt) return done.status();
+  if (!done.ok() || done->base > log.base()) return false;
   if (meta.group != identity.id || meta.applied.seq > log.appended()) return false;
   auto position = log.position_at(meta.applied.seq);
   if (!position.ok() && position.status().code() == Code::kNotFound) return false;
@@ -94,9 +114,7 @@ Status start_index_anew(const std::string& directory, const GroupOptions& option
   log_warning("the index of " + directory + " is damaged or does not fit its log, and is rebuilt");
   core.state.reset();
   TM_TRY(Index::destroy(index_directory(directory)));
-  TM_ASSIGN(auto fresh, open_index(index_directory(directory), options, &core, false));
-  core.state = std::make_unique<TreeState>(std::move(fresh));
-  return Status();
+  return begin_index(directory, index_directory(directory), options, &core, core);
 }
 
 // An index that cannot be opened because of itself; not because of the disk or of this process's limits.
@@ -125,6 +143,8 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
     TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
   }
   if (!fits) TM_TRY(start_index_anew(directory, options, core));
+  TM_TRY(tidy_base_images(*options.files, directory, core.log->base()));
+  core.views.lower(core.log->base());
   Status replayed = replay(*core.log, *core.state);
   if (replayed.code() == Code::kCorrupt && fits && index_damaged(*core.state)) {
     log_warning(directory + ": " + replayed.text());
@@ -154,6 +174,7 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
+  opened.core->views.lower(opened.core->log->base());  // read after the index: it is never swept beyond
   return opened;
 }
 
@@ -176,6 +197,7 @@ Result<Opened> salvage(const std::string& directory, const GroupOptions& options
   opened.core->state = std::make_unique<TreeState>(std::move(index));
   const Position applied = opened.core->state->meta().applied;
   TM_ASSIGN(opened.core->log, Log::open_damaged(*options.files, log_directory(directory), applied));
+  opened.core->views.lower(opened.core->log->base());
   opened.recovery.last_seq = applied.seq;
   opened.recovery.damage = damage;
   opened.recovery.text = "damaged, shown as far as record " + std::to_string(applied.seq.value()) + ": " + damage.text();
@@ -220,9 +242,9 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
   if (!fits) {
     core.state.reset();
     std::filesystem::remove_all(place, error);
-    TM_ASSIGN(auto fresh, open_index(place, options, nullptr, false));
-    core.state = std::make_unique<TreeState>(std::move(fresh));
+    TM_TRY(begin_index(directory, place, options, nullptr, core));
   }
+  core.views.lower(core.log->base());
   TM_TRY(replay(*core.log, *core.state));
   return opened;
 }
@@ -237,9 +259,12 @@ class OpenGroup final : public Group {
         core_(std::move(opened.core)),
         recovery_(std::move(opened.recovery)),
         committer_(*core_->log, *core_->state, watermarks_, mode == OpenMode::kPrimary),
-        volume_(committer_) {
+        volume_(committer_),
+        pruner_(directory_, *options_.files, *options_.clock, *core_, committer_) {
     const Epoch newest = core_->log->tail_position().epoch;
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
+    committer_.log_limit = options_.log_limit;
+    if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
   }
 
   ~OpenGroup() override {
@@ -249,6 +274,7 @@ class OpenGroup final : public Group {
   Status close() override {
     if (mode_ == OpenMode::kRead || closed_) return Status();
     closed_ = true;
+    pruner_.stop();
     TM_TRY(core_->log->sync(kLatest));  // the index must not know what the log may have lost
     return core_->state->flush();
   }
@@ -260,14 +286,12 @@ class OpenGroup final : public Group {
   Watermarks& watermarks() override { return watermarks_; }
   Volume& volume() override { return volume_; }
   Seq newest() const override { return committer_.newest(); }
-  Seq base() const override { return Seq(newest() == Seq(0) ? 0 : 1); }
+  Seq base() const override { return std::max(core_->log->base(), Seq(newest() == Seq(0) ? 0 : 1)); }
+  int64_t base_time_ns() const override { return core_->log->floor().time_ns; }
   Position position() const override { return core_->state->meta().applied; }
 
-  Result<std::shared_ptr<TreeView>> view(Seq point) override {
-    if (point == kLatest) point = newest();
-    TM_TRY(check_point(point));
-    return make_point_view(core_, point);
-  }
+  Result<std::shared_ptr<TreeView>> view(Seq point) override { return open_view(point, true); }
+  Result<std::shared_ptr<TreeView>> passing_view(Seq point) override { return open_view(point, false); }
 
   Result<Seq> resolve(std::string_view text) override {
     TM_ASSIGN(PointText point, parse_point(text, options_.clock->wall_ns()));
@@ -280,9 +304,10 @@ class OpenGroup final : public Group {
       }
       case PointText::Kind::kTime: {
         TM_ASSIGN(Seq seq, core_->log->seq_at_time(point.time_ns));
-        if (seq == Seq(0)) {
+        if (seq == Seq(0) && base() <= Seq(1)) {
           return Status(Code::kNoSuchPoint, format_time(point.time_ns) + " is before the first record of this group");
         }
+        if (seq < base()) return below_base(format_time(point.time_ns));
         return checked(std::min(seq, newest()));
       }
     }
@@ -291,7 +316,7 @@ class OpenGroup final : public Group {
 
   Result<Mark> create_mark(const MarkRequest& request) override;
   Result<Mark> find_mark(std::string_view name) override;
-  Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override { return core_->state->marks(after, max); }
+  Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override;
   Status hold_mark(std::string_view name, bool held) override;
 
   Status sync() override {
@@ -310,10 +335,18 @@ class OpenGroup final : public Group {
     TM_ASSIGN(space.disk, options_.files->space(directory_));
     space.disk.available_bytes -= std::min(space.disk.available_bytes, options_.log.reserve_bytes);
     space.log_bytes = core_->log->bytes();
+    space.pack_bytes = core_->log->pack_bytes();
     space.inodes = core_->state->meta().inodes;
     return space;
   }
 
+  Result<PruneReport> prune(const PruneRequest& request) override {
+    if (mode_ != OpenMode::kRead) return pruner_.prune(request);
+    return Status(Code::kReadOnly, directory_ + " is open for reading only");
+  }
+  void stop_pruning() override { pruner_.stop(); }
+  const RetentionPolicy& retention() const override { return options_.retention; }
+  const LogLimit& log_limit() const override { return options_.log_limit; }
   Result<Position> ingest(Bytes run) override;
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) override {
     return core_->state->where_shown(records);
@@ -321,12 +354,26 @@ class OpenGroup final : public Group {
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 
  private:
+  Result<std::shared_ptr<TreeView>> open_view(Seq point, bool holds) {
+    if (point == kLatest) point = newest();
+    TM_TRY(check_point(point));
+    auto view = make_point_view(core_, point, holds);
+    if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
+    return view;
+  }
   Status check_point(Seq point) const {
     if (point >= base() && point <= newest() && point != Seq(0)) return Status();
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
+    if (point < core_->log->base()) return below_base("seq:" + std::to_string(point.value()));
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) +
                                           " cannot be shown; from seq:" + std::to_string(base().value()) +
                                           " to seq:" + std::to_string(newest().value()) + " can");
+  }
+  [[nodiscard]] Status below_base(const std::string& what) const {
+    const Floor floor = core_->log->floor();
+    return Status(Code::kNoSuchPoint, what + " lies before the base, the oldest point that can be restored: seq:" +
+                                          std::to_string(std::max(floor.base.seq, core_->views.floor()).value()) +
+                                          (floor.time_ns != 0 ? " of " + format_time(floor.time_ns) : ""));
   }
   Result<Seq> checked(Seq point) const {
     TM_TRY(check_point(point));
@@ -343,6 +390,7 @@ class OpenGroup final : public Group {
   Watermarks watermarks_;
   Committer committer_;
   LiveVolume volume_;
+  Pruner pruner_;
 };
 
 // Every record whole and in order, every block against its own sum, before anything of it is taken.
@@ -384,7 +432,7 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
     MutexLock lock(committer_.mutex);
     TM_TRY(committer_.writable());
     TM_ASSIGN(auto there, core_->state->mark(request.name));
-    if (there) {
+    if (there) {  // also below the base: a site may still have it
       return Status(Code::kExists, "there is a mark '" + request.name + "' already, of " + format_time(there->time_ns));
     }
     body.id = core_->state->meta().next_mark;
@@ -397,6 +445,9 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
 
 Result<Mark> OpenGroup::find_mark(std::string_view name) {
   TM_ASSIGN(auto found, core_->state->mark(name));
+  if (found && found->seq < core_->views.floor()) {
+    return below_base("the mark '" + found->name + "' (seq:" + std::to_string(found->seq.value()) + ")");
+  }
   if (found) return *found;
   std::string known;
   constexpr size_t kShown = 5;
@@ -406,6 +457,17 @@ Result<Mark> OpenGroup::find_mark(std::string_view name) {
   for (const Mark& mark : marks) known += (known.empty() ? "" : ", ") + mark.name;
   return Status(Code::kNoSuchPoint, "there is no mark '" + std::string(name) + "'; " +
                                         (known.empty() ? "this group has no marks" : "the newest are: " + known));
+}
+
+// By rising id is by rising seq: those below the base come first.
+Result<std::vector<Mark>> OpenGroup::list_marks(MarkId after, size_t max) {
+  for (;;) {
+    TM_ASSIGN(auto marks, core_->state->marks(after, max));
+    const Seq floor = core_->views.floor();
+    const auto kept = std::find_if(marks.begin(), marks.end(), [&](const Mark& mark) { return mark.seq >= floor; });
+    if (kept == marks.begin()) return marks;
+    after = std::prev(kept)->id;
+  }
 }
 
 Status OpenGroup::hold_mark(std::string_view name, bool held) {

@@ -3,6 +3,7 @@
 //   DIR/group.json   identity: format, group id, name        DIR/index/   RocksDB: a cache of the log
 //   DIR/log/         segments                                DIR/lock     held by the process that may write
 //   DIR/control      socket of that process (cli/control)    DIR/pairs.json   pairs (replicator/)
+//   DIR/base/        what the index knows of everything up to the base (volume/base_image)
 #pragma once
 
 #include <chrono>
@@ -15,7 +16,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "log/log.h"
+#include "volume/log_limit.h"
 #include "volume/point.h"
+#include "volume/retention.h"
 #include "volume/tree_view.h"
 #include "volume/volume.h"
 #include "volume/watermarks.h"
@@ -35,8 +38,10 @@ struct GroupOptions {
   LogOptions log;
   uint64_t index_cache_bytes = 256u << 20;
   uint64_t index_write_buffer_bytes = 64u << 20;
-  std::string purpose;     // for the lock file: "mounted at /mnt/db", "site" …
-  bool finishing = false;  // opens an unfinished group, too, to finish it
+  RetentionPolicy retention;  // what a HistoryKeeper prunes by; everything is kept by default
+  LogLimit log_limit;         // of a primary: new data is refused where it says so; a replica takes what it is sent
+  std::string purpose;        // for the lock file: "mounted at /mnt/db", "site" …
+  bool finishing = false;     // opens an unfinished group, too, to finish it
   // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
   // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
   bool salvage = false;
@@ -69,9 +74,10 @@ struct MarkRequest {
 };
 
 struct VolumeSpace {
-  FileSystemSpace disk;  // `available` without what the log keeps in reserve
-  uint64_t log_bytes = 0;
-  uint64_t inodes = 0;  // in use at the newest record (approximate)
+  FileSystemSpace disk;     // `available` without what the log keeps in reserve
+  uint64_t log_bytes = 0;   // segments: the history
+  uint64_t pack_bytes = 0;  // what older records live on takes
+  uint64_t inodes = 0;      // in use at the newest record (approximate)
 };
 
 // Where damaged records show: blocks of a file that lie in one of them, and from when until when.
@@ -121,9 +127,14 @@ class Group {
   // The live tree. In kRead and kReplica every change answers kReadOnly.
   [[nodiscard]] virtual Volume& volume() = 0;
   // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.
+  // While it lives, the base does not move above it.
   virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
-  [[nodiscard]] virtual Seq newest() const = 0;  // newest record the index shows
-  [[nodiscard]] virtual Seq base() const = 0;    // oldest seq that can be shown
+  // The same, but it does not hold the base: once that has passed it, every call answers kNoSuchPoint. For whoever cannot know how
+  // long a view is kept.
+  virtual Result<std::shared_ptr<TreeView>> passing_view(Seq point) = 0;
+  [[nodiscard]] virtual Seq newest() const = 0;            // newest record the index shows
+  [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown
+  [[nodiscard]] virtual int64_t base_time_ns() const = 0;  // wall time of its record; 0 where nothing was pruned yet
 
   // What a point written by a person means here. kNoSuchPoint says what can be resolved (newest and oldest, near mark names).
   virtual Result<Seq> resolve(std::string_view point) = 0;
@@ -131,7 +142,7 @@ class Group {
   // Appends a mark record and syncs: durable on return, together with everything before it. kExists, kInvalid.
   virtual Result<Mark> create_mark(const MarkRequest& request) = 0;
   virtual Result<Mark> find_mark(std::string_view name) = 0;                   // kNoSuchPoint
-  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id
+  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id; none below the base
   virtual Status hold_mark(std::string_view name, bool held) = 0;
 
   // Everything appended so far is durable on return: here, and at every site of a sync pair in duplex. kReadOnly: such a site is
@@ -140,6 +151,14 @@ class Group {
   // Flushes the index to disk, so that a kRead open in another process sees everything up to newest().
   virtual Status checkpoint() = 0;
   virtual Result<VolumeSpace> space() = 0;
+
+  // Moves the base: what lies below it cannot be restored any more, and what only it needed leaves the disk. Every point from the
+  // new base on reads as before. Durable on return. kCorrupt names a record that has to be moved and is damaged: then nothing has
+  // changed. kBusy: a view below the new base was opened this moment. kInterrupted: the group is being closed.
+  virtual Result<PruneReport> prune(const PruneRequest& request) = 0;
+  virtual void stop_pruning() = 0;  // ends a prune that is going on, within moments; none begins afterwards
+  [[nodiscard]] virtual const RetentionPolicy& retention() const = 0;  // of the options
+  [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.

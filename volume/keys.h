@@ -5,6 +5,7 @@
 //   'D' parent name 00      a name                  'O' ino          an inode without a name
 //   'X' ino name 00         an extended attribute   'K' mark id      a mark
 //   'E' ino chunk           where 128 KiB of a file are   'N' mark name    its id
+//                                                   'S'              which base the rows were swept for
 //                                                   'Z'              how far the log is applied
 #pragma once
 
@@ -69,5 +70,6 @@ inline std::string unnamed_key(Ino ino) { return numbered_key('O', ino.value());
 inline std::string mark_key(MarkId id) { return numbered_key('K', id.value()); }
 inline std::string mark_name_key(std::string_view name) { return std::string("N").append(name); }
 inline constexpr std::string_view kMetaKey = "Z";
+inline constexpr std::string_view kSweptKey = "S";
 
 }  // namespace tidemark

@@ -11,7 +11,7 @@
 namespace tidemark {
 
 // The index's format; another number means: rebuild.
-inline constexpr uint32_t kIndexFormat = 1;
+inline constexpr uint32_t kIndexFormat = 2;
 
 std::string encode_inode_row(const Attr& attr);
 // `ino` and `seq` come from the key. kCorrupt.

@@ -20,6 +20,10 @@ TreeState::TreeState(std::unique_ptr<Index> index) : index_(std::move(index)), i
     auto decoded = decode_meta(**stored);
     loaded_ = decoded.status();
     if (decoded.ok()) next_meta_ = *decoded;
+  } else if (IndexScan rows = index_->scan(); stored.ok()) {
+    rows.seek("");
+    loaded_ = rows.status();
+    if (rows.valid()) loaded_ = Status(Code::kCorrupt, "the index has rows and no position: making it was interrupted");
   }
   MutexLock lock(meta_mutex_);
   meta_ = next_meta_;
@@ -72,18 +76,7 @@ Result<ChunkMapPtr> TreeState::read_chunk(Ino ino, uint64_t chunk, Seq at) {
     if (newest_first.back().keyframe) break;
   }
   TM_TRY(rows.status());
-  auto map = std::make_shared<ChunkMap>();
-  for (auto row = newest_first.rbegin(); row != newest_first.rend(); ++row) {
-    for (const ChunkRun& run : row->runs) {
-      if (row->hole) {
-        map->erase(run.first, run.count);
-      } else {
-        map->assign(run.first, run.count, run.extent);
-      }
-    }
-    map->deltas = row->keyframe ? 0 : map->deltas + 1;
-  }
-  return ChunkMapPtr(std::move(map));
+  return ChunkMapPtr(std::make_shared<ChunkMap>(fold_extent_rows(newest_first)));
 }
 
 Result<std::vector<uint64_t>> TreeState::chunks(Ino ino, uint64_t first, Seq at, size_t max) {

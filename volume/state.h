@@ -52,6 +52,7 @@ class TreeState {
   Status flush() { return index_->flush(); }
   Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }
   [[nodiscard]] Status writable() const { return index_->writable(); }
+  [[nodiscard]] Index& index() { return *index_; }  // for what concerns all rows: base images and sweeps
 
   // --- changing ---------------------------------------------------------------------------------------------------------------
   // Adds the rows of one record to the batch. Records come in order of seq. kCorrupt: the record contradicts the tree (then the

@@ -7,6 +7,11 @@
 #include "volume/block_reader.h"
 
 namespace tidemark {
+namespace {
+
+constexpr int kMovedRetries = 3;
+
+}  // namespace
 
 Result<Attr> TreeReader::get_attr(Ino ino) const {
   TM_ASSIGN(auto found, state_.inode(ino, point_));
@@ -52,26 +57,39 @@ std::string TreeReader::place(Ino ino, uint64_t at) const {
 Status TreeReader::read_blocks(Ino ino, uint64_t first, MutableBytes out) const {
   const uint64_t end = first + out.size() / kBlockSize;
   for (uint64_t block = first; block < end;) {
-    const uint64_t chunk = block / kChunkBlocks;
-    const uint64_t chunk_begin = chunk * kChunkBlocks;
-    const uint64_t stop = std::min(end, chunk_begin + kChunkBlocks);
-    TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, chunk, point_));
-    uint64_t done = block;
-    for (const ChunkRun& run : map->runs()) {
-      const uint64_t from = std::max(chunk_begin + run.first, block);
-      const uint64_t to = std::min(chunk_begin + run.first + run.count, stop);
-      if (from >= to) continue;
-      std::memset(out.data() + (done - first) * kBlockSize, 0, (from - done) * kBlockSize);
-      Extent extent = run.extent;
-      extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
-      const auto count = static_cast<uint32_t>(to - from);
-      Status got = read_run(log_, extent, count, out.subspan((from - first) * kBlockSize, size_t{count} * kBlockSize));
-      if (!got.ok()) return got.within(place(ino, from * kBlockSize));
-      done = to;
+    const uint64_t stop = std::min(end, (block / kChunkBlocks + 1) * kChunkBlocks);
+    const MutableBytes part = out.subspan((block - first) * kBlockSize, (stop - block) * kBlockSize);
+    Status got = read_in_chunk(ino, block, part);
+    // What the newest map points at can be overwritten and pruned while we look: then there is a newer map. A point stays.
+    for (int retry = 0; got.code() == Code::kNotFound && point_ == kLatest && retry < kMovedRetries; ++retry) {
+      got = read_in_chunk(ino, block, part);
     }
-    std::memset(out.data() + (done - first) * kBlockSize, 0, (stop - done) * kBlockSize);
+    TM_TRY(got);
     block = stop;
   }
+  return Status();
+}
+
+// Blocks from `block` on, of one chunk.
+Status TreeReader::read_in_chunk(Ino ino, uint64_t block, MutableBytes out) const {
+  const uint64_t chunk = block / kChunkBlocks;
+  const uint64_t chunk_begin = chunk * kChunkBlocks;
+  const uint64_t stop = block + out.size() / kBlockSize;
+  TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, chunk, point_));
+  uint64_t done = block;
+  for (const ChunkRun& run : map->runs()) {
+    const uint64_t from = std::max(chunk_begin + run.first, block);
+    const uint64_t to = std::min(chunk_begin + run.first + run.count, stop);
+    if (from >= to) continue;
+    std::memset(out.data() + (done - block) * kBlockSize, 0, (from - done) * kBlockSize);
+    Extent extent = run.extent;
+    extent.index = static_cast<uint8_t>(extent.index + (from - chunk_begin - run.first));
+    const auto count = static_cast<uint32_t>(to - from);
+    Status got = read_run(log_, extent, count, out.subspan((from - block) * kBlockSize, size_t{count} * kBlockSize));
+    if (!got.ok()) return got.within(place(ino, from * kBlockSize));
+    done = to;
+  }
+  std::memset(out.data() + (done - block) * kBlockSize, 0, (stop - done) * kBlockSize);
   return Status();
 }
 
@@ -141,31 +159,46 @@ namespace {
 
 class PointView final : public TreeView {
  public:
-  PointView(std::shared_ptr<GroupCore> core, Seq point)
-      : core_(std::move(core)), reader_(*core_->log, *core_->state, point) {}
+  // Where it holds, `point` has entered the ledger.
+  PointView(std::shared_ptr<GroupCore> core, Seq point, bool holds)
+      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), holds_(holds) {}
+  ~PointView() override {
+    if (holds_) core_->views.leave(reader_.point());
+  }
+  PointView(const PointView&) = delete;
+  PointView& operator=(const PointView&) = delete;
   [[nodiscard]] Seq point() const override { return reader_.point(); }
-  Result<Attr> get_attr(Ino ino) override { return reader_.get_attr(ino); }
-  Result<Attr> lookup(Ino directory, std::string_view name) override { return reader_.lookup(directory, name); }
+  Result<Attr> get_attr(Ino ino) override { return still(reader_.get_attr(ino)); }
+  Result<Attr> lookup(Ino directory, std::string_view name) override { return still(reader_.lookup(directory, name)); }
   Result<std::vector<DirEntry>> list(Ino directory, std::string_view after, size_t max) override {
-    return reader_.list(directory, after, max);
+    return still(reader_.list(directory, after, max));
   }
-  Result<std::string> read_link(Ino ino) override { return reader_.read_link(ino); }
-  Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override { return reader_.read(ino, at, out); }
+  Result<std::string> read_link(Ino ino) override { return still(reader_.read_link(ino)); }
+  Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override { return still(reader_.read(ino, at, out)); }
   Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) override {
-    return reader_.data_ranges(ino, from, to, max);
+    return still(reader_.data_ranges(ino, from, to, max));
   }
-  Result<std::string> get_xattr(Ino ino, std::string_view name) override { return reader_.get_xattr(ino, name); }
-  Result<std::vector<std::string>> list_xattr(Ino ino) override { return reader_.list_xattr(ino); }
+  Result<std::string> get_xattr(Ino ino, std::string_view name) override { return still(reader_.get_xattr(ino, name)); }
+  Result<std::vector<std::string>> list_xattr(Ino ino) override { return still(reader_.list_xattr(ino)); }
 
  private:
+  // The ledger's floor rises before anything below it goes: an answer that was complete by then is right.
+  template <class T>
+  Result<T> still(Result<T> answer) const {
+    if (holds_ || reader_.point() >= core_->views.floor()) return answer;
+    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " was pruned meanwhile");
+  }
+
   std::shared_ptr<GroupCore> core_;
   TreeReader reader_;
+  const bool holds_;
 };
 
 }  // namespace
 
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point) {
-  return std::make_shared<PointView>(std::move(core), point);
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds) {
+  const bool there = holds ? core->views.enter(point) : point >= core->views.floor();
+  return there ? std::make_shared<PointView>(std::move(core), point, holds) : nullptr;
 }
 
 Result<Attr> resolve_path(TreeView& view, std::string_view path) {

@@ -7,6 +7,7 @@
 #include "volume/directory.h"
 #include "volume/state.h"
 #include "volume/tree_view.h"
+#include "volume/view_ledger.h"
 
 namespace tidemark {
 
@@ -17,6 +18,7 @@ struct GroupCore {
   std::unique_ptr<DirectoryLock> lock;  // null in a reader
   std::unique_ptr<Log> log;
   std::unique_ptr<TreeState> state;
+  ViewLedger views;
 };
 
 class TreeReader {
@@ -38,13 +40,15 @@ class TreeReader {
  private:
   Result<Attr> directory(Ino ino) const;
   [[nodiscard]] std::string place(Ino ino, uint64_t at) const;
+  Status read_in_chunk(Ino ino, uint64_t block, MutableBytes out) const;
 
   Log& log_;
   TreeState& state_;
   const Seq point_;
 };
 
-// The tree at a fixed seq.
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point);
+// The tree at a fixed seq. Null: the base is above it, or just moving there. A view that holds keeps the base from moving above it;
+// any other answers kNoSuchPoint from the moment that it does.
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds);
 
 }  // namespace tidemark

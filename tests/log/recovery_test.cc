@@ -341,8 +341,14 @@ TEST_CASE("segments: missing, foreign, headerless") {
     must(t.files.remove(middle));
     CHECK(open().code() == Code::kCorrupt);
   }
-  SECTION("missing at the start is retention's doing") {
+  SECTION("missing at the start: damage, unless a floor says otherwise") {
     must(t.files.remove(segment_path(kDirectory, Seq(1))));
+    CHECK(open().code() == Code::kCorrupt);
+    CHECK_FALSE(must(verify_log(t.files, kDirectory, kLatest, nullptr)).damage.empty());
+    Floor floor;
+    floor.group = test_group();
+    floor.base = {Epoch(1), segments[1].first_seq, 7};
+    must(write_floor(t.files, kDirectory, floor));
     auto log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), nullptr));
     CHECK(log->first() == segments[1].first_seq);
     CHECK(read_all(*log, log->first()).size() == 60 - log->first().value() + 1);

@@ -1,0 +1,101 @@
+// tidemark prune SOURCE [--to POINT] [--keep 7d] [--keep-bytes 10GiB] [-n]: lets old history go.
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/control.h"
+#include "cli/duration.h"
+#include "cli/json.h"
+#include "cli/output.h"
+#include "cli/pruning.h"
+#include "cli/size.h"
+#include "cli/source.h"
+
+namespace tidemark::cli {
+namespace {
+
+constexpr std::chrono::hours kPruneTimeout{24};
+
+struct PruneFlags {
+  std::string source;
+  std::string to;
+  std::string keep;
+  std::string keep_bytes;
+  bool dry_run = false;
+  bool json = false;
+};
+
+Result<PruneOrder> order_of(const PruneFlags& flags, const Source& source) {
+  PruneOrder order;
+  order.to = flags.to;
+  order.dry_run = flags.dry_run;
+  if (!source.point.empty()) return Status(Code::kInvalid, "prune takes a volume, and --to POINT for the new base");
+  if (!flags.keep.empty()) {
+    TM_ASSIGN(const auto age, parse_duration(flags.keep));
+    order.policy.age = std::chrono::duration_cast<std::chrono::seconds>(age);
+    if (order.policy.age.count() == 0)
+      return Status(Code::kInvalid, "--keep is at least 1s; --to latest lets all history go");
+  }
+  if (!flags.keep_bytes.empty()) {
+    TM_ASSIGN(order.policy.log_bytes, parse_size(flags.keep_bytes));
+    if (order.policy.log_bytes == 0) return Status(Code::kInvalid, "--keep-bytes is at least 1");
+  }
+  if (order.to.empty() && order.policy.keeps_everything()) {
+    return Status(Code::kInvalid, "say what to keep: --keep 7d, --keep-bytes 10GiB, or --to POINT");
+  }
+  return order;
+}
+
+// By the process that holds the volume; where nobody does, here.
+Result<Json> prune_local(const std::string& directory, const PruneOrder& order) {
+  Json request = {{"op", "prune"}, {"order", prune_order_json(order)}};
+  Result<Json> asked = control_call(directory, request, kPruneTimeout);
+  if (asked.ok()) return asked->value("report", Json::object());
+  if (asked.status().code() != Code::kNotFound) return asked.status();
+  TM_ASSIGN(const GroupIdentity identity, Group::identify(directory));
+  GroupOptions options;
+  options.purpose = "tidemark prune";
+  const OpenMode mode = identity.role == Role::kPrimary ? OpenMode::kPrimary : OpenMode::kReplica;
+  TM_ASSIGN(auto group, Group::open(directory, mode, options));
+  TM_ASSIGN(const std::vector<Pair> pairs, load_pairs(directory));
+  TM_ASSIGN(Json report, prune_group(*group, pairs, order));
+  TM_TRY(group->close());
+  return report;
+}
+
+Outcome run(const PruneFlags& flags) {
+  TM_ASSIGN(const Source source, find_source(flags.source, ""));
+  if (source.remote)
+    return Status(Code::kUnsupported, "a site's history is pruned there: tidemark prune DIR/GROUP on its machine");
+  TM_ASSIGN(const PruneOrder order, order_of(flags, source));
+  TM_ASSIGN(const Json report, prune_local(source.directory, order));
+  if (flags.json) {
+    print_json(report);
+  } else {
+    print_prune(report);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_prune(CLI::App& app, Invocation& invocation) {
+  auto flags = std::make_shared<PruneFlags>();
+  CLI::App* command = app.add_subcommand("prune", "Let old history go, and give its space back");
+  command
+      ->add_option("SOURCE", flags->source, "A volume's DIR (or a site's DIR/GROUP), mounted or not, or a path in a mount")
+      ->required();
+  command->add_option("--to", flags->to, "The oldest point that can still be restored afterwards")->option_text("POINT");
+  command->add_option("--keep", flags->keep, "Keep every moment younger than this: 12h, 7d")->option_text("AGE");
+  command->add_option("--keep-bytes", flags->keep_bytes, "Keep at most about this much log: 10GiB")->option_text("SIZE");
+  command->add_flag("-n,--dry-run", flags->dry_run, "Say what would go, and change nothing");
+  add_json_flag(*command, flags->json);
+  command->footer(
+      "Held marks, open views and what pairs still need are never pruned; the answer says what stopped it.\n"
+      "Every point from the new base on reads as before. There is no way back below it.");
+  command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
+}
+
+}  // namespace tidemark::cli

@@ -1,0 +1,131 @@
+#include "log/floor.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/hash.h"
+#include "log/pack.h"
+#include "log/segment.h"
+
+namespace tidemark {
+namespace {
+
+constexpr std::string_view kMagic = "TIDEFLOR";
+constexpr uint16_t kVersion = 1;
+constexpr size_t kFixedSize = 72;
+constexpr size_t kPackSize = 48;
+constexpr size_t kCheckSize = 8;
+
+Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's floor is damaged: " + std::string(what)); }
+
+Status check_packs(const Floor& floor) {
+  Seq end;
+  for (const PackInfo& pack : floor.packs) {
+    if (pack.first < end || pack.end <= pack.first || pack.end > floor.base.seq) return damaged("its packs overlap");
+    end = pack.end;
+  }
+  return Status();
+}
+
+}  // namespace
+
+std::string floor_path(const std::string& directory) { return directory + "/floor"; }
+
+std::string encode_floor(const Floor& floor) {
+  std::string bytes;
+  Encoder out(bytes);
+  out.put_raw(kMagic).put(kVersion).put(uint16_t{0}).put(static_cast<uint32_t>(floor.packs.size()));
+  out.put_raw(as_text(floor.group));
+  out.put(floor.base.epoch.value()).put(floor.base.seq.value()).put(floor.base.chain).put(floor.time_ns).put(uint64_t{0});
+  CHECK_INVARIANT(bytes.size() == kFixedSize);
+  for (const PackInfo& pack : floor.packs) {
+    out.put(pack.first.value()).put(pack.end.value()).put(pack.made_for.value());
+    out.put(pack.bytes).put(pack.entries).put(pack.check);
+  }
+  out.put(hash64(as_bytes(bytes)));
+  return bytes;
+}
+
+Result<Floor> decode_floor(Bytes bytes) {
+  if (bytes.size() < kFixedSize + kCheckSize) return damaged("it is too short");
+  if (as_text(bytes.first(kMagic.size())) != kMagic) return damaged("it is no floor");
+  const Bytes content = bytes.first(bytes.size() - kCheckSize);
+  if (hash64(content) != load_le<uint64_t>(content.data() + content.size())) return damaged("its sum is wrong");
+  Decoder in(content.subspan(kMagic.size()));
+  if (in.get<uint16_t>() != kVersion)
+    return Status(Code::kUnsupported, "the log's floor has a format newer than this program");
+  const auto flags = in.get<uint16_t>();
+  const auto packs = in.get<uint32_t>();
+  if (content.size() != kFixedSize + size_t{packs} * kPackSize) return damaged("its length is wrong");
+  Floor floor;
+  const Bytes group = in.get_raw(floor.group.size());
+  std::copy(group.begin(), group.end(), floor.group.begin());
+  floor.base.epoch = Epoch(in.get<uint64_t>());
+  floor.base.seq = Seq(in.get<uint64_t>());
+  floor.base.chain = in.get<uint64_t>();
+  floor.time_ns = in.get<int64_t>();
+  if (flags != 0 || in.get<uint64_t>() != 0) return damaged("it has unknown fields");
+  for (uint32_t i = 0; i < packs; ++i) {
+    PackInfo pack;
+    pack.first = Seq(in.get<uint64_t>());
+    pack.end = Seq(in.get<uint64_t>());
+    pack.made_for = Seq(in.get<uint64_t>());
+    pack.bytes = in.get<uint64_t>();
+    pack.entries = in.get<uint64_t>();
+    pack.check = in.get<uint64_t>();
+    floor.packs.push_back(pack);
+  }
+  if (!in.finished() || floor.base.seq == Seq()) return damaged("its content is wrong");
+  TM_TRY(check_packs(floor));
+  return floor;
+}
+
+Result<Floor> read_floor(FileSystem& files, const std::string& directory) {
+  auto content = read_file(files, floor_path(directory));
+  if (!content.ok() && content.status().code() == Code::kNotFound) return Floor();
+  if (!content.ok()) return content.status();
+  auto floor = decode_floor(as_bytes(*content));
+  if (!floor.ok()) return floor.status().within(floor_path(directory));
+  return floor;
+}
+
+Status write_floor(FileSystem& files, const std::string& directory, const Floor& floor) {
+  return write_file_atomically(files, floor_path(directory), encode_floor(floor));
+}
+
+std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, Seq base) {
+  auto above = std::upper_bound(segments.begin(), segments.end(), base);
+  if (above == segments.begin()) return std::nullopt;
+  return *std::prev(above);
+}
+
+Status finish_retirement(FileSystem& files, const std::string& directory, const Floor& floor) {
+  std::set<std::string> wanted;
+  for (const PackInfo& pack : floor.packs) {
+    TM_TRY(check_pack(files, directory, pack, floor.group));
+    wanted.insert(pack_name(pack));
+  }
+  TM_ASSIGN(const auto segments, list_segments(files, directory));
+  const auto kept = oldest_kept(segments, floor.base.seq);
+  if (floor.base.seq != Seq() && !kept) {
+    return Status(Code::kCorrupt, directory + ": the segment that holds the base, record " +
+                                      std::to_string(floor.base.seq.value()) + ", is missing");
+  }
+  if (floor.base.seq == Seq() && !segments.empty() && segments.front() != Seq(1)) {
+    return Status(Code::kCorrupt, directory + " begins with record " + std::to_string(segments.front().value()) + ", and " +
+                                      floor_path(directory) + ", which would say why, is missing");
+  }
+  TM_ASSIGN(const auto names, files.list(directory));
+  bool removed = false;
+  for (const std::string& name : names) {
+    const auto segment = segment_first_seq(name);
+    const bool below = segment && kept && *segment < *kept;
+    const bool unnamed = is_pack_name(name) && !wanted.contains(name);
+    if (!below && !unnamed && directory + "/" + name != floor_path(directory) + ".new") continue;
+    TM_TRY(files.remove(directory + "/" + name));
+    removed = true;
+  }
+  return removed ? files.sync_directory(directory) : Status();
+}
+
+}  // namespace tidemark

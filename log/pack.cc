@@ -1,0 +1,309 @@
+#include "log/pack.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "log/segment.h"
+
+namespace tidemark {
+namespace {
+
+constexpr std::string_view kMagic = "TIDEPACK";
+constexpr std::string_view kSuffix = ".pack";
+constexpr size_t kDigits = 20;
+constexpr size_t kWriteStep = size_t{1} << 20;
+constexpr size_t kOpenPacksMax = 64;
+constexpr uint64_t kCheckAt = 80;
+
+struct PackHeader {
+  GroupId group{};
+  PackInfo info;
+  uint64_t table_at = 0;
+  uint64_t table_check = 0;
+};
+
+uint64_t table_size(uint64_t entries) {
+  const uint64_t blocks = (entries + kPackBlockEntries - 1) / kPackBlockEntries;
+  return entries * kPackEntrySize + blocks * sizeof(uint64_t);
+}
+
+std::string digits(Seq seq) {
+  const std::string text = std::to_string(seq.value());
+  return std::string(kDigits - text.size(), '0') + text;
+}
+
+std::string encode_header(const PackHeader& header) {
+  std::string bytes;
+  Encoder out(bytes);
+  out.put_raw(kMagic).put(kPackVersion).put(uint16_t{0}).put(uint32_t{0}).put_raw(as_text(header.group));
+  out.put(header.info.first.value()).put(header.info.end.value()).put(header.info.made_for.value());
+  out.put(header.table_at).put(header.info.entries).put(header.table_check);
+  out.put(hash64(as_bytes(bytes)));
+  CHECK_INVARIANT(bytes.size() == kPackHeaderSize);
+  return bytes;
+}
+
+Status bad_pack(const PackInfo& pack, uint64_t at, std::string_view what) {
+  return Status(Code::kCorrupt, "pack " + pack_name(pack) + ", byte " + std::to_string(at) + ": " + std::string(what));
+}
+
+// The header, checked against what the floor says of this pack.
+Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& group) {
+  std::array<std::byte, kPackHeaderSize> bytes;
+  TM_ASSIGN(const uint64_t size, file.size());
+  TM_ASSIGN(const size_t got, file.read(0, bytes));
+  if (got < bytes.size() || size != pack.bytes) return bad_pack(pack, size, "it has another size than the log's floor says");
+  if (as_text(Bytes(bytes).first(kMagic.size())) != kMagic) return bad_pack(pack, 0, "it is no pack");
+  const auto check = load_le<uint64_t>(bytes.data() + kCheckAt);
+  if (check != hash64(Bytes(bytes).first(kCheckAt))) return bad_pack(pack, 0, "the header is damaged");
+  Decoder in(Bytes(bytes).subspan(kMagic.size()));
+  if (in.get<uint16_t>() != kPackVersion) {
+    return Status(Code::kUnsupported, "pack " + pack_name(pack) + " has a format newer than this program");
+  }
+  const bool blank = in.get<uint16_t>() == 0 && in.get<uint32_t>() == 0;
+  PackHeader header;
+  const Bytes held = in.get_raw(header.group.size());
+  std::copy(held.begin(), held.end(), header.group.begin());
+  header.info = pack;
+  header.info.first = Seq(in.get<uint64_t>());
+  header.info.end = Seq(in.get<uint64_t>());
+  header.info.made_for = Seq(in.get<uint64_t>());
+  header.table_at = in.get<uint64_t>();
+  header.info.entries = in.get<uint64_t>();
+  header.table_check = in.get<uint64_t>();
+  header.info.check = check;
+  if (!blank || header.info != pack || header.group != group) return bad_pack(pack, 0, "it is not the pack the floor names");
+  if (pack.entries > size / kPackEntrySize || header.table_at + table_size(pack.entries) != size) {
+    return bad_pack(pack, 0, "its table does not fit its size");
+  }
+  return header;
+}
+
+bool before(const Location& a, const Location& b) {
+  return a.segment != b.segment ? a.segment < b.segment : a.offset < b.offset;
+}
+
+PackEntry load_entry(const std::byte* from) {
+  PackEntry entry;
+  entry.location = {load_le<uint64_t>(from), load_le<uint32_t>(from + 8)};
+  entry.size = load_le<uint32_t>(from + 12);
+  entry.at = load_le<uint64_t>(from + 16);
+  return entry;
+}
+
+}  // namespace
+
+std::string pack_name(const PackInfo& pack) {
+  return digits(pack.first) + "-" + digits(pack.made_for) + std::string(kSuffix);
+}
+
+bool is_pack_name(std::string_view name) {
+  if (name.size() != 2 * kDigits + 1 + kSuffix.size() || !name.ends_with(kSuffix) || name[kDigits] != '-') return false;
+  name.remove_suffix(kSuffix.size());
+  return name.find_first_not_of("0123456789-") == std::string_view::npos &&
+         name.find('-', kDigits + 1) == std::string_view::npos;
+}
+
+std::string pack_path(const std::string& directory, const PackInfo& pack) { return directory + "/" + pack_name(pack); }
+
+Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group) {
+  auto file = files.open(pack_path(directory, pack), FileSystem::Open::kRead);
+  if (!file.ok() && file.status().code() == Code::kNotFound) return bad_pack(pack, 0, "the pack is missing");
+  if (!file.ok()) return file.status();
+  return read_header(**file, pack, group).status();
+}
+
+Status Pack::damaged(uint64_t at, std::string_view what) const { return bad_pack(info_, at, what); }
+
+Result<std::shared_ptr<Pack>> Pack::open(FileSystem& files, const std::string& directory, const PackInfo& pack,
+                                         const GroupId& group) {
+  TM_ASSIGN(std::shared_ptr<File> file, files.open(pack_path(directory, pack), FileSystem::Open::kRead));
+  TM_ASSIGN(const PackHeader header, read_header(*file, pack, group));
+  std::shared_ptr<Pack> made(new Pack(std::move(file), pack));
+  made->table_at_ = header.table_at;
+  made->table_check_ = header.table_check;
+  TM_TRY(made->read_table());
+  return made;
+}
+
+Status Pack::read_table() {
+  uint64_t sum = 0;
+  uint64_t expected = kPackHeaderSize;  // where the next record must lie
+  Location last;
+  const uint64_t blocks = (info_.entries + kPackBlockEntries - 1) / kPackBlockEntries;
+  for (uint64_t number = 0; number < blocks; ++number) {
+    TM_ASSIGN(const auto entries, block(number));
+    firsts_.push_back(entries.front().location);
+    for (const PackEntry& entry : entries) {
+      const bool rises = before(last, entry.location) && entry.location.segment >= info_.first.value() &&
+                         entry.location.segment < info_.end.value();
+      if (!rises || entry.at != expected || entry.size < kRecordHeaderSize || entry.size % kRecordAlignment != 0) {
+        return damaged(table_at_ + number * kPackBlockSize, "the table is out of order");
+      }
+      last = entry.location;
+      expected += entry.size;
+    }
+    std::array<std::byte, sizeof(uint64_t)> check;
+    const uint64_t check_at = table_at_ + number * kPackBlockSize + entries.size() * kPackEntrySize;
+    TM_ASSIGN(const size_t got, file_->read(check_at, check));
+    if (got != check.size()) return damaged(check_at, "the table is cut off");
+    sum = hash64(check, sum);
+  }
+  if (expected != table_at_) return damaged(table_at_, "the table does not cover every record");
+  return sum == table_check_ ? Status() : damaged(table_at_, "the table is damaged");
+}
+
+Result<std::vector<PackEntry>> Pack::block(size_t number) const {
+  const uint64_t first = uint64_t{number} * kPackBlockEntries;
+  const auto count = static_cast<size_t>(std::min<uint64_t>(kPackBlockEntries, info_.entries - first));
+  const uint64_t at = table_at_ + uint64_t{number} * kPackBlockSize;
+  std::array<std::byte, kPackBlockSize> bytes;
+  const size_t size = count * kPackEntrySize + sizeof(uint64_t);
+  TM_ASSIGN(const size_t got, file_->read(at, MutableBytes(bytes).first(size)));
+  const Bytes content = Bytes(bytes).first(count * kPackEntrySize);
+  if (got != size || hash64(content) != load_le<uint64_t>(content.data() + content.size())) {
+    return damaged(at, "the table is damaged");
+  }
+  std::vector<PackEntry> entries(count);
+  for (size_t i = 0; i < count; ++i) entries[i] = load_entry(content.data() + i * kPackEntrySize);
+  return entries;
+}
+
+Result<PackEntry> Pack::find(const Location& location) const {
+  const Status none(Code::kNotFound, "segment " + segment_name(Seq(location.segment)) + ", byte " +
+                                         std::to_string(location.offset) + " is not held here");
+  auto above = std::upper_bound(firsts_.begin(), firsts_.end(), location, before);
+  if (above == firsts_.begin()) return none;
+  TM_ASSIGN(const auto entries, block(static_cast<size_t>(above - firsts_.begin()) - 1));
+  auto found =
+      std::lower_bound(entries.begin(), entries.end(), location,
+                       [](const PackEntry& entry, const Location& wanted) { return before(entry.location, wanted); });
+  if (found == entries.end() || !(found->location == location)) return none;
+  return *found;
+}
+
+Status Pack::entries(const std::function<Status(const PackEntry&)>& visit) const {
+  for (size_t number = 0; number < firsts_.size(); ++number) {
+    TM_ASSIGN(const auto entries, block(number));
+    for (const PackEntry& entry : entries) TM_TRY(visit(entry));
+  }
+  return Status();
+}
+
+Result<std::unique_ptr<PackWriter>> PackWriter::create(FileSystem& files, const std::string& directory, const GroupId& group,
+                                                       Seq first, Seq made_for) {
+  std::unique_ptr<PackWriter> made(new PackWriter());
+  made->group_ = group;
+  made->info_.first = first;
+  made->info_.made_for = made_for;
+  const std::string path = pack_path(directory, made->info_);
+  // No floor names it: what is there is left over from an attempt that failed.
+  if (Status removed = files.remove(path); !removed.ok() && removed.code() != Code::kNotFound) return removed;
+  TM_ASSIGN(made->file_, files.open(path, FileSystem::Open::kCreateNew));
+  return made;
+}
+
+Status PackWriter::flush() {
+  if (buffer_.empty()) return Status();
+  const iovec part{buffer_.data(), buffer_.size()};
+  TM_TRY(file_->write(at_ - buffer_.size(), {&part, 1}));
+  buffer_.clear();
+  return Status();
+}
+
+Status PackWriter::add(const Location& location, Bytes whole) {
+  CHECK_INVARIANT(entries_.empty() || before(entries_.back().location, location));
+  entries_.push_back({location, static_cast<uint32_t>(whole.size()), at_});
+  buffer_.append(as_text(whole));
+  at_ += whole.size();
+  return buffer_.size() >= kWriteStep ? flush() : Status();
+}
+
+Result<PackInfo> PackWriter::finish(Seq end) {
+  PackHeader header;
+  header.group = group_;
+  header.table_at = at_;
+  Encoder out(buffer_);
+  for (size_t first = 0; first < entries_.size(); first += kPackBlockEntries) {
+    const size_t begin = buffer_.size();
+    for (size_t i = first; i < std::min<size_t>(first + kPackBlockEntries, entries_.size()); ++i) {
+      const PackEntry& entry = entries_[i];
+      out.put(entry.location.segment).put(entry.location.offset).put(entry.size).put(entry.at);
+    }
+    const size_t size = buffer_.size() - begin;
+    out.put(hash64(as_bytes(buffer_).subspan(begin, size)));
+    header.table_check = hash64(as_bytes(buffer_).subspan(begin + size), header.table_check);
+    at_ += buffer_.size() - begin;
+    if (buffer_.size() >= kWriteStep) TM_TRY(flush());
+  }
+  TM_TRY(flush());
+  info_.end = end;
+  info_.entries = entries_.size();
+  info_.bytes = at_;
+  header.info = info_;
+  std::string head = encode_header(header);
+  info_.check = load_le<uint64_t>(as_bytes(head).data() + kCheckAt);
+  const iovec part{head.data(), head.size()};
+  TM_TRY(file_->write(0, {&part, 1}));
+  TM_TRY(file_->sync());
+  return info_;
+}
+
+void PackSet::replace(const Floor& floor) {
+  MutexLock lock(mutex_);
+  floor_ = floor;
+  bytes_ = 0;
+  for (const PackInfo& pack : floor.packs) bytes_ += pack.bytes;
+  open_.clear();  // what is being read stays open until it is read
+}
+
+Floor PackSet::floor() const {
+  MutexLock lock(mutex_);
+  return floor_;
+}
+
+Position PackSet::base() const {
+  MutexLock lock(mutex_);
+  return floor_.base;
+}
+
+uint64_t PackSet::bytes() const {
+  MutexLock lock(mutex_);
+  return bytes_;
+}
+
+Result<PackSet::Found> PackSet::find(const Location& location) {
+  PackInfo wanted;
+  {
+    MutexLock lock(mutex_);
+    auto above = std::upper_bound(floor_.packs.begin(), floor_.packs.end(), location.segment,
+                                  [](uint64_t segment, const PackInfo& pack) { return segment < pack.first.value(); });
+    if (above == floor_.packs.begin() || std::prev(above)->end.value() <= location.segment) {
+      return Status(Code::kNotFound, "segment " + segment_name(Seq(location.segment)) + " is not held here");
+    }
+    wanted = *std::prev(above);
+  }
+  TM_ASSIGN(auto pack, open(wanted));
+  TM_ASSIGN(const PackEntry entry, pack->find(location));
+  return Found{std::move(pack), entry};
+}
+
+Result<std::shared_ptr<Pack>> PackSet::open(const PackInfo& wanted) {
+  GroupId group;
+  {
+    MutexLock lock(mutex_);
+    group = floor_.group;
+    for (auto each = open_.begin(); each != open_.end(); ++each) {
+      if ((*each)->info() != wanted) continue;
+      open_.splice(open_.begin(), open_, each);
+      return open_.front();
+    }
+  }
+  TM_ASSIGN(auto pack, Pack::open(files_, directory_, wanted, group));
+  MutexLock lock(mutex_);
+  open_.push_front(pack);
+  if (open_.size() > kOpenPacksMax) open_.pop_back();
+  return pack;
+}
+
+}  // namespace tidemark

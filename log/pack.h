@@ -1,0 +1,135 @@
+// Packs: what is still needed of old segments. Records keep their logical address (Location: segment and byte there); a sorted
+// table says where in the pack each lies now. So nothing that points at a record is ever rewritten when it moves.
+// docs/LOG_FORMAT.md is the other half of this file.
+//
+//   byte  size  field
+//      0     8  magic        "TIDEPACK"
+//      8     2  version      1
+//     10     2  flags        0
+//     12     4               0
+//     16    16  group
+//     32     8  first        first seq of the oldest segment it stands for
+//     40     8  end          first seq of the first segment it does not stand for
+//     48     8  made_for     the base it was written for
+//     56     8  table_at     byte behind the last record
+//     64     8  entries      in the table, one for each record
+//     72     8  table_check  XXH3-64 over the whole table
+//     80     8  check        XXH3-64 over bytes 0..79
+//
+// Then the records, back to back, as they were in their segments; then the table: blocks of 170 entries (the last one shorter),
+// each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. It ends with the file.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "log/floor.h"
+#include "log/log.h"
+
+namespace tidemark {
+
+inline constexpr uint32_t kPackHeaderSize = 88;
+inline constexpr uint16_t kPackVersion = 1;
+inline constexpr uint32_t kPackEntrySize = 24;
+inline constexpr uint32_t kPackBlockEntries = 170;
+inline constexpr uint32_t kPackBlockSize = kPackBlockEntries * kPackEntrySize + 8;  // on disk, one page or two
+
+std::string pack_name(const PackInfo& pack);  // 20 digits, '-', 20 digits, ".pack"
+bool is_pack_name(std::string_view name);
+std::string pack_path(const std::string& directory, const PackInfo& pack);
+
+struct PackEntry {
+  Location location;
+  uint32_t size = 0;  // of the record, padding included
+  uint64_t at = 0;    // byte in the pack
+};
+
+// The pack is there, of the right size, and its header is the one the floor names. Reads the header only.
+Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group);
+
+// An open pack. Thread-safe.
+class Pack {
+ public:
+  // Reads and checks header and table; keeps the first address of each block of the table.
+  static Result<std::shared_ptr<Pack>> open(FileSystem& files, const std::string& directory, const PackInfo& pack,
+                                            const GroupId& group);
+  // kNotFound: no such record here.
+  Result<PackEntry> find(const Location& location) const;
+  // All entries in order; visit returns Status and may end the walk.
+  Status entries(const std::function<Status(const PackEntry&)>& visit) const;
+  [[nodiscard]] const std::shared_ptr<File>& file() const { return file_; }
+  [[nodiscard]] const PackInfo& info() const { return info_; }
+
+ private:
+  Pack(std::shared_ptr<File> file, const PackInfo& info) : file_(std::move(file)), info_(info) {}
+  [[nodiscard]] Status damaged(uint64_t at, std::string_view what) const;
+  Status read_table();
+  Result<std::vector<PackEntry>> block(size_t number) const;
+
+  const std::shared_ptr<File> file_;
+  const PackInfo info_;
+  uint64_t table_at_ = 0;
+  uint64_t table_check_ = 0;
+  std::vector<Location> firsts_;
+};
+
+// Writes one pack. Not durable, nor anything a floor names, before finish().
+class PackWriter {
+ public:
+  static Result<std::unique_ptr<PackWriter>> create(FileSystem& files, const std::string& directory, const GroupId& group,
+                                                    Seq first, Seq made_for);
+  // Records come in order of location.
+  Status add(const Location& location, Bytes whole);
+  // The pack stands for segments below `end`. Its content is durable on return; its name is once the directory is synced.
+  Result<PackInfo> finish(Seq end);
+  [[nodiscard]] uint64_t bytes() const { return at_; }
+  [[nodiscard]] const PackInfo& info() const { return info_; }
+
+ private:
+  PackWriter() = default;
+  Status flush();
+
+  std::unique_ptr<File> file_;
+  GroupId group_{};
+  PackInfo info_;
+  std::vector<PackEntry> entries_;
+  std::string buffer_;             // not written yet
+  uint64_t at_ = kPackHeaderSize;  // of the next record
+};
+
+// The packs of an open log. Thread-safe; its mutex is a leaf, and no file is touched under it.
+class PackSet {
+ public:
+  PackSet(FileSystem& files, std::string directory) : files_(files), directory_(std::move(directory)) {}
+  void replace(const Floor& floor);
+  // Where a record of a segment that is gone lies now. kNotFound: nowhere.
+  struct Found {
+    std::shared_ptr<Pack> pack;
+    PackEntry entry;
+  };
+  Result<Found> find(const Location& location);
+  Result<std::shared_ptr<Pack>> open(const PackInfo& pack);
+  [[nodiscard]] Floor floor() const;
+  [[nodiscard]] Position base() const;
+  [[nodiscard]] uint64_t bytes() const;
+
+ private:
+  FileSystem& files_;
+  const std::string directory_;
+  mutable Mutex mutex_;
+  Floor floor_ TM_GUARDED_BY(mutex_);
+  uint64_t bytes_ TM_GUARDED_BY(mutex_) = 0;
+  std::list<std::shared_ptr<Pack>> open_ TM_GUARDED_BY(mutex_);  // most recently used first
+};
+
+// The part of verify_log that is about the floor and its packs. Adds to the verdict, and returns the floor as far as it can be
+// read. A record of a pack is named by the byte where it lies there.
+Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
+                           const std::function<void(const LogDamage&)>& report,
+                           const std::function<void(uint64_t bytes)>& advance);
+
+}  // namespace tidemark

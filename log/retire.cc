@@ -1,0 +1,242 @@
+// The half of the log writer that lets old segments go.
+#include <algorithm>
+#include <optional>
+#include <thread>
+
+#include "base/logging.h"
+#include "log/writer.h"
+
+namespace tidemark {
+namespace {
+
+constexpr uint64_t kPaceStep = uint64_t{1} << 20;  // bytes between two looks at the clock
+
+// Sleeps where more was copied than the time since the start allows.
+class Pace {
+ public:
+  explicit Pace(uint64_t bytes_per_second) : rate_(bytes_per_second), start_(std::chrono::steady_clock::now()) {}
+  void spend(uint64_t bytes) {
+    done_ += bytes;
+    if (rate_ == 0 || done_ < next_look_) return;
+    next_look_ = done_ + kPaceStep;
+    const auto due = std::chrono::duration<double>(static_cast<double>(done_) / static_cast<double>(rate_));
+    std::this_thread::sleep_until(start_ + std::chrono::duration_cast<std::chrono::steady_clock::duration>(due));
+  }
+
+ private:
+  const uint64_t rate_;
+  const std::chrono::steady_clock::time_point start_;
+  uint64_t done_ = 0;
+  uint64_t next_look_ = kPaceStep;
+};
+
+// What may hold records that are still needed: an old pack, or a segment that goes.
+struct Part {
+  Seq first;
+  Seq end;
+  std::optional<PackInfo> pack;
+};
+
+// Sorts parts into packs: keeps, merges, rewrites.
+class Repacker {
+ public:
+  Repacker(LogReader& log, PackSet& packs, FileSystem& files, const std::string& directory, const RetireOrder& order,
+           Seq end_segment, uint64_t pack_bytes, RetireReport& report)
+      : log_(log),
+        packs_(packs),
+        files_(files),
+        directory_(directory),
+        order_(order),
+        end_segment_(end_segment.value()),
+        pack_bytes_(pack_bytes),
+        report_(report),
+        pace_(order.bytes_per_second) {}
+
+  Result<std::vector<PackInfo>> run(const std::vector<Part>& parts) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const Part& part = parts[i];
+      TM_TRY(fetch(part));
+      const bool joins = writer_ != nullptr || (i + 1 < parts.size() && !parts[i + 1].pack);
+      TM_ASSIGN(const bool keep, worth_keeping(part, joins));
+      if (keep) {
+        TM_TRY(close());
+        result_.push_back(*part.pack);
+      } else {
+        TM_TRY(copy(part));
+      }
+    }
+    TM_TRY(close());
+    return result_;
+  }
+
+  // The packs written so far are of no use: nothing names them.
+  void discard() {
+    std::vector<PackInfo> mine = result_;
+    if (writer_ != nullptr) mine.push_back(writer_->info());
+    for (const PackInfo& pack : mine) {
+      if (pack.made_for == order_.base) (void)files_.remove(pack_path(directory_, pack));
+    }
+  }
+
+ private:
+  // The needed records of a part, in memory as a whole: a part is a pack or a segment, so there is a bound.
+  Status fetch(const Part& part) {
+    if (part.first.value() >= from_ && part.end.value() <= window_.end) return Status();
+    TM_ASSIGN(window_, order_.live(part.first.value(), end_segment_));
+    from_ = part.first.value();
+    if (part.end.value() <= window_.end) return Status();
+    return Status(Code::kLimit, "too many records are needed of segment " + segment_name(part.first));
+  }
+
+  template <class Visit>
+  Status needed(const Part& part, Visit&& visit) {
+    auto each = window_.offsets.lower_bound(part.first.value());
+    for (; each != window_.offsets.end() && each->first < part.end.value(); ++each) {
+      for (const uint32_t offset : each->second) TM_TRY(visit(Location{each->first, offset}));
+    }
+    return Status();
+  }
+
+  // A pack stays as it is while at least half of it is needed, unless it is small and can be joined to a neighbour.
+  Result<bool> worth_keeping(const Part& part, bool joins) {
+    if (!part.pack) return false;
+    if (joins && part.pack->bytes < pack_bytes_ / 4) return false;
+    uint64_t entries = 0;
+    uint64_t bytes = 0;
+    TM_ASSIGN(const auto pack, packs_.open(*part.pack));
+    TM_TRY(needed(part, [&](const Location& location) -> Status {
+      TM_ASSIGN(const PackEntry entry, pack->find(location));
+      ++entries;
+      bytes += entry.size;
+      return Status();
+    }));
+    return entries > 0 && bytes >= part.pack->bytes / 2;
+  }
+
+  Status copy(const Part& part) {
+    TM_TRY(needed(part, [&](const Location& location) -> Status {
+      if (order_.stop != nullptr && order_.stop->load()) return Status(Code::kInterrupted, "pruning was interrupted");
+      if (writer_ == nullptr) {
+        TM_ASSIGN(writer_, PackWriter::create(files_, directory_, log_.group(), part.first, order_.base));
+      }
+      TM_ASSIGN(const RecordView record, log_.read_record(location, storage_));
+      pace_.spend(record.whole.size());
+      return writer_->add(location, record.whole);
+    }));
+    end_ = part.end;
+    return writer_ != nullptr && writer_->bytes() >= pack_bytes_ / 2 ? close() : Status();
+  }
+
+  Status close() {
+    if (writer_ == nullptr) return Status();
+    TM_ASSIGN(const PackInfo made, writer_->finish(end_));
+    writer_.reset();
+    ++report_.packs_written;
+    report_.bytes_written += made.bytes;
+    result_.push_back(made);
+    return Status();
+  }
+
+  LogReader& log_;
+  PackSet& packs_;
+  FileSystem& files_;
+  const std::string& directory_;
+  const RetireOrder& order_;
+  const uint64_t end_segment_;  // the first one that stays
+  const uint64_t pack_bytes_;
+  RetireReport& report_;
+  Pace pace_;
+  LiveWindow window_{{}, 0};
+  uint64_t from_ = UINT64_MAX;
+  std::vector<PackInfo> result_;
+  std::unique_ptr<PackWriter> writer_;
+  Seq end_;
+  Buffer storage_;
+};
+
+}  // namespace
+
+// The oldest segment that stays. All before it are durable, whole and closed.
+Result<KnownSegment> LogWriter::check_order(const RetireOrder& order) {
+  TM_TRY(retire_failed_);
+  TM_TRY(health());
+  const Floor old = floor();
+  if (order.base > durable() || order.base <= old.base.seq) {
+    return Status(Code::kInvalid, "record " + std::to_string(order.base.value()) + " cannot become the base: it is " +
+                                      (order.base > durable() ? "not durable" : "not above the present one"));
+  }
+  const auto kept = segments_.covering(order.base);
+  CHECK_INVARIANT(kept.has_value());
+  MutexLock lock(state_mutex_);  // whoever made record `base` durable has let go of the segments before it
+  CHECK_INVARIANT(kept->first_seq <= live_.front()->known.first_seq);
+  return *kept;
+}
+
+Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
+  RetireReport report;
+  TM_ASSIGN(const KnownSegment kept, check_order(order));
+  Floor next;
+  next.group = group();
+  TM_ASSIGN(next.base, position_at(order.base));
+  TM_ASSIGN(next.time_ns, time_of(order.base));
+
+  const Floor old = floor();
+  std::vector<Part> parts;
+  std::vector<Seq> going;
+  for (const PackInfo& pack : old.packs) parts.push_back({pack.first, pack.end, pack});
+  for (const SegmentInfo& segment : segments()) {
+    if (segment.first_seq >= kept.first_seq) break;
+    going.push_back(segment.first_seq);
+    ++report.segments;
+    report.segment_bytes += segment.bytes;
+  }
+  for (size_t i = 0; i < going.size(); ++i) {
+    parts.push_back({going[i], i + 1 < going.size() ? going[i + 1] : kept.first_seq, std::nullopt});
+  }
+  Repacker repacker(*this, packs_, files_, directory_, order, kept.first_seq, options_.segment_bytes, report);
+  auto packs = repacker.run(parts);
+  if (!packs.ok()) {
+    repacker.discard();
+    return packs.status();
+  }
+  next.packs = *packs;
+  if (next.packs.size() > kPacksMax) return Status(Code::kLimit, directory_ + " would have too many packs");
+  if (Status committed = commit_floor(old, next); !committed.ok()) {
+    if (retire_failed_.ok()) repacker.discard();
+    return committed;
+  }
+  packs_.replace(next);  // before the segments go: who does not find a record there looks here
+  segments_.remove_before(kept.first_seq);
+  clear_away(old, next, going);
+  return report;
+}
+
+// A failure after the rename leaves it open which floor the disk has.
+Status LogWriter::commit_floor(const Floor& old, const Floor& now) {
+  TM_TRY(files_.sync_directory(directory_));  // the names of the packs
+  Status written = write_floor(files_, directory_, now);
+  if (written.ok()) return written;
+  const auto seen = read_floor(files_, directory_);
+  if (!seen.ok() || *seen != old) {
+    retire_failed_ = Status(Code::kPoisoned, "an earlier prune failed (" + written.text() +
+                                                 "); nothing is pruned until the group is opened anew");
+  }
+  return written;
+}
+
+// Best effort: what stays is removed at the next open.
+void LogWriter::clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going) {
+  std::vector<std::string> paths;
+  for (const PackInfo& pack : old.packs) {
+    if (std::find(now.packs.begin(), now.packs.end(), pack) == now.packs.end()) paths.push_back(pack_path(directory_, pack));
+  }
+  for (const Seq segment : going) paths.push_back(segment_path(directory_, segment));
+  Status first;
+  for (const std::string& path : paths) {
+    if (Status removed = files_.remove(path); !removed.ok() && first.ok()) first = removed;
+  }
+  if (Status synced = files_.sync_directory(directory_); !synced.ok() && first.ok()) first = synced;
+  if (!first.ok()) log_warning("after a prune: " + first.text());
+}
+
+}  // namespace tidemark

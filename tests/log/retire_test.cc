@@ -1,0 +1,280 @@
+// Letting old segments go: packs, the floor, and what every interruption leaves.
+#include <iostream>
+#include <set>
+
+#include "log/pack.h"
+#include "tests/log/log_fixture.h"
+
+namespace tidemark::test {
+namespace {
+
+// Needed: every third record, as a prune of some volume might find.
+bool needed(Seq seq) { return seq.value() % 3 == 0; }
+
+struct Written {
+  Location location;
+  std::string whole;
+};
+using Content = std::map<Seq, Written>;
+
+void note(Log& log, const std::vector<Appended>& appended, Content& content) {
+  for (const Appended& each : appended) {
+    Buffer storage;
+    content[each.header.seq] = {each.location, std::string(as_text(must(log.read_record(each.location, storage)).whole))};
+  }
+}
+
+RetireOrder order_to(Seq base, const Content& content) {
+  RetireOrder order;
+  order.base = base;
+  order.live = [&content](uint64_t from, uint64_t end) -> Result<LiveWindow> {
+    LiveWindow window;
+    for (const auto& [seq, written] : content) {
+      if (needed(seq) && written.location.segment >= from && written.location.segment < end)
+        window.offsets[written.location.segment].push_back(written.location.offset);
+    }
+    return window;
+  };
+  return order;
+}
+
+// "" where everything a log must have is there: all needed records at their old addresses, and the order from first() on.
+std::string look(Log& log, const Content& content, Seq newest) {
+  for (const auto& [seq, written] : content) {
+    if (seq > newest || (seq < log.first() && !needed(seq))) continue;
+    Buffer storage;
+    auto record = log.read_record(written.location, storage);
+    if (!record.ok()) return record.status().text();
+    if (as_text(record->whole) != written.whole) return "record " + std::to_string(seq.value()) + " differs";
+  }
+  const auto all = read_all(log, log.first());
+  if (all.size() != newest.value() - log.first().value() + 1) return "records are missing";
+  return "";
+}
+
+std::string path_of(const std::string& name) { return kDirectory + "/" + name; }
+
+}  // namespace
+
+TEST_CASE("retire: needed records keep their address, the order goes on, everything else is gone") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(200), content);
+  must(t.log->sync(kLatest));
+  const uint64_t before = t.log->bytes();
+  const Position position = must(t.log->position_at(Seq(120)));
+  const RetireReport report = must(t.log->retire(order_to(Seq(120), content)));
+  CHECK(report.segments > 3);
+  CHECK(t.log->bytes() + report.segment_bytes == before);
+  CHECK(t.log->floor().base == position);
+  CHECK(t.log->first() <= Seq(120));
+  CHECK(t.log->first() > Seq(100));
+  CHECK(must(t.log->position_at(Seq(120))) == position);
+  CHECK(t.log->position_at(Seq(20)).status().code() == Code::kNotFound);
+  CHECK(LogCursor(*t.log, Seq(20)).read(1000, kLatest).status().code() == Code::kNotFound);
+  CHECK(look(*t.log, content, Seq(200)) == "");
+  Buffer storage;
+  CHECK(t.log->read_record(content[Seq(20)].location, storage).status().code() == Code::kNotFound);
+  for (const std::string& name : must(t.files.list(kDirectory))) {
+    if (auto first = segment_first_seq(name)) CHECK(*first >= t.log->first());
+  }
+
+  SECTION("opened again, appended to, and once more") {
+    t.log.reset();
+    t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    CHECK(t.log->floor().base == position);
+    CHECK(look(*t.log, content, Seq(200)) == "");
+    note(*t.log, t.add(200), content);
+    must(t.log->sync(kLatest));
+    for (const uint64_t base : {130u, 190u, 191u, 300u, 399u}) {
+      must(t.log->retire(order_to(Seq(base), content)));
+      REQUIRE(look(*t.log, content, Seq(400)) == "");
+    }
+    CHECK(t.log->retire(order_to(Seq(399), content)).status().code() == Code::kInvalid);
+    CHECK(t.log->retire(order_to(Seq(401), content)).status().code() == Code::kInvalid);
+    // Small neighbours became one: a pack is about as long as a segment.
+    CHECK(t.log->floor().packs.size() < 20);
+  }
+  SECTION("a reader of another process") {
+    auto reader = must(Log::open_read_only(t.files, kDirectory, Seq(200)));
+    CHECK(look(*reader, content, Seq(200)) == "");
+    must(t.log->retire(order_to(Seq(195), content)));
+    // Needed records moved on; the others are gone, and it says why.
+    for (const auto& [seq, written] : content) {
+      auto read = reader->read_record(written.location, storage);
+      if (needed(seq) || seq >= t.log->first()) {
+        INFO(read.status().text());
+        REQUIRE(read.ok());
+      } else if (!read.ok()) {
+        CHECK((read.status().code() == Code::kNoSuchPoint || seq < Seq(120)));
+      }
+    }
+  }
+  SECTION("half of a pack is needed no more") {
+    note(*t.log, t.add(100), content);
+    must(t.log->sync(kLatest));
+    const uint64_t packed = t.log->pack_bytes();
+    Content fewer = content;
+    std::erase_if(fewer, [](const auto& each) { return each.first < Seq(100); });
+    must(t.log->retire(order_to(Seq(200), fewer)));
+    CHECK(look(*t.log, fewer, Seq(300)) == "");
+    CHECK(t.log->pack_bytes() < packed + 30 * 600);
+    CHECK(t.log->read_record(content[Seq(30)].location, storage).status().code() == Code::kNotFound);
+  }
+}
+
+TEST_CASE("retire: a damaged record stops it, named, and nothing has changed") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(100), content);
+  must(t.log->sync(kLatest));
+  const Location place = content[Seq(33)].location;
+  t.files.flip_bit(segment_path(kDirectory, Seq(place.segment)), place.offset + 100, 3);
+  const auto names = must(t.files.list(kDirectory));
+  const auto retired = t.log->retire(order_to(Seq(90), content));
+  CHECK(retired.status().code() == Code::kCorrupt);
+  CHECK(retired.status().text().find("seq 33") != std::string::npos);
+  CHECK(must(t.files.list(kDirectory)) == names);
+  CHECK(t.log->floor() == Floor());
+  // One that nobody needs stops nothing.
+  t.files.flip_bit(segment_path(kDirectory, Seq(place.segment)), place.offset + 100, 3);
+  const Location other = content[Seq(34)].location;
+  t.files.flip_bit(segment_path(kDirectory, Seq(other.segment)), other.offset + 100, 3);
+  must(t.log->retire(order_to(Seq(90), content)));
+  CHECK(look(*t.log, content, Seq(100)) == "");
+}
+
+TEST_CASE("retire: power failures at every operation leave the old floor or the new one, and every needed record") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(150), content);
+  must(t.log->sync(kLatest));
+  must(t.log->retire(order_to(Seq(60), content)));  // so that there are packs to keep and to rewrite
+  note(*t.log, t.add(50), content);
+  must(t.log->sync(kLatest));
+  const Position old_base = t.log->floor().base;
+  std::vector<std::unique_ptr<FaultFileSystem>> crashes;
+  t.files.on_operation([&](const FaultFileSystem::Step& step) {
+    for (uint64_t seed = 0; seed < 8; ++seed) crashes.push_back(t.files.after_crash(step.number * 8 + seed));
+    return Status();
+  });
+  must(t.log->retire(order_to(Seq(170), content)));
+  t.files.on_operation(nullptr);
+  const Position new_base = t.log->floor().base;
+  int old_ones = 0;
+  int new_ones = 0;
+  for (auto& disk : crashes) {
+    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    (log->floor().base == old_base ? old_ones : new_ones) += 1;
+    if (log->floor().base != old_base) REQUIRE(log->floor().base == new_base);
+    REQUIRE(look(*log, content, Seq(200)) == "");
+    // Nothing is left over: what is there is the log from the floor on, and its packs.
+    size_t packs = 0;
+    for (const std::string& name : must(disk->list(kDirectory))) {
+      packs += is_pack_name(name);
+      if (auto first = segment_first_seq(name)) REQUIRE(*first >= log->first());
+    }
+    REQUIRE(packs == log->floor().packs.size());
+    REQUIRE(log->first() <= log->floor().base.seq);
+    if (log->floor().base == old_base) must(log->retire(order_to(Seq(170), content)));
+    REQUIRE(look(*log, content, Seq(200)) == "");
+  }
+  std::cout << old_ones << " power failures left the old floor, " << new_ones << " the new one\n";
+  CHECK(old_ones > 20);
+  CHECK(new_ones > 20);
+}
+
+TEST_CASE("negative control: without the floor's packs, needed records are missed") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(150), content);
+  must(t.log->sync(kLatest));
+  must(t.log->retire(order_to(Seq(100), content)));
+  const PackInfo pack = t.log->floor().packs.front();
+  t.log.reset();
+  SECTION("a pack is lost") {
+    must(t.files.remove(pack_path(kDirectory, pack)));
+    auto opened = Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr);
+    CHECK(opened.status().code() == Code::kCorrupt);
+    CHECK(opened.status().text().find(pack_name(pack)) != std::string::npos);
+  }
+  SECTION("the floor is lost") {
+    must(t.files.remove(floor_path(kDirectory)));
+    CHECK(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
+    CHECK(Log::open_read_only(t.files, kDirectory, kLatest).status().code() == Code::kCorrupt);
+    CHECK(t.files.exists(pack_path(kDirectory, pack)).value());  // nothing was tidied away
+  }
+  SECTION("a segment went too early") {
+    const auto segments = must(list_segments(t.files, kDirectory));
+    must(t.files.remove(segment_path(kDirectory, segments.front())));
+    CHECK(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
+    CHECK(Log::open_read_only(t.files, kDirectory, kLatest).status().code() == Code::kCorrupt);
+  }
+}
+
+TEST_CASE("retire: disks that fail and fill up") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(100), content);
+  must(t.log->sync(kLatest));
+  const auto names = must(t.files.list(kDirectory));
+  uint64_t operations = t.files.operations();
+  int failed = 0;
+  for (uint64_t nth = 0;; ++nth) {
+    const uint64_t victim = t.files.operations() + nth;
+    bool hit = false;
+    t.files.on_operation([&](const FaultFileSystem::Step& step) {
+      if (step.number != victim) return Status();
+      hit = true;
+      return Status(Code::kNoSpace, "no space left", ENOSPC);
+    });
+    auto retired = t.log->retire(order_to(Seq(90), content));
+    t.files.on_operation(nullptr);
+    REQUIRE(look(*t.log, content, Seq(100)) == "");
+    if (retired.ok()) break;
+    REQUIRE(hit);
+    ++failed;
+    if (retired.status().code() == Code::kPoisoned || t.log->floor() != Floor()) break;
+    auto seen = read_floor(t.files, kDirectory);
+    if (seen.ok() && *seen != Floor()) {  // after the rename: refused until the log is opened anew
+      CHECK(t.log->retire(order_to(Seq(90), content)).status().code() == Code::kPoisoned);
+      t.log.reset();
+      t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+      REQUIRE(look(*t.log, content, Seq(100)) == "");
+      break;
+    }
+    auto left = must(t.files.list(kDirectory));
+    std::erase(left, "floor.new");
+    REQUIRE(left == names);
+  }
+  CHECK(failed > 4);
+  CHECK(t.files.operations() > operations);
+}
+
+TEST_CASE("a flipped bit anywhere in a pack or in the floor is noticed") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(60, 300), content);
+  must(t.log->sync(kLatest));
+  must(t.log->retire(order_to(Seq(50), content)));
+  t.log.reset();
+  std::vector<std::string> victims{floor_path(kDirectory)};
+  for (const std::string& name : must(t.files.list(kDirectory))) {
+    if (is_pack_name(name)) victims.push_back(path_of(name));
+  }
+  REQUIRE(victims.size() > 1);
+  REQUIRE(must(verify_log(t.files, kDirectory, kLatest, nullptr)).damage.empty());
+  for (const std::string& victim : victims) {
+    const uint64_t size = t.files.content(victim).size();
+    for (uint64_t byte = 0; byte < size; ++byte) {
+      const auto bit = static_cast<unsigned>(byte % 8);
+      t.files.flip_bit(victim, byte, bit);
+      auto verdict = verify_log(t.files, kDirectory, kLatest, nullptr);
+      INFO(victim << " byte " << byte);
+      REQUIRE((!verdict.ok() || !verdict->damage.empty()));
+      t.files.flip_bit(victim, byte, bit);
+    }
+  }
+}
+
+}  // namespace tidemark::test

@@ -1,0 +1,108 @@
+#include "volume/history_keeper.h"
+
+#include <thread>
+
+#include "base/logging.h"
+#include "base/mutex.h"
+
+namespace tidemark {
+namespace {
+
+// A prune walks over the index: it is not begun for less than this share of the log.
+constexpr uint64_t kWorthwhileShare = 16;
+
+class Keeper final : public HistoryKeeper {
+ public:
+  Keeper(Group& group, HistoryKeeperOptions options)
+      : group_(group), options_(std::move(options)), thread_([this] { run(); }) {}
+  ~Keeper() override {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+      changed_.notify_all();
+    }
+    group_.stop_pruning();
+    thread_.join();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run() {
+    auto next_prune = Clock::now() + options_.prune_every;
+    while (!wait(options_.look_every)) {
+      const bool risen = look();
+      if (!risen && Clock::now() < next_prune) continue;
+      prune();
+      next_prune = Clock::now() + options_.prune_every;
+    }
+  }
+
+  // True: the keeper is being stopped.
+  bool wait(std::chrono::milliseconds time) {
+    const auto deadline = Clock::now() + time;
+    MutexLock lock(mutex_);
+    while (!stopping_) {
+      const auto left = deadline - Clock::now();
+      if (left <= left.zero()) return false;
+      (void)changed_.wait_for(mutex_, left);
+    }
+    return true;
+  }
+
+  // True: the pressure has risen.
+  bool look() {
+    const LogLimit& limit = group_.log_limit();
+    const uint64_t bytes = group_.log().bytes();
+    const LogPressure now = log_pressure(bytes, limit, pressure_);
+    if (now == pressure_) return false;
+    const bool risen = now > pressure_;
+    pressure_ = now;
+    const std::string text = group_.directory() + ": the log has " + std::to_string(bytes >> 20) + " MiB, " +
+                             std::to_string(bytes / std::max<uint64_t>(1, limit.max_bytes / 100)) + " % of its limit";
+    if (now == LogPressure::kOk) {
+      log_info(text + ": no alert any more");
+    } else {
+      log_warning(text + (now == LogPressure::kFull ? ": it is full" : ""));
+    }
+    if (options_.on_pressure) options_.on_pressure(now);
+    return risen;
+  }
+
+  void prune() {
+    PruneRequest request;
+    request.policy = group_.retention();
+    if (request.policy.keeps_everything()) return;
+    if (options_.keep) request.keep = options_.keep();
+    request.bytes_per_second = options_.bytes_per_second;
+    request.dry_run = true;
+    auto plan = group_.prune(request);
+    if (plan.ok() && (plan->segments == 0 || plan->segment_bytes < plan->log_bytes / kWorthwhileShare)) return;
+    request.dry_run = false;
+    if (plan.ok()) plan = group_.prune(request);
+    const Code code = plan.status().code();
+    if (!plan.ok() && code != Code::kInterrupted && code != Code::kBusy) {
+      return log_warning(group_.directory() + " could not be pruned: " + plan.status().text());
+    }
+    if (plan.ok() && plan->base > plan->base_before) {
+      log_info(group_.directory() + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
+               std::to_string(plan->segments) + " segments are gone");
+    }
+  }
+
+  Group& group_;
+  const HistoryKeeperOptions options_;
+  LogPressure pressure_ = LogPressure::kOk;  // the thread's
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ TM_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // last: it uses what stands above
+};
+
+}  // namespace
+
+std::unique_ptr<HistoryKeeper> HistoryKeeper::start(Group& group, HistoryKeeperOptions options) {
+  return std::make_unique<Keeper>(group, std::move(options));
+}
+
+}  // namespace tidemark

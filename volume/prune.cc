@@ -1,0 +1,166 @@
+#include "volume/prune.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "volume/base_image.h"
+#include "volume/sweep.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kMarksShown = 1000;
+constexpr size_t kMarksAtOnce = 1000;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+// Calls visit(mark) for every mark there is.
+template <class Visit>
+Status each_mark(TreeState& state, Visit&& visit) {
+  MarkId after{0};
+  for (;;) {
+    TM_ASSIGN(const auto marks, state.marks(after, kMarksAtOnce));
+    for (const Mark& mark : marks) visit(mark);
+    if (marks.size() < kMarksAtOnce) return Status();
+    after = marks.back().id;
+  }
+}
+
+}  // namespace
+
+Pruner::Pruner(std::string directory, FileSystem& files, Clock& clock, GroupCore& core, Committer& committer)
+    : directory_(std::move(directory)), files_(files), clock_(clock), core_(core), committer_(committer) {}
+
+Pruner::~Pruner() { stop(); }
+
+void Pruner::stop() {
+  stop_ = true;
+  MutexLock lock(mutex_);
+  if (finisher_.joinable()) finisher_.join();
+}
+
+void Pruner::finish_earlier() {
+  const Seq base = core_.log->base();
+  if (base == Seq()) return;
+  auto header = read_base_header(files_, directory_, base);
+  if (!header.ok()) return log_warning(header.status().text());
+  const BaseRule rule{base, header->tombstones_from};
+  auto done = swept(core_.state->index());
+  if (done.ok() && *done == rule) return;
+  finisher_ = std::thread([this, rule] {
+    auto finished = sweep(core_.state->index(), rule, stop_);
+    if (!finished.ok() && finished.status().code() != Code::kInterrupted) log_warning(finished.status().text());
+  });
+}
+
+Result<PruneReport> Pruner::prune(const PruneRequest& request) {
+  MutexLock lock(mutex_);
+  if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
+  if (finisher_.joinable()) finisher_.join();
+  TM_ASSIGN(PruneReport report, plan(request));
+  if (request.dry_run || report.base == report.base_before) return report;
+  if (Status done = carry_out(request, report); !done.ok()) {
+    if (core_.log->base() != report.base) back_out(report.base_before);
+    return done;
+  }
+  return report;
+}
+
+// What is needed of the present, and what stands in the way. Ages are looked up before the commit lock is taken.
+Result<RetentionState> Pruner::look(const PruneRequest& request) {
+  RetentionState state;
+  state.base = std::max(core_.log->base(), Seq(committer_.newest() == Seq(0) ? 0 : 1));
+  state.to = request.to;
+  if (request.policy.age.count() > 0) {
+    TM_ASSIGN(state.at_age, core_.log->seq_at_time(clock_.wall_ns() - request.policy.age.count() * kNsPerSecond));
+  }
+  state.segments = core_.log->segments();
+  state.limits = request.keep;
+  // What is appended may not be in the index yet, where the disk was full in between.
+  state.limits.push_back({std::min(core_.log->durable(), committer_.newest()), "what is durable"});
+  return state;
+}
+
+// From the moment a base is decided on, nobody may begin to rely on anything below it: marks are held under the commit lock, and
+// views enter through the ledger.
+Result<PruneReport> Pruner::plan(const PruneRequest& request) {
+  TM_ASSIGN(RetentionState state, look(request));
+  MutexLock commit(committer_.mutex);
+  TM_TRY(each_mark(*core_.state, [&](const Mark& mark) {
+    if (mark.held && mark.seq >= state.base) state.limits.push_back({mark.seq, "the held mark '" + mark.name + "'"});
+  }));
+  if (const auto oldest = core_.views.oldest()) {
+    state.limits.push_back({*oldest, "a view of seq:" + std::to_string(oldest->value()) + " that is open"});
+  }
+  const BasePlan planned = plan_base(request.policy, state);
+  PruneReport report;
+  report.base_before = state.base;
+  report.base = planned.base;
+  report.wanted = planned.wanted;
+  report.stopped_by = planned.stopped_by;
+  report.segments = planned.segments;
+  report.segment_bytes = planned.segment_bytes;
+  report.log_bytes = core_.log->bytes();
+  report.pack_bytes = core_.log->pack_bytes();
+  TM_TRY(add_marks(report));
+  if (request.dry_run || report.base == report.base_before) return report;
+  if (core_.views.raise(report.base)) return report;
+  return Status(Code::kBusy,
+                "a view of a point below seq:" + std::to_string(report.base.value()) + " was just opened; try again");
+}
+
+Status Pruner::add_marks(PruneReport& report) {
+  return each_mark(*core_.state, [&](const Mark& mark) {
+    const bool goes = mark.seq >= report.base_before && mark.seq < report.base;
+    if (goes && report.marks.size() < kMarksShown) report.marks.push_back(mark);
+  });
+}
+
+// The index on disk reaches the base, and beyond it nothing that the base image holds can be lost any more.
+Result<BaseRule> Pruner::make_image(const PruneRequest& request, Seq base) {
+  Log& log = *core_.log;
+  BaseImageOrder order;
+  if (const Seq before = log.base(); before != Seq()) {
+    TM_ASSIGN(order.before, read_base_header(files_, directory_, before));
+  }
+  TM_TRY(log.sync(kLatest));
+  TM_TRY(core_.state->flush());
+  order.rule.base = base;
+  order.rule.tombstones_from = std::max(std::min(request.tombstones_from, base), order.before.tombstones_from);
+  TM_ASSIGN(order.base, log.position_at(base));
+  TM_ASSIGN(order.time_ns, log.time_of(base));
+  order.group = log.group();
+  order.stop = &stop_;
+  TM_TRY(write_base_image(files_, directory_, core_.state->index(), order).status());
+  TM_TRY(log.sync(kLatest));  // marks may have been held meanwhile, and the image knows
+  return order.rule;
+}
+
+Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
+  TM_ASSIGN(const BaseRule rule, make_image(request, report.base));
+  RetireOrder order;
+  order.base = report.base;
+  order.bytes_per_second = request.bytes_per_second;
+  order.stop = &stop_;
+  order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
+  TM_ASSIGN(const RetireReport retired, core_.log->retire(order));
+  report.segments = retired.segments;
+  report.segment_bytes = retired.segment_bytes;
+  report.log_bytes = core_.log->bytes();
+  report.pack_bytes = core_.log->pack_bytes();
+  // The base has moved. What fails from here on is made up for by the next prune, or the next open.
+  if (Status tidied = tidy_base_images(files_, directory_, report.base); !tidied.ok()) log_warning(tidied.text());
+  auto done = sweep(core_.state->index(), rule, stop_);
+  if (!done.ok() && done.status().code() != Code::kInterrupted) log_warning(done.status().text());
+  if (done.ok()) report.rows_removed = done->rows_removed;
+  return Status();
+}
+
+// Unless the disk has the new floor all the same, what was made for it is of no use.
+void Pruner::back_out(Seq base_before) {
+  const auto floor = read_floor(files_, log_directory(directory_));
+  if (!floor.ok() || floor->base.seq != core_.log->base()) return;
+  core_.views.lower(base_before);
+  if (Status tidied = tidy_base_images(files_, directory_, core_.log->base()); !tidied.ok()) log_warning(tidied.text());
+}
+
+}  // namespace tidemark

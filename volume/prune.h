@@ -1,0 +1,45 @@
+// Moving the base of an open group. The order of things, and what each interruption leaves, is in docs/ARCHITECTURE.md.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "volume/base_rows.h"
+#include "volume/committer.h"
+#include "volume/retention.h"
+#include "volume/tree_reader.h"
+
+namespace tidemark {
+
+// One of a group that is open for writing. Thread-safe; one prune at a time.
+class Pruner {
+ public:
+  Pruner(std::string directory, FileSystem& files, Clock& clock, GroupCore& core, Committer& committer);
+  ~Pruner();
+  // kInterrupted: the group is being closed. Any failure before the base has moved leaves everything as it was; one of the sweep
+  // after it is made up for later.
+  Result<PruneReport> prune(const PruneRequest& request) TM_EXCLUDES(mutex_);
+  // In the background: what an interrupted prune has left in the index.
+  void finish_earlier();
+  void stop();  // ends what is going on; nothing begins afterwards
+
+ private:
+  Result<PruneReport> plan(const PruneRequest& request) TM_REQUIRES(mutex_);
+  Result<RetentionState> look(const PruneRequest& request);
+  Status add_marks(PruneReport& report);
+  Result<BaseRule> make_image(const PruneRequest& request, Seq base) TM_REQUIRES(mutex_);
+  Status carry_out(const PruneRequest& request, PruneReport& report) TM_REQUIRES(mutex_);
+  void back_out(Seq base_before) TM_REQUIRES(mutex_);
+
+  const std::string directory_;
+  FileSystem& files_;
+  Clock& clock_;
+  GroupCore& core_;
+  Committer& committer_;
+  Mutex mutex_;  // before the commit lock; held during a prune
+  std::atomic<bool> stop_{false};
+  std::thread finisher_;
+};
+
+}  // namespace tidemark
