@@ -45,9 +45,17 @@ done
 # mount(8) finds a filesystem's helper in /sbin alone. Its name has our process in it: two runs do not disturb one another.
 subtype=.tidemark-$$
 helper=/sbin/mount.fuse$subtype
+descendants() {
+  local child
+  for child in $(pgrep -P "$1"); do
+    echo "$child"
+    descendants "$child"
+  done
+}
+
 check_process=
 clean_up() {
-  [ -z "$check_process" ] || kill "$check_process" 2>/dev/null || true
+  [ -z "$check_process" ] || kill "$check_process" $(descendants "$check_process") 2>/dev/null || true
   umount "$work/test" 2>/dev/null || true
   umount "$work/scratch" 2>/dev/null || true
   rm -f "$helper"
@@ -120,14 +128,6 @@ export FSTYP=fuse FUSE_SUBTYP=$subtype RESULT_BASE=$work/results MOUNT_OPTIONS='
 unset FUSE_MOUNT_OPTIONS || true
 
 # --- no test takes for ever ---
-descendants() {
-  local child
-  for child in $(pgrep -P "$1"); do
-    echo "$child"
-    descendants "$child"
-  done
-}
-
 # The process of the test that runs now: a descendant of check called …/tests/generic/NNN.
 running_test() {
   local process
