@@ -6,6 +6,7 @@ lost, and SQLite's own integrity check is content. Control: with synchronous=OFF
 
 usage: sqlite.py BINARY [--seed N]
 """
+import contextlib
 import os
 import random
 import signal
@@ -77,18 +78,18 @@ class Writers:
 
 def lost(path, acknowledged):
     """Checks what must hold however little was kept; the writers that lack something they were promised."""
-    database = connect(path)
-    check(database.execute("pragma integrity_check").fetchall() == [("ok",)], "SQLite's integrity check complains")
-    total = database.execute("select sum(balance) from account").fetchone()[0]
-    check(total == ACCOUNTS * BALANCE, f"{total} in all accounts together, {ACCOUNTS * BALANCE} were paid in")
     missing = []
-    for writer, last in acknowledged.items():
-        count, newest = database.execute("select count(*), coalesce(max(number), 0) from done where writer = ?",
-                                         (writer,)).fetchone()
-        check(count == newest, f"writer {writer}: a transaction is missing before number {newest}")
-        if newest < last:
-            missing.append(f"writer {writer}: {last} commits returned, {newest} are there")
-    database.close()
+    # Closed whatever is found: an open file would keep the mount busy.
+    with contextlib.closing(connect(path)) as database:
+        check(database.execute("pragma integrity_check").fetchall() == [("ok",)], "SQLite's integrity check complains")
+        total = database.execute("select sum(balance) from account").fetchone()[0]
+        check(total == ACCOUNTS * BALANCE, f"{total} in all accounts together, {ACCOUNTS * BALANCE} were paid in")
+        for writer, last in acknowledged.items():
+            count, newest = database.execute("select count(*), coalesce(max(number), 0) from done where writer = ?",
+                                             (writer,)).fetchone()
+            check(count == newest, f"writer {writer}: a transaction is missing before number {newest}")
+            if newest < last:
+                missing.append(f"writer {writer}: {last} commits returned, {newest} are there")
     return missing
 
 
