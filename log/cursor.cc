@@ -134,4 +134,17 @@ Result<LogCursor::Run> LogCursor::read_once(size_t bytes_max, Seq last) {
   return run;
 }
 
+std::vector<HeldStretch> held_stretches(const Log& log, Seq from) {
+  std::vector<HeldStretch> held;
+  Seq first = std::max(from, log.first());
+  const Seq end = log.appended();
+  for (const Gap& gap : log.gaps()) {
+    if (gap.to.seq < first) continue;
+    if (first <= gap.from.seq) held.push_back({first, gap.from.seq});
+    first = gap.to.seq.next();
+  }
+  if (first <= end) held.push_back({first, end});
+  return held;
+}
+
 }  // namespace tidemark

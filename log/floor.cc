@@ -14,6 +14,8 @@ constexpr std::string_view kMagic = "TIDEFLOR";
 constexpr uint16_t kVersion = 1;
 constexpr size_t kFixedSize = 72;
 constexpr size_t kPackSize = 48;
+constexpr size_t kGapSize = 56;
+constexpr size_t kKnownSize = 24;
 constexpr size_t kCheckSize = 8;
 
 Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's floor is damaged: " + std::string(what)); }
@@ -21,10 +23,40 @@ Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's
 Status check_packs(const Floor& floor) {
   Seq end;
   for (const PackInfo& pack : floor.packs) {
-    if (pack.first < end || pack.end <= pack.first || pack.end > floor.base.seq) return damaged("its packs overlap");
+    const bool in_gap = std::any_of(floor.gaps.begin(), floor.gaps.end(),
+                                    [&](const Gap& gap) { return gap.covers(pack.first) && pack.end <= gap.to.seq.next(); });
+    if (pack.first < end || pack.end <= pack.first || (pack.end > floor.base.seq && !in_gap)) {
+      return damaged("its packs overlap");
+    }
     end = pack.end;
   }
   return Status();
+}
+
+Status check_order(const Floor& floor) {
+  Seq end;
+  for (const Gap& gap : floor.gaps) {
+    if (gap.from.seq < end || gap.to.seq <= gap.from.seq) return damaged("its gaps overlap");
+    end = gap.to.seq;
+  }
+  Seq last;
+  for (const Position& position : floor.known) {
+    if (position.seq <= last) return damaged("its positions are out of order");
+    last = position.seq;
+  }
+  return Status();
+}
+
+void put_position(Encoder& out, const Position& position) {
+  out.put(position.epoch.value()).put(position.seq.value()).put(position.chain);
+}
+
+Position get_position(Decoder& in) {
+  Position position;
+  position.epoch = Epoch(in.get<uint64_t>());
+  position.seq = Seq(in.get<uint64_t>());
+  position.chain = in.get<uint64_t>();
+  return position;
 }
 
 }  // namespace
@@ -36,12 +68,19 @@ std::string encode_floor(const Floor& floor) {
   Encoder out(bytes);
   out.put_raw(kMagic).put(kVersion).put(uint16_t{0}).put(static_cast<uint32_t>(floor.packs.size()));
   out.put_raw(as_text(floor.group));
-  out.put(floor.base.epoch.value()).put(floor.base.seq.value()).put(floor.base.chain).put(floor.time_ns).put(uint64_t{0});
+  put_position(out, floor.base);
+  out.put(floor.time_ns).put(static_cast<uint32_t>(floor.gaps.size())).put(static_cast<uint32_t>(floor.known.size()));
   CHECK_INVARIANT(bytes.size() == kFixedSize);
   for (const PackInfo& pack : floor.packs) {
     out.put(pack.first.value()).put(pack.end.value()).put(pack.made_for.value());
     out.put(pack.bytes).put(pack.entries).put(pack.check);
   }
+  for (const Gap& gap : floor.gaps) {
+    put_position(out, gap.from);
+    put_position(out, gap.to);
+    out.put(gap.time_ns);
+  }
+  for (const Position& position : floor.known) put_position(out, position);
   out.put(hash64(as_bytes(bytes)));
   return bytes;
 }
@@ -56,15 +95,17 @@ Result<Floor> decode_floor(Bytes bytes) {
     return Status(Code::kUnsupported, "the log's floor has a format newer than this program");
   const auto flags = in.get<uint16_t>();
   const auto packs = in.get<uint32_t>();
-  if (content.size() != kFixedSize + size_t{packs} * kPackSize) return damaged("its length is wrong");
   Floor floor;
   const Bytes group = in.get_raw(floor.group.size());
   std::copy(group.begin(), group.end(), floor.group.begin());
-  floor.base.epoch = Epoch(in.get<uint64_t>());
-  floor.base.seq = Seq(in.get<uint64_t>());
-  floor.base.chain = in.get<uint64_t>();
+  floor.base = get_position(in);
   floor.time_ns = in.get<int64_t>();
-  if (flags != 0 || in.get<uint64_t>() != 0) return damaged("it has unknown fields");
+  const auto gaps = in.get<uint32_t>();
+  const auto known = in.get<uint32_t>();
+  if (flags != 0) return damaged("it has unknown fields");
+  if (content.size() != kFixedSize + size_t{packs} * kPackSize + size_t{gaps} * kGapSize + size_t{known} * kKnownSize) {
+    return damaged("its length is wrong");
+  }
   for (uint32_t i = 0; i < packs; ++i) {
     PackInfo pack;
     pack.first = Seq(in.get<uint64_t>());
@@ -75,7 +116,14 @@ Result<Floor> decode_floor(Bytes bytes) {
     pack.check = in.get<uint64_t>();
     floor.packs.push_back(pack);
   }
-  if (!in.finished() || floor.base.seq == Seq()) return damaged("its content is wrong");
+  for (uint32_t i = 0; i < gaps; ++i) {
+    const Position from = get_position(in);
+    const Position to = get_position(in);
+    floor.gaps.push_back({from, to, in.get<int64_t>()});
+  }
+  for (uint32_t i = 0; i < known; ++i) floor.known.push_back(get_position(in));
+  if (!in.finished() || (floor.base.seq == Seq() && gaps == 0)) return damaged("its content is wrong");
+  TM_TRY(check_order(floor));
   TM_TRY(check_packs(floor));
   return floor;
 }

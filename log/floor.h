@@ -1,5 +1,5 @@
 // The floor of a log: the base below which nothing can be restored, and the packs that hold what is still needed of the segments
-// that are gone. One small file, DIR/floor, replaced as a whole: its rename is the moment at which a prune takes effect.
+// that are gone. One small file, DIR/floor, replaced as a whole: its rename is the moment at which a prune, or a gap, takes effect.
 // docs/LOG_FORMAT.md is the other half of this file.
 #pragma once
 
@@ -25,11 +25,27 @@ struct PackInfo {
 };
 inline constexpr size_t kPacksMax = 250'000;  // the floor stays below 16 MiB
 
+// A gap: the records after `from`, up to and including `to`, were never received one by one, because the source no longer had them.
+// What was still needed of them at `to` came as a difference: the records in packs, the rows in DIR/base (volume/difference.h). The log
+// goes on with record to.seq + 1, in a segment of its own (kSegmentAfterGap).
+struct Gap {
+  Position from;  // zeros: nothing had been received before
+  Position to;
+  int64_t time_ns = 0;  // of record to.seq
+  [[nodiscard]] bool covers(Seq seq) const { return from.seq < seq && seq <= to.seq; }
+  bool operator==(const Gap&) const = default;
+};
+inline constexpr size_t kGapsMax = 64;
+inline constexpr size_t kKnownMax = 100'000;
+
 struct Floor {
   GroupId group{};
   Position base;                // zeros: nothing was pruned yet
   int64_t time_ns = 0;          // of record base.seq
-  std::vector<PackInfo> packs;  // by rising first, not overlapping
+  std::vector<PackInfo> packs;  // by rising first, not overlapping; none above the base but in a gap
+  std::vector<Gap> gaps;        // rising
+  // Positions of records that are gone, rising by seq: a site's copy may end there, and has to be compared.
+  std::vector<Position> known;
   bool operator==(const Floor&) const = default;
 };
 

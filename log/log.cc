@@ -126,7 +126,7 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
 Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {
   for (int attempt = 0;; ++attempt) {
     TM_ASSIGN(const Floor floor, read_floor(files, directory));
-    TM_ASSIGN(const SegmentList list, read_segment_list(files, directory, floor.base.seq));
+    TM_ASSIGN(const SegmentList list, read_segment_list(files, directory, floor));
     auto log = std::make_unique<LogSnapshot>(files, directory, list.group);
     Status taken = log->take(files, list, floor, last);
     if (taken.ok()) return std::unique_ptr<Log>(std::move(log));

@@ -63,6 +63,9 @@ struct LiveWindow {
 struct RetireOrder {
   Seq base;
   std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
+  // Where copies elsewhere may end: positions in these ranges (both ends included) stay known though the records go. At most the
+  // newest kKnownMax of them.
+  std::vector<std::pair<Seq, Seq>> standing;
   uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
 };
@@ -71,6 +74,14 @@ struct RetireReport {
   uint64_t segment_bytes = 0;  // in them
   uint64_t packs_written = 0;
   uint64_t bytes_written = 0;  // of packs
+};
+
+// Leaving a gap: the log goes on behind record `to`, whose predecessors were not received (Gap in log/floor.h).
+struct CrossOrder {
+  Position to;
+  int64_t time_ns = 0;          // of record to.seq
+  std::vector<PackInfo> packs;  // what is needed of those before it; in the log's directory, durable
+  bool is_base = false;         // `to` becomes the base: nothing older can be shown
 };
 
 // Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
@@ -118,14 +129,19 @@ class Log {
   // Bytes of all segments: the history. What older records live on takes pack_bytes() more.
   [[nodiscard]] virtual uint64_t bytes() const = 0;
   [[nodiscard]] virtual uint64_t pack_bytes() const = 0;
-  [[nodiscard]] virtual Floor floor() const = 0;  // zeros where nothing was pruned yet
-  [[nodiscard]] virtual Seq base() const = 0;     // floor().base.seq
+  [[nodiscard]] virtual Floor floor() const = 0;            // zeros where nothing was pruned yet
+  [[nodiscard]] virtual Seq base() const = 0;               // floor().base.seq
+  [[nodiscard]] virtual std::vector<Gap> gaps() const = 0;  // floor().gaps
 
   // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
   // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
   // working, before, during and after. One at a time. After a failure that leaves open which floor the disk has, only opening
   // anew allows another.
   virtual Result<RetireReport> retire(const RetireOrder& order) = 0;
+
+  // Goes on behind a gap. Everything before it is made durable first; tail_position() is order.to afterwards, durably. Not beside
+  // retire(). kInvalid: `to` does not lie ahead. Any other failure before the floor has the gap leaves everything as it was.
+  virtual Status cross(const CrossOrder& order) = 0;
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
@@ -140,7 +156,7 @@ class Log {
   // Reads, checks (header and payload sums) and returns the record; `storage` keeps its bytes.
   virtual Result<RecordView> read_record(const Location& location, Buffer& storage) = 0;
 
-  // The position (epoch, seq, chain) of record `seq`; zeros for seq 0. kNotFound where it is not held.
+  // The position (epoch, seq, chain) of record `seq`; zeros for seq 0. kNotFound where it is neither held nor remembered.
   virtual Result<Position> position_at(Seq seq) = 0;
 
   // Wall time of record `seq`, which must be held or the base.
@@ -184,6 +200,13 @@ class LogCursor {
   Result<Run> read_once(size_t bytes_max, Seq last);
   std::unique_ptr<State> state_;
 };
+
+// The stretches of records that a log holds, from `from` on, rising: between them are gaps.
+struct HeldStretch {
+  Seq first;
+  Seq last;
+};
+std::vector<HeldStretch> held_stretches(const Log& log, Seq from);
 
 // Reads and checks every byte of a log directory, going on after damage where it can. Neither needs nor takes the log's lock:
 // the newest records of a log in use may be missed, so give `last` (kLatest: to the end).

@@ -272,6 +272,19 @@ uint64_t PackSet::bytes() const {
   return bytes_;
 }
 
+std::vector<Gap> PackSet::gaps() const {
+  MutexLock lock(mutex_);
+  return floor_.gaps;
+}
+
+std::optional<Position> PackSet::known(Seq seq) const {
+  MutexLock lock(mutex_);
+  const auto found = std::lower_bound(floor_.known.begin(), floor_.known.end(), seq,
+                                      [](const Position& position, Seq wanted) { return position.seq < wanted; });
+  if (found == floor_.known.end() || found->seq != seq) return std::nullopt;
+  return *found;
+}
+
 Result<PackSet::Found> PackSet::find(const Location& location) {
   PackInfo wanted;
   {

@@ -116,6 +116,9 @@ class PackSet {
   [[nodiscard]] Floor floor() const;
   [[nodiscard]] Position base() const;
   [[nodiscard]] uint64_t bytes() const;
+  [[nodiscard]] std::vector<Gap> gaps() const;
+  // The position of a record that is no longer held, where the floor still has it.
+  [[nodiscard]] std::optional<Position> known(Seq seq) const;
 
  private:
   FileSystem& files_;

@@ -16,6 +16,7 @@ class ReadOnlyLog : public LogReader {
   Result<std::vector<Location>> append_verified(Bytes) override { return read_only(); }
   Status sync(Seq) override { return read_only(); }
   Result<RetireReport> retire(const RetireOrder&) override { return read_only(); }
+  Status cross(const CrossOrder&) override { return read_only(); }
   [[nodiscard]] Seq appended() const override { return tail_.seq; }
   [[nodiscard]] Seq durable() const override { return tail_.seq; }
   [[nodiscard]] Position tail_position() const override { return tail_; }

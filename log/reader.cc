@@ -102,8 +102,15 @@ Result<LogReader::Hop> LogReader::hop(const KnownSegment& segment, const IndexPo
   return last;
 }
 
+std::optional<Gap> LogReader::gap_over(Seq seq) const {
+  for (const Gap& gap : packs_.gaps()) {
+    if (gap.covers(seq)) return gap;
+  }
+  return std::nullopt;
+}
+
 Result<LogReader::Hop> LogReader::find_record(Seq seq) {
-  if (seq > appended()) return gone(seq);
+  if (seq > appended() || gap_over(seq)) return gone(seq);
   const auto segment = segments_.covering(seq);
   if (!segment) return gone(seq);
   TM_ASSIGN(Hop found, hop(*segment, segments_.point_at(*segment, seq), seq, INT64_MAX));
@@ -117,6 +124,7 @@ Result<Location> LogReader::locate(Seq seq) {
 }
 
 Result<int64_t> LogReader::time_of(Seq seq) {
+  if (const auto gap = gap_over(seq); gap && gap->to.seq == seq) return gap->time_ns;
   TM_ASSIGN(const Hop found, find_record(seq));
   return found.header.time_ns;
 }
@@ -125,9 +133,10 @@ Result<Position> LogReader::position_at(Seq seq) {
   if (seq == Seq()) return Position();
   if (const Position tail = tail_position(); tail.seq == seq) return tail;
   if (const Position base = packs_.base(); base.seq == seq) return base;
+  if (const auto known = packs_.known(seq)) return *known;
   // The record before a segment stands in the segment's header, even when the record itself is no longer held.
   // (In a damaged log a segment may have lost it: then its epoch is none.)
-  if (const auto next = segments_.find(seq.next()); next && seq < appended() && next->before.epoch != Epoch()) {
+  if (const auto next = segments_.find(seq.next()); next && seq <= appended() && next->before.epoch != Epoch()) {
     return next->before;
   }
   TM_ASSIGN(const Hop found, find_record(seq));
@@ -135,10 +144,15 @@ Result<Position> LogReader::position_at(Seq seq) {
 }
 
 Result<Seq> LogReader::seq_at_time(int64_t time_ns) {
-  const auto segment = segments_.at_time(time_ns);
-  if (!segment) return Seq();
-  TM_ASSIGN(const Hop found, hop(*segment, segments_.point_at_time(*segment, time_ns), appended(), time_ns));
-  return found.header.seq;
+  Seq newest;
+  if (const auto segment = segments_.at_time(time_ns)) {
+    TM_ASSIGN(const Hop found, hop(*segment, segments_.point_at_time(*segment, time_ns), appended(), time_ns));
+    newest = found.header.seq;
+  }
+  for (const Gap& gap : packs_.gaps()) {
+    if (gap.time_ns <= time_ns) newest = std::max(newest, gap.to.seq);
+  }
+  return newest;
 }
 
 void LogReader::set_record_source(std::shared_ptr<RecordSource> source) {
@@ -171,7 +185,8 @@ Status LogReader::mend_now(const KnownSegment& segment, const Position& tail, Re
   MendTarget target{segment.first_seq, segment.bytes, std::nullopt, group_, Position()};
   // The next segment knows what stands before it, even while its own header is not on disk yet.
   if (const auto next = segments_.after(segment.first_seq)) {
-    if (next->before.epoch != Epoch()) target.end = next->before;
+    const auto gap = gap_over(next->before.seq);
+    if (next->before.epoch != Epoch()) target.end = gap ? gap->from : next->before;
   } else if (tail.seq >= segment.first_seq) {
     target.end = tail;
   }

@@ -29,6 +29,7 @@ class LogReader : public Log {
   [[nodiscard]] uint64_t pack_bytes() const override { return packs_.bytes(); }
   [[nodiscard]] Floor floor() const override { return packs_.floor(); }
   [[nodiscard]] Seq base() const override { return packs_.base().seq; }
+  [[nodiscard]] std::vector<Gap> gaps() const override { return packs_.gaps(); }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
   void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
@@ -40,6 +41,7 @@ class LogReader : public Log {
 
   // Where record `seq` (in first() … appended()) lies. kNotFound where it is not held.
   Result<Location> locate(Seq seq);
+  [[nodiscard]] std::optional<Gap> gap_over(Seq seq) const;
   SegmentSet& segment_set() { return segments_; }
 
  protected:

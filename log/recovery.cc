@@ -32,16 +32,25 @@ Result<Head> read_head(FileSystem& files, const std::string& directory, Seq firs
   return head;
 }
 
-// A header that is sound must also be where it belongs.
-Status check_head(const Head& head, Seq first_seq, const SegmentList& list) {
+const Gap* gap_before(const Floor& floor, Seq first_seq) {
+  for (const Gap& gap : floor.gaps) {
+    if (gap.to.seq.next() == first_seq) return &gap;
+  }
+  return nullptr;
+}
+
+// A header that is sound must also be where it belongs. `gap`: the one that ends right before it; null: there is none.
+Status check_head(const Head& head, Seq first_seq, const SegmentList& list, const Gap* gap) {
   const auto corrupt = [&](const std::string& what) { return corrupt_segment(first_seq, 0, first_seq, what); };
   if (head.header.first_seq() != first_seq) {
     return corrupt("its header says it begins at seq " + std::to_string(head.header.first_seq().value()));
   }
+  const bool after_gap = (head.header.flags & kSegmentAfterGap) != 0;
+  if (after_gap && (gap == nullptr || gap->to != head.header.before)) return corrupt("the log's floor has no gap before it");
   if (list.born.empty()) return Status();
   if (head.header.group != list.group) return corrupt("it belongs to group " + group_id_text(head.header.group));
   const RecoveredSegment& previous = list.born.back();
-  const uint64_t previous_first = first_seq.value() - head.header.previous_records;
+  const uint64_t previous_first = (after_gap ? gap->from.seq.next() : first_seq).value() - head.header.previous_records;
   if (previous_first != previous.known.first_seq.value()) {
     return corrupt("the segment before it, which begins at seq " + std::to_string(previous_first) + ", is missing");
   }
@@ -67,9 +76,10 @@ Status corrupt_header(Seq first_seq, SegmentFault fault) {
 
 std::string distrust_path(const std::string& directory) { return directory + "/sync-failed"; }
 
-Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, Seq base) {
+Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, const Floor& floor) {
   TM_ASSIGN(auto names, list_segments(files, directory));
-  if (const auto kept = oldest_kept(names, base)) names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
+  if (const auto kept = oldest_kept(names, floor.base.seq))
+    names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;
   SegmentFault headless = SegmentFault::kNone;
@@ -86,8 +96,13 @@ Result<SegmentList> read_segment_list(FileSystem& files, const std::string& dire
     }
     // A born segment proves that all before it were.
     if (!list.unborn.empty()) return corrupt_header(list.unborn.front(), headless);
-    TM_TRY(check_head(head, first_seq, list));
-    if (!previous_sound) {
+    const Gap* gap = gap_before(floor, first_seq);
+    if ((head.header.flags & kSegmentAfterGap) != 0 && gap == nullptr && first_seq == names.back() && !list.born.empty()) {
+      list.unnamed = first_seq;  // crossing the gap was interrupted before the floor had it
+      break;
+    }
+    TM_TRY(check_head(head, first_seq, list, gap));
+    if (!previous_sound && head.header.previous_records > 0) {
       const Seq damaged = list.born.back().known.first_seq;
       return corrupt_segment(damaged, kSegmentHeaderSize, damaged, record_fault_name(RecordFault::kHeaderDamaged));
     }
@@ -147,7 +162,7 @@ class Search {
     next.known.first_seq = first_seq;
     next.known.before = found_.end;
     next.born = false;
-    next.flags = found_.segments.back().flags;
+    next.flags = role_of(found_.segments.back().flags);
     found_.segments.push_back(next);
     const uint64_t torn_before = found_.torn_bytes;
     const RecordFault fault_before = fault_;
@@ -221,7 +236,7 @@ Status rewrite(File& file, uint64_t bytes) {
 
 Result<Recovered> examine_log(FileSystem& files, const std::string& directory, Seq known_durable) {
   TM_ASSIGN(const Floor floor, read_floor(files, directory));
-  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor.base.seq));
+  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor));
   Recovered found;
   found.group = list.group;
   found.segments = std::move(list.born);
@@ -244,6 +259,7 @@ Result<Recovered> examine_log(FileSystem& files, const std::string& directory, S
     TM_TRY(search.look_for_proof(list.unborn[i], kSegmentHeaderSize));
     found.removed.push_back(list.unborn[i]);
   }
+  if (list.unnamed) found.removed.push_back(*list.unnamed);
   return found;
 }
 

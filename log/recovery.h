@@ -7,6 +7,7 @@
 //  3. Where the walk ends, the log ends. What lies behind may be cut only if no record proves that it had been durable.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,12 +47,13 @@ Status repair_log(FileSystem& files, const std::string& directory, const Recover
 std::string distrust_path(const std::string& directory);
 
 // The headers of the born segments, checked against each other; everything after the last sound header is left out. Segments
-// before the one that holds record `base` are passed over: they may be going right now.
+// before the one that holds the floor's base are passed over: they may be going right now.
 struct SegmentList {
   GroupId group{};
   std::vector<RecoveredSegment> born;
   std::vector<Seq> unborn;
+  std::optional<Seq> unnamed;  // it would begin behind a gap that the floor does not name: nothing of it counts
 };
-Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, Seq base = Seq());
+Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, const Floor& floor);
 
 }  // namespace tidemark

@@ -183,15 +183,20 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   const Floor old = floor();
   std::vector<Part> parts;
   std::vector<Seq> going;
-  for (const PackInfo& pack : old.packs) parts.push_back({pack.first, pack.end, pack});
+  for (const PackInfo& pack : old.packs) {
+    if (pack.first < kept.first_seq) parts.push_back({pack.first, pack.end, pack});
+  }
   for (const SegmentInfo& segment : segments()) {
     if (segment.first_seq >= kept.first_seq) break;
     going.push_back(segment.first_seq);
     ++report.segments;
     report.segment_bytes += segment.bytes;
   }
-  for (size_t i = 0; i < going.size(); ++i) {
-    parts.push_back({going[i], i + 1 < going.size() ? going[i + 1] : kept.first_seq, std::nullopt});
+  for (const Seq first : going) parts.push_back({first, kept.first_seq, std::nullopt});
+  // Packs lie before the segments, and in the gaps between them.
+  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    if (!parts[i].pack) parts[i].end = parts[i + 1].first;
   }
   Repacker repacker(*this, packs_, files_, directory_, order, kept.first_seq, options_.segment_bytes, report);
   auto packs = repacker.run(parts);
@@ -200,6 +205,18 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
     return packs.status();
   }
   next.packs = *packs;
+  for (const PackInfo& pack : old.packs) {
+    if (pack.first >= kept.first_seq) next.packs.push_back(pack);  // of a gap above the base
+  }
+  for (const Gap& gap : old.gaps) {
+    if (gap.to.seq >= order.base) next.gaps.push_back(gap);
+  }
+  auto known = positions_to_keep(order, kept.first_seq);
+  if (!known.ok()) {
+    repacker.discard();
+    return known.status();
+  }
+  next.known = std::move(*known);
   if (next.packs.size() > kPacksMax) return Status(Code::kLimit, directory_ + " would have too many packs");
   if (Status committed = commit_floor(old, next); !committed.ok()) {
     if (retire_failed_.ok()) repacker.discard();
@@ -209,6 +226,37 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   segments_.remove_before(kept.first_seq);
   clear_away(old, next, going);
   return report;
+}
+
+// Positions of records that go, or went already, where somebody's copy may end. The one right before `held_from` needs no keeping.
+Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& order, Seq held_from) {
+  const auto wanted = [&](Seq seq) {
+    return std::any_of(order.standing.begin(), order.standing.end(),
+                       [&](const auto& range) { return range.first <= seq && seq <= range.second; });
+  };
+  std::vector<Position> known;
+  for (const Position& position : floor().known) {
+    if (wanted(position.seq)) known.push_back(position);
+  }
+  for (const auto& [first, last] : order.standing) {
+    for (const HeldStretch& held : held_stretches(*this, std::max(first, Seq(1)))) {
+      LogCursor cursor(*this, held.first, false);
+      const Seq end = std::min({held.last, last, held_from.prev()});
+      while (cursor.next() <= end) {
+        TM_ASSIGN(const LogCursor::Run run, cursor.read(kPaceStep, end));
+        for (Bytes rest = run.bytes; !rest.empty();) {
+          RecordHeader header;
+          if (decode_header(rest, header) != RecordFault::kNone) return Status(Code::kCorrupt, "a record changed meanwhile");
+          known.push_back(header.position());
+          rest = rest.subspan(header.size_in_log());
+        }
+      }
+    }
+  }
+  std::sort(known.begin(), known.end(), [](const Position& a, const Position& b) { return a.seq < b.seq; });
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  if (known.size() > kKnownMax) known.erase(known.begin(), known.end() - static_cast<ptrdiff_t>(kKnownMax));
+  return known;
 }
 
 // A failure after the rename leaves it open which floor the disk has.

@@ -48,7 +48,9 @@ class DamagedLog final : public ReadOnlyLog {
     for (KnownSegment segment = *holding; place;) {
       TM_TRY(walk(segment, *place));
       const auto next = segments_.after(segment.first_seq);
-      if (!next || next->first_seq != tail_.seq.next()) break;
+      if (!next) break;
+      if (const auto gap = gap_over(tail_.seq.next()); gap && gap->from == tail_ && gap->to == next->before) tail_ = gap->to;
+      if (next->first_seq != tail_.seq.next()) break;
       segment = *next;
       place = Place{kSegmentHeaderSize, 0};
     }

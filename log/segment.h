@@ -28,8 +28,13 @@ inline constexpr uint16_t kSegmentVersion = 1;
 enum SegmentFlag : uint16_t {
   // The records came from another site. Their kFlagAfterSync tells of that site's disk, so it proves nothing here.
   kSegmentReceived = 1 << 0,
+  // The record before the first one here was never received: a gap of the log's floor ends with it (log/floor.h). previous_bytes and
+  // previous_records are those of the segment before the gap.
+  kSegmentAfterGap = 1 << 1,
 };
-inline constexpr uint16_t kSegmentFlagsKnown = kSegmentReceived;
+inline constexpr uint16_t kSegmentFlagsKnown = kSegmentReceived | kSegmentAfterGap;
+// What a segment hands on to the one after it.
+constexpr uint16_t role_of(uint16_t segment_flags) { return segment_flags & kSegmentReceived; }
 
 struct SegmentHeader {
   uint16_t flags = 0;

@@ -17,6 +17,7 @@ class Verifier {
 
   Result<LogVerdict> run() {
     TM_ASSIGN(const Floor floor, check_packs());
+    gaps_ = floor.gaps;
     TM_ASSIGN(auto names, list_segments(files_, directory_));
     if (const auto kept = oldest_kept(names, floor.base.seq))
       names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
@@ -78,6 +79,13 @@ class Verifier {
       before_ = header.before;
       anchored_ = true;
       if (oldest) verdict_.end = before_;
+    } else if ((header.flags & kSegmentAfterGap) != 0 && header.before != before_) {
+      const auto gap = std::find_if(gaps_.begin(), gaps_.end(), [&](const Gap& each) { return each.to == header.before; });
+      // Crossing a gap is going on, or was interrupted: the log ends before it.
+      if (gap == gaps_.end() && last_ == kLatest) return false;
+      if (gap == gaps_.end() || gap->from != before_) report(first_seq, 0, first_seq, Ino(), RecordFault::kWrongOrder);
+      before_ = header.before;
+      if (unbroken_) verdict_.end = before_;
     } else if (header.before != before_) {
       report(first_seq, 0, first_seq, Ino(), RecordFault::kWrongOrder);
       before_ = header.before;
@@ -158,6 +166,7 @@ class Verifier {
   const std::function<void(uint64_t, uint64_t)>& progress_;
   LogVerdict verdict_;
   uint64_t bytes_total_ = 0;
+  std::vector<Gap> gaps_;
   Position before_;
   bool anchored_ = false;  // before_ is the position the next record must follow
   bool unbroken_ = true;

@@ -248,7 +248,7 @@ Status LogWriter::write_records(std::span<const Sealed> records, Tail& tail, Bat
       TM_TRY(write_stretch(records.subspan(from, i - from), bytes, tail, batch));
       from = i;
       bytes = 0;
-      TM_ASSIGN(auto segment, make_segment(tail, tail.segment->header.flags));
+      TM_ASSIGN(auto segment, make_segment(tail, role_of(tail.segment->header.flags), tail.position));
       batch.finished.push_back(tail);
       batch.made.push_back(segment);
       move_to(std::move(segment), tail);
@@ -304,11 +304,12 @@ Status LogWriter::write_stretch(std::span<const Sealed> records, uint64_t bytes,
 }
 
 // The file of the segment that comes after `previous`. Its header waits until everything before it is durable.
-Result<std::shared_ptr<LogWriter::Live>> LogWriter::make_segment(const Tail& previous, uint16_t flags) {
+Result<std::shared_ptr<LogWriter::Live>> LogWriter::make_segment(const Tail& previous, uint16_t flags,
+                                                                 const Position& before) {
   auto live = std::make_shared<Live>();
-  live->known.first_seq = previous.position.seq.next();
-  live->known.before = previous.position;
-  live->header = {flags, static_cast<uint32_t>(previous.offset), previous.records, group(), previous.position};
+  live->known.first_seq = before.seq.next();
+  live->known.before = before;
+  live->header = {flags, static_cast<uint32_t>(previous.offset), previous.records, group(), before};
   TM_ASSIGN(live->file, files_.open(segment_path(directory_, live->known.first_seq), FileSystem::Open::kCreateNew));
   return live;
 }
@@ -366,7 +367,7 @@ Status LogWriter::undo(const Batch& batch) {
 // Records of our own and records received never share a segment: kFlagAfterSync means something in the former only.
 Status LogWriter::take_role(bool received) {
   const uint16_t flags = received ? kSegmentReceived : 0;
-  if (tail_.segment->header.flags == flags) return Status();
+  if (role_of(tail_.segment->header.flags) == flags) return Status();
   return tail_.records == 0 ? replace_empty_tail(flags) : start_born_segment(flags);
 }
 
@@ -378,7 +379,7 @@ Status LogWriter::replace_empty_tail(uint16_t flags) {
   if (decode_segment_header(bytes, header) != SegmentFault::kNone) {
     return poison(Status(Code::kCorrupt, "segment " + path + ": the header changed under us"));
   }
-  header.flags = flags;
+  header.flags = static_cast<uint16_t>(flags | (header.flags & kSegmentAfterGap));
   bytes = encode_segment_header(header);
   // Should this fail half-way, nobody knows which file has the name: nothing may be appended to either.
   if (Status written = write_file_atomically(files_, path, as_text(bytes)); !written.ok()) return poison(written);
@@ -386,7 +387,7 @@ Status LogWriter::replace_empty_tail(uint16_t flags) {
   if (!opened.ok()) return poison(opened.status());
   std::shared_ptr<File> file = std::move(opened).value();
   auto live = std::make_shared<Live>(*tail_.segment);
-  live->header.flags = flags;
+  live->header.flags = header.flags;
   live->file = file;
   segments_.replace_file(live->known.first_seq, file);
   tail_.segment = live;
@@ -400,7 +401,14 @@ Status LogWriter::replace_empty_tail(uint16_t flags) {
 // A role changes once in a long while: everything before is made durable first, so that the new segment is born at once.
 Status LogWriter::start_born_segment(uint16_t flags) {
   TM_TRY(sync(kLatest));
-  TM_ASSIGN(const auto live, make_segment(tail_, flags));
+  TM_ASSIGN(const auto live, write_born_segment(flags, tail_.position));
+  take_over(live);
+  return Status();
+}
+
+// The file and its header, durable. Nothing of the log has changed yet.
+Result<std::shared_ptr<LogWriter::Live>> LogWriter::write_born_segment(uint16_t flags, const Position& before) {
+  TM_ASSIGN(const auto live, make_segment(tail_, flags, before));
   const SegmentHeaderBytes header = encode_segment_header(live->header);
   const iovec part = part_of(header.data(), header.size());
   Status made = live->file->write(0, {&part, 1});
@@ -413,6 +421,11 @@ Status LogWriter::start_born_segment(uint16_t flags) {
   }
   live->born = true;
   live->file_bytes = kSegmentHeaderSize;
+  return live;
+}
+
+// From here on `live` is the segment that is appended to; all before it is durable.
+void LogWriter::take_over(const std::shared_ptr<Live>& live) {
   segments_.add(live->known, live->file);
   MutexLock lock(state_mutex_);
   CHECK_INVARIANT(live_.size() == 1);
@@ -421,7 +434,6 @@ Status LogWriter::start_born_segment(uint16_t flags) {
   unwritten_ = {live->file, kSegmentHeaderSize, kSegmentHeaderSize};
   move_to(live, tail_);
   tail_.file_bytes = kSegmentHeaderSize;
-  return Status();
 }
 
 // Outside every lock: the kernel may make this wait for the disk.

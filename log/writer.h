@@ -41,6 +41,7 @@ class LogWriter final : public LogReader {
   [[nodiscard]] Status health() const override;
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
   Result<RetireReport> retire(const RetireOrder& order) override;
+  Status cross(const CrossOrder& order) override;
 
  private:
   // A segment that is not wholly durable yet. The fields after the blank line are guarded by state_mutex_.
@@ -97,7 +98,8 @@ class LogWriter final : public LogReader {
   Result<std::vector<Location>> write_batch(std::span<const Sealed> records) TM_REQUIRES(append_mutex_);
   Status write_records(std::span<const Sealed> records, Tail& tail, Batch& batch) TM_REQUIRES(append_mutex_);
   Status write_stretch(std::span<const Sealed> records, uint64_t bytes, Tail& tail, Batch& batch) TM_REQUIRES(append_mutex_);
-  Result<std::shared_ptr<Live>> make_segment(const Tail& previous, uint16_t flags) TM_REQUIRES(append_mutex_);
+  Result<std::shared_ptr<Live>> make_segment(const Tail& previous, uint16_t flags, const Position& before)
+      TM_REQUIRES(append_mutex_);
   void move_to(std::shared_ptr<Live> segment, Tail& tail) const TM_REQUIRES(append_mutex_);
   void commit(const Tail& tail, const Batch& batch) TM_REQUIRES(append_mutex_);
   Status undo(const Batch& batch) TM_REQUIRES(append_mutex_);
@@ -105,6 +107,8 @@ class LogWriter final : public LogReader {
   Status take_role(bool received) TM_REQUIRES(append_mutex_);
   Status replace_empty_tail(uint16_t flags) TM_REQUIRES(append_mutex_);
   Status start_born_segment(uint16_t flags) TM_REQUIRES(append_mutex_);
+  Result<std::shared_ptr<Live>> write_born_segment(uint16_t flags, const Position& before) TM_REQUIRES(append_mutex_);
+  void take_over(const std::shared_ptr<Live>& live) TM_REQUIRES(append_mutex_);
   Status check_space(uint64_t bytes, bool removes) TM_REQUIRES(append_mutex_);
   Status refuse_full(const FileSystemSpace& space) TM_REQUIRES(append_mutex_);
   Result<std::vector<Sealed>> split_run(Bytes run) const TM_REQUIRES(append_mutex_);
@@ -119,9 +123,10 @@ class LogWriter final : public LogReader {
   void run_timer();
   void close();
 
-  // retire.cc: letting old segments go. One thread at a time.
+  // retire.cc: letting old segments go; cross.cc: leaving a gap. One thread at a time.
   Result<KnownSegment> check_order(const RetireOrder& order);
   Status commit_floor(const Floor& old, const Floor& now);
+  Result<std::vector<Position>> positions_to_keep(const RetireOrder& order, Seq held_from);
   void clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going);
 
   FileSystem& files_;
@@ -149,7 +154,7 @@ class LogWriter final : public LogReader {
   };
   Stretch unwritten_ TM_GUARDED_BY(state_mutex_);  // appended, and writeback not started
 
-  Status retire_failed_;  // of whoever calls retire()
+  Status retire_failed_;  // of whoever calls retire() or cross()
 
   std::atomic<uint64_t> appended_;
   std::atomic<uint64_t> durable_;

@@ -11,23 +11,10 @@
 #include "base/file.h"
 #include "log/log.h"
 #include "volume/base_rows.h"
+#include "volume/row_file.h"
 #include "volume/rows.h"
 
 namespace tidemark {
-
-struct BaseHeader {
-  Position base;
-  int64_t time_ns = 0;  // of its record
-  Seq tombstones_from;
-  Ino next_ino;
-  MarkId next_mark;
-  uint64_t inodes = 0;
-  GroupId group{};
-  uint64_t rows = 0;
-  uint64_t frames = 0;
-  uint64_t bytes = 0;  // of the file
-  bool operator==(const BaseHeader&) const = default;
-};
 
 inline std::string base_directory(const std::string& directory) { return directory + "/base"; }
 std::string base_image_path(const std::string& directory, Seq base);
@@ -48,8 +35,7 @@ Result<BaseHeader> write_base_image(FileSystem& files, const std::string& direct
 // kNotFound, kCorrupt.
 Result<BaseHeader> read_base_header(FileSystem& files, const std::string& directory, Seq base);
 // Reads and checks every byte; `visit` gets each row (null: checking only).
-Result<BaseHeader> read_base_image(FileSystem& files, const std::string& directory, Seq base,
-                                   const std::function<Status(std::string_view key, std::string_view value)>& visit);
+Result<BaseHeader> read_base_image(FileSystem& files, const std::string& directory, Seq base, const RowVisitor& visit);
 // Fills an empty index; its position comes last, so that an interrupted load shows.
 Status load_base_image(FileSystem& files, const std::string& directory, const Position& base, Index& index);
 
