@@ -18,14 +18,10 @@ Status corrupt(const char* record, const char* what) {
   return Status(Code::kCorrupt, std::string(record) + " record: " + what);
 }
 
-bool valid_name(std::string_view name) {
-  return !name.empty() && name.size() <= kNameMax && name.find('\0') == name.npos && name.find('/') == name.npos &&
-         name != "." && name != "..";
-}
 bool valid_text(std::string_view text, size_t max) { return text.size() <= max && text.find('\0') == text.npos; }
 bool valid_blocks(uint64_t first, uint64_t count) { return count >= 1 && count <= kBlockEnd && first <= kBlockEnd - count; }
 bool valid_xattr(std::string_view name, std::string_view value) {
-  return !name.empty() && valid_text(name, kNameMax) && value.size() <= kXattrValueMax;
+  return valid_xattr_name(name) && value.size() <= kXattrValueMax;
 }
 bool valid_time(const FileTime& time) { return time.nanoseconds < kSecond; }
 
@@ -125,6 +121,13 @@ bool get_flag(Decoder& in, bool& strict) {
 }
 
 }  // namespace
+
+bool valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kNameMax && name.find('\0') == name.npos && name.find('/') == name.npos &&
+         name != "." && name != "..";
+}
+
+bool valid_xattr_name(std::string_view name) { return !name.empty() && valid_text(name, kNameMax); }
 
 bool valid_mark_name(std::string_view name) {
   if (name.empty() || name.size() > kNameMax) return false;

@@ -91,6 +91,9 @@ struct MakeNode {
   std::string_view symlink_target;
   std::vector<XattrPair> xattrs;  // those it is born with (inherited ACLs)
 };                                // header.ino: the new inode
+// Of a directory entry: 1 … kNameMax bytes, without NUL and '/', neither "." nor "..".
+bool valid_name(std::string_view name);
+bool valid_xattr_name(std::string_view name);
 std::string encode_make_node(const MakeNode& body);
 Result<MakeNode> decode_make_node(Bytes payload);
 

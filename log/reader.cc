@@ -22,10 +22,13 @@ Status past_the_end(const Location& location, uint64_t end) {
 
 Result<LogReader::Place> LogReader::place_once(const Location& location) {
   auto segment = segments_.open(Seq(location.segment));
-  if (segment.ok()) return Place{std::move(segment->file), location.offset, segment->bytes};
-  if (segment.status().code() != Code::kNotFound) return segment.status();
-  TM_ASSIGN(const auto packed, packs_.find(location));
-  return Place{packed.pack->file(), packed.entry.at, packed.entry.at + packed.entry.size};
+  if (segment.ok() && location.offset < segment->bytes) {
+    return Place{std::move(segment->file), location.offset, segment->bytes};
+  }
+  if (!segment.ok() && segment.status().code() != Code::kNotFound) return segment.status();
+  const auto packed = packs_.find(location);
+  if (packed.ok()) return Place{packed->pack->file(), packed->entry.at, packed->entry.at + packed->entry.size};
+  return segment.ok() ? past_the_end(location, segment->bytes) : packed.status();
 }
 
 // Between the look at the segments and the one at the packs a record may have moved: hence twice.

@@ -46,8 +46,8 @@ Status check_head(const Head& head, Seq first_seq, const SegmentList& list, cons
     return corrupt("its header says it begins at seq " + std::to_string(head.header.first_seq().value()));
   }
   const bool after_gap = (head.header.flags & kSegmentAfterGap) != 0;
-  if (after_gap && (gap == nullptr || gap->to != head.header.before)) return corrupt("the log's floor has no gap before it");
   if (list.born.empty()) return Status();
+  if (after_gap && (gap == nullptr || gap->to != head.header.before)) return corrupt("the log's floor has no gap before it");
   if (head.header.group != list.group) return corrupt("it belongs to group " + group_id_text(head.header.group));
   const RecoveredSegment& previous = list.born.back();
   const uint64_t previous_first = (after_gap ? gap->from.seq.next() : first_seq).value() - head.header.previous_records;

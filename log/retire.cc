@@ -194,7 +194,9 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   }
   for (const Seq first : going) parts.push_back({first, kept.first_seq, std::nullopt});
   // Packs lie before the segments, and in the gaps between them.
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+  std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
+    return a.first != b.first ? a.first < b.first : !a.pack && b.pack;  // an empty segment, and a pack of the gap behind it
+  });
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     if (!parts[i].pack) parts[i].end = parts[i + 1].first;
   }

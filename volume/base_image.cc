@@ -1,8 +1,10 @@
 #include "volume/base_image.h"
 
 #include <algorithm>
+#include <set>
 
 #include "volume/chunk_map.h"
+#include "volume/difference.h"
 
 namespace tidemark {
 namespace {
@@ -127,9 +129,34 @@ Status load_base_image(FileSystem& files, const std::string& directory, const Po
   return index.write(batch);
 }
 
+namespace {
+
+Status verify_gap_rows(FileSystem& files, const std::string& directory, const Gap& gap, LogVerdict& verdict) {
+  const auto rows = RowFileReader::open(files, gap_rows_path(directory, gap.to.seq));
+  const Status read = rows.ok() ? (*rows)->each(nullptr) : rows.status();
+  if (!read.ok() && read.code() != Code::kCorrupt && read.code() != Code::kNotFound) return read;
+  if (read.ok() && (*rows)->header().base == gap.to) {
+    verdict.bytes += (*rows)->header().bytes;
+    return Status();
+  }
+  if (const auto now = read_floor(files, directory + "/log");
+      now.ok() && std::find(now->gaps.begin(), now->gaps.end(), gap) == now->gaps.end()) {
+    return Status();  // pruned meanwhile
+  }
+  const std::string name = gap_rows_path("", gap.to.seq).substr(1);
+  verdict.damage.push_back({name, 0, gap.to.seq, Ino(), RecordFault::kPayloadDamaged});
+  return Status();
+}
+
+}  // namespace
+
 Status verify_base_image(FileSystem& files, const std::string& directory, LogVerdict& verdict) {
   const auto floor = read_floor(files, directory + "/log");
-  if (!floor.ok() || floor->base.seq == Seq()) return Status();  // a damaged floor is the log's to report
+  if (!floor.ok()) return Status();  // a damaged floor is the log's to report
+  for (const Gap& gap : floor->gaps) {
+    if (gap.from.seq != Seq()) TM_TRY(verify_gap_rows(files, directory, gap, verdict));
+  }
+  if (floor->base.seq == Seq()) return Status();
   const auto header = read_base_image(files, directory, floor->base.seq, nullptr);
   const Code code = header.status().code();
   if (!header.ok() && code != Code::kCorrupt && code != Code::kNotFound) return header.status();
@@ -144,14 +171,17 @@ Status verify_base_image(FileSystem& files, const std::string& directory, LogVer
   return Status();
 }
 
-Status tidy_base_images(FileSystem& files, const std::string& directory, Seq base) {
+Status tidy_base_images(FileSystem& files, const std::string& directory, const Log& log) {
+  std::set<std::string> kept;
+  if (log.base() != Seq()) kept.insert(base_image_path(directory, log.base()));
+  for (const Gap& gap : log.gaps()) kept.insert(gap_rows_path(directory, gap.to.seq));
   TM_ASSIGN(const bool there, files.exists(base_directory(directory)));
   if (!there) return Status();
   TM_ASSIGN(const auto names, files.list(base_directory(directory)));
   bool removed = false;
   for (const std::string& name : names) {
     const std::string path = base_directory(directory) + "/" + name;
-    if (base != Seq() && path == base_image_path(directory, base)) continue;
+    if (kept.contains(path)) continue;
     TM_TRY(files.remove(path));
     removed = true;
   }

@@ -42,8 +42,8 @@ Status load_base_image(FileSystem& files, const std::string& directory, const Po
 // The part of a verification that is about the base image: adds what is wrong with it to the verdict.
 Status verify_base_image(FileSystem& files, const std::string& directory, LogVerdict& verdict);
 
-// Removes every file of the base directory that is not the image of `base`.
-Status tidy_base_images(FileSystem& files, const std::string& directory, Seq base);
+// Removes every file of the base directory but the image of the log's base and the rows of its gaps.
+Status tidy_base_images(FileSystem& files, const std::string& directory, const Log& log);
 
 // Up to where an index has been swept: the rule that was carried out. Zeros: never.
 std::string encode_swept(const BaseRule& rule);

@@ -63,6 +63,14 @@ Status Committer::commit(std::span<const RecordDraft> drafts) {
   return publish();
 }
 
+Status Committer::leap(const std::function<Status()>& load) {
+  Status loaded = load();
+  if (loaded.ok()) loaded = state_.look_anew();
+  if (!loaded.ok()) return stop(loaded);
+  newest_.store(state_.meta().applied.seq.value(), std::memory_order_release);
+  return Status();
+}
+
 Status Committer::commit_verified(Bytes run) {
   TM_TRY(ready());
   Position position = log_.tail_position();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <span>
 
 #include "base/mutex.h"
@@ -27,6 +28,9 @@ class Committer {
   Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
   // Appends and applies records another site numbered. The caller has verified them against log.tail_position().
   Status commit_verified(Bytes run) TM_REQUIRES(mutex);
+
+  // The index is brought further by `load`, to where the log is. After a failure only opening anew helps.
+  Status leap(const std::function<Status()>& load) TM_REQUIRES(mutex);
 
   [[nodiscard]] Seq newest() const { return Seq(newest_.load(std::memory_order_acquire)); }
   [[nodiscard]] TreeState& state() { return state_; }

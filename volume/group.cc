@@ -73,6 +73,7 @@ class OpenGroup final : public Group {
           return Status(Code::kNoSuchPoint, format_time(point.time_ns) + " is before the first record of this group");
         }
         if (seq < base()) return below_base(format_time(point.time_ns));
+        TM_TRY(check_time(point.time_ns, seq));
         return checked(std::min(seq, newest()));
       }
     }
@@ -113,6 +114,9 @@ class OpenGroup final : public Group {
   const RetentionPolicy& retention() const override { return options_.retention; }
   const LogLimit& log_limit() const override { return options_.log_limit; }
   Result<Position> ingest(Bytes run) override;
+  Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) override;
+  Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) override;
+  Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) override;
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) override {
     return core_->state->where_shown(records);
   }
@@ -127,12 +131,34 @@ class OpenGroup final : public Group {
     return view;
   }
   Status check_point(Seq point) const {
-    if (point >= base() && point <= newest() && point != Seq(0)) return Status();
+    if (point >= base() && point <= newest() && point != Seq(0)) return check_gaps(point);
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
     if (point < core_->log->base()) return below_base("seq:" + std::to_string(point.value()));
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) +
                                           " cannot be shown; from seq:" + std::to_string(base().value()) +
                                           " to seq:" + std::to_string(newest().value()) + " can");
+  }
+  // Between two points that can be shown there may be some that were never here.
+  [[nodiscard]] Status check_gaps(Seq point) const {
+    for (const Gap& gap : core_->log->gaps()) {
+      if (gap.covers(point) && point != gap.to.seq) return in_gap("seq:" + std::to_string(point.value()), gap);
+    }
+    return Status();
+  }
+  static Status in_gap(const std::string& what, const Gap& gap) {
+    return Status(Code::kNoSuchPoint,
+                  what + " was never held here: the source had dropped it when this copy caught up; up to seq:" +
+                      std::to_string(gap.from.seq.value()) + ", and from seq:" + std::to_string(gap.to.seq.value()) +
+                      " of " + format_time(gap.time_ns) + " on, every point can be shown");
+  }
+  // The newest record of a time is known only where the next one is held.
+  [[nodiscard]] Status check_time(int64_t time_ns, Seq newest) const {
+    for (const Gap& gap : core_->log->gaps()) {
+      if (gap.from.seq != newest || gap.from.seq == Seq(0)) continue;
+      TM_ASSIGN(const int64_t last, core_->log->time_of(newest));
+      if (time_ns > last) return in_gap(format_time(time_ns), gap);
+    }
+    return Status();
   }
   [[nodiscard]] Status below_base(const std::string& what) const {
     const Floor floor = core_->log->floor();
@@ -177,6 +203,37 @@ Result<Position> OpenGroup::ingest(Bytes run) {
   TM_TRY(walk_records(run, before, [&](const RecordView& record) { return check.check(record.header, record.payload); }));
   TM_TRY(committer_.commit_verified(run));
   return position();
+}
+
+Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Position& from) {
+  const Seq base = core_->log->base();
+  TM_ASSIGN(auto held, view(std::max(from.seq, base)));
+  return DifferenceReader::open(*options_.files, directory_, *core_->log, std::move(held), from);
+}
+
+Result<std::unique_ptr<DifferenceWriter>> OpenGroup::begin_difference(const DifferenceOffer& offer) {
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  TM_TRY(sync());
+  return DifferenceWriter::open(*options_.files, directory_, identity_.id, *core_->state, offer);
+}
+
+Status OpenGroup::finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) {
+  return pruner_.without_pruning([&]() -> Status {
+    Log& log = *core_->log;
+    const Gap gap{taken.offer().from, taken.offer().target.base, taken.offer().target.time_ns};
+    if (log.tail_position() != gap.from) return Status(Code::kStale, "the copy has moved since the difference was begun");
+    TM_ASSIGN(const CrossOrder order, taken.finish(held_marks));
+    MutexLock lock(committer_.mutex);
+    TM_TRY(log.cross(order));
+    if (order.is_base) core_->views.lower(order.to.seq);
+    TM_TRY(committer_.leap([&] {
+      Index& index = core_->state->index();
+      return order.is_base ? load_base_image(*options_.files, directory_, order.to, index)
+                           : load_gap_rows(*options_.files, directory_, gap, index);
+    }));
+    if (Status cleaned = DifferenceWriter::clean(*options_.files, directory_); !cleaned.ok()) log_warning(cleaned.text());
+    return Status();
+  });
 }
 
 Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "log/log.h"
+#include "volume/difference.h"
 #include "volume/log_limit.h"
 #include "volume/point.h"
 #include "volume/retention.h"
@@ -133,7 +134,7 @@ class Group {
   // long a view is kept.
   virtual Result<std::shared_ptr<TreeView>> passing_view(Seq point) = 0;
   [[nodiscard]] virtual Seq newest() const = 0;            // newest record the index shows
-  [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown
+  [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown (but see Log::gaps())
   [[nodiscard]] virtual int64_t base_time_ns() const = 0;  // wall time of its record; 0 where nothing was pruned yet
 
   // What a point written by a person means here. kNoSuchPoint says what can be resolved (newest and oldest, near mark names).
@@ -164,6 +165,14 @@ class Group {
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.
   virtual Result<Position> ingest(Bytes run) = 0;
   [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
+
+  // What a copy lacks that stands at `from`, a position of this group's history whose successor is no longer held (volume/difference.h).
+  // kNotFound, kInvalid. Let go of it before the group is closed.
+  virtual Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) = 0;
+  // Replica only: begins to take one. kInvalid: it does not fit.
+  virtual Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) = 0;
+  // What was taken, all of it, becomes the newest point. Durable on return. Until then nothing has changed.
+  virtual Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) = 0;
 
   // Every file that shows one of `records` at any point: what a damaged record means to people. Reads all of the index.
   virtual Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) = 0;

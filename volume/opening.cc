@@ -9,6 +9,7 @@
 #include "base/logging.h"
 #include "log/recovery.h"
 #include "volume/base_image.h"
+#include "volume/difference.h"
 #include "volume/directory.h"
 
 namespace tidemark {
@@ -48,9 +49,8 @@ Status begin_index(const std::string& directory, const std::string& place, const
   return Status();
 }
 
-// Applies what the log has and the index has not.
-Status replay(Log& log, TreeState& state) {
-  const Seq end = log.appended();
+// Applies a stretch of the log without a gap.
+Status replay_stretch(Log& log, TreeState& state, Seq end) {
   LogCursor cursor(log, state.meta().applied.seq.next());
   while (cursor.next() <= end) {
     TM_ASSIGN(auto run, cursor.read(kReplayRunBytes, end));
@@ -70,6 +70,17 @@ Status replay(Log& log, TreeState& state) {
   return state.write();
 }
 
+// Applies what the log has and the index has not.
+Status replay(const std::string& directory, FileSystem& files, Log& log, TreeState& state) {
+  for (const Gap& gap : log.gaps()) {
+    if (state.meta().applied.seq >= gap.to.seq) continue;
+    TM_TRY(replay_stretch(log, state, gap.from.seq));
+    TM_TRY(load_gap_rows(files, directory, gap, state.index()));
+    TM_TRY(state.look_anew());
+  }
+  return replay_stretch(log, state, log.appended());
+}
+
 // True where the index describes a prefix of this log.
 Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identity) {
   const Meta meta = state.meta();
@@ -86,8 +97,10 @@ Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identit
 
 // Before an index is thrown away: what it is made from must be there, whole.
 Status check_log(Log& log) {
-  LogCursor cursor(log, log.first());
-  while (cursor.next() <= log.appended()) TM_TRY(cursor.read(kReplayRunBytes, log.appended()).status());
+  for (const HeldStretch& held : held_stretches(log, log.first())) {
+    LogCursor cursor(log, held.first);
+    while (cursor.next() <= held.last) TM_TRY(cursor.read(kReplayRunBytes, held.last).status());
+  }
   return Status();
 }
 
@@ -175,7 +188,7 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
     TM_TRY(begin_index(directory, place, options, nullptr, core));
   }
   core.views.lower(core.log->base());
-  TM_TRY(replay(*core.log, *core.state));
+  TM_TRY(replay(directory, *options.files, *core.log, *core.state));
   return opened;
 }
 
@@ -201,13 +214,13 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
     TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
   }
   if (!fits) TM_TRY(start_index_anew(directory, options, core));
-  TM_TRY(tidy_base_images(*options.files, directory, core.log->base()));
+  TM_TRY(tidy_base_images(*options.files, directory, *core.log));
   core.views.lower(core.log->base());
-  Status replayed = replay(*core.log, *core.state);
+  Status replayed = replay(directory, *options.files, *core.log, *core.state);
   if (replayed.code() == Code::kCorrupt && fits && index_damaged(*core.state)) {
     log_warning(directory + ": " + replayed.text());
     TM_TRY(start_index_anew(directory, options, core));
-    replayed = replay(*core.log, *core.state);
+    replayed = replay(directory, *options.files, *core.log, *core.state);
   }
   if (!replayed.ok()) return replayed.within("reading the log of " + directory);
   if (!opened.recovery.text.empty()) log_warning(directory + ": " + opened.recovery.text);
@@ -252,7 +265,7 @@ Result<Opened> salvage_group(const std::string& directory, const GroupOptions& o
     if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
     if (!core.state || !core.state->loaded().ok()) TM_TRY(start_index_anew(directory, options, core));
     TM_ASSIGN(auto log, Log::open_damaged(*options.files, log_directory(directory), core.state->meta().applied));
-    TM_TRY(replay(*log, *core.state));
+    TM_TRY(replay(directory, *options.files, *log, *core.state));
     TM_TRY(core.state->flush());
   }
   Opened opened;

@@ -52,6 +52,12 @@ void Pruner::finish_earlier() {
   });
 }
 
+Status Pruner::without_pruning(const std::function<Status()>& job) {
+  MutexLock lock(mutex_);
+  if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
+  return job();
+}
+
 Result<PruneReport> Pruner::prune(const PruneRequest& request) {
   MutexLock lock(mutex_);
   if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
@@ -74,6 +80,7 @@ Result<RetentionState> Pruner::look(const PruneRequest& request) {
     TM_ASSIGN(state.at_age, core_.log->seq_at_time(clock_.wall_ns() - request.policy.age.count() * kNsPerSecond));
   }
   state.segments = core_.log->segments();
+  state.gaps = core_.log->gaps();
   state.limits = request.keep;
   // What is appended may not be in the index yet, where the disk was full in between.
   state.limits.push_back({std::min(core_.log->durable(), committer_.newest()), "what is durable"});
@@ -139,6 +146,7 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   TM_ASSIGN(const BaseRule rule, make_image(request, report.base));
   RetireOrder order;
   order.base = report.base;
+  order.standing = request.standing;
   order.bytes_per_second = request.bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
@@ -148,7 +156,7 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   report.log_bytes = core_.log->bytes();
   report.pack_bytes = core_.log->pack_bytes();
   // The base has moved. What fails from here on is made up for by the next prune, or the next open.
-  if (Status tidied = tidy_base_images(files_, directory_, report.base); !tidied.ok()) log_warning(tidied.text());
+  if (Status tidied = tidy_base_images(files_, directory_, *core_.log); !tidied.ok()) log_warning(tidied.text());
   auto done = sweep(core_.state->index(), rule, stop_);
   if (!done.ok() && done.status().code() != Code::kInterrupted) log_warning(done.status().text());
   if (done.ok()) report.rows_removed = done->rows_removed;
@@ -160,7 +168,7 @@ void Pruner::back_out(Seq base_before) {
   const auto floor = read_floor(files_, log_directory(directory_));
   if (!floor.ok() || floor->base.seq != core_.log->base()) return;
   core_.views.lower(base_before);
-  if (Status tidied = tidy_base_images(files_, directory_, core_.log->base()); !tidied.ok()) log_warning(tidied.text());
+  if (Status tidied = tidy_base_images(files_, directory_, *core_.log); !tidied.ok()) log_warning(tidied.text());
 }
 
 }  // namespace tidemark

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -22,6 +23,8 @@ class Pruner {
   Result<PruneReport> prune(const PruneRequest& request) TM_EXCLUDES(mutex_);
   // In the background: what an interrupted prune has left in the index.
   void finish_earlier();
+  // Runs `job` while nothing is pruned. kInterrupted: the group is being closed.
+  Status without_pruning(const std::function<Status()>& job) TM_EXCLUDES(mutex_);
   void stop();  // ends what is going on; nothing begins afterwards
 
  private:

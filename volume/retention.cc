@@ -30,6 +30,9 @@ BasePlan plan_base(const RetentionPolicy& policy, const RetentionState& state) {
     plan.base = limit.seq;
     plan.stopped_by = limit.what;
   }
+  for (const Gap& gap : state.gaps) {
+    if (gap.from.seq < plan.base && plan.base < gap.to.seq) plan.base = gap.from.seq;
+  }
   plan.base = std::max(plan.base, state.base);
   for (size_t i = 0; i + 1 < state.segments.size() && state.segments[i + 1].first_seq <= plan.base; ++i) {
     ++plan.segments;

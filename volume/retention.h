@@ -31,6 +31,7 @@ struct RetentionState {
   Seq to;                             // a base somebody asks for; 0: none, the policy alone decides
   Seq at_age;                         // the newest record that is at least policy.age old; 0: there is none
   std::vector<SegmentInfo> segments;  // all there are, rising
+  std::vector<Gap> gaps;              // likewise: no base lies within one
   std::vector<BaseLimit> limits;
 };
 
@@ -53,6 +54,8 @@ struct PruneRequest {
   // Tombstones of newer records than this stay in the index and the base image: whoever has a copy up to there, and no longer the
   // records after it, must hear what was deleted since. kLatest: nobody needs any.
   Seq tombstones_from = kLatest;
+  // Where copies elsewhere may end that are not up to here, both ends included: these positions can be compared with afterwards, too.
+  std::vector<std::pair<Seq, Seq>> standing;
   uint64_t bytes_per_second = 0;  // of records moved; 0: as fast as the disk
   bool dry_run = false;
 };

@@ -217,6 +217,17 @@ Result<uint64_t> TreeState::fingerprint() {
   return sum;
 }
 
+Status TreeState::look_anew() {
+  TM_ASSIGN(const auto stored, index_->get(kMetaKey));
+  if (!stored) return Status(Code::kCorrupt, "the index has lost its position");
+  TM_ASSIGN(next_meta_, decode_meta(*stored));
+  inodes_.clear();
+  chunks_.clear();
+  MutexLock lock(meta_mutex_);
+  meta_ = next_meta_;
+  return Status();
+}
+
 Status TreeState::write() {
   if (next_meta_.applied == meta().applied) return Status();
   batch_.put(kMetaKey, encode_meta(next_meta_));

@@ -61,6 +61,8 @@ class TreeState {
   // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied. On kNoSpace the batch is
   // kept: the next write() tries again.
   Status write();
+  // The index was changed by other means, and nothing is in the batch: forget what was known of it.
+  Status look_anew();
   // Bytes in the batch: a bound for the caller.
   [[nodiscard]] size_t batch_bytes() const { return batch_.bytes(); }
 
