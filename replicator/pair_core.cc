@@ -178,6 +178,7 @@ Status PairCore::receive(const Message& message) {
 
 Status PairCore::welcome(Bytes body, uint64_t session) {
   TM_ASSIGN(Welcome welcome, decode_welcome(body));
+  if (!wants_connection()) return Status();  // suspended meanwhile: it stays so, and this connection ends
   if (welcome.role != WireRole::kShip || session == 0)
     return Status(Code::kCorrupt, "the site answered with another session");
   session_ = session;
