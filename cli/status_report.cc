@@ -66,6 +66,7 @@ Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
   made["connected"] = site.connected;
   made["sent"] = site.sent.value();
   made["received"] = site.received.value();
+  made["shipped_bytes"] = site.shipped_bytes;
   made["durable"] = site.durable.value();
   made["exposed_records"] = newest > site.durable ? newest.value() - site.durable.value() : 0;
   made["exposed_seconds"] = exposure_seconds(group, site.durable);
