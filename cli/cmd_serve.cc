@@ -52,12 +52,8 @@ class SiteControls {
  private:
   void look_after(Group& group) TM_REQUIRES(mutex_) {
     if (keepers_.contains(group.directory())) return;
-    HistoryKeeperOptions options;
-    options.keep = [this, &group] {
-      Shipper* shipper = site_.shipper(group.identity().name);
-      return needed_by_pairs(group, shipper != nullptr ? shipper->list() : std::vector<Pair>());
-    };
-    keepers_[group.directory()] = HistoryKeeper::start(group, std::move(options));
+    auto shipper = [this, &group] { return site_.shipper(group.identity().name); };
+    keepers_[group.directory()] = HistoryKeeper::start(group, look_after_pairs(group, shipper));
   }
 
   Site& site_;

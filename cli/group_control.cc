@@ -53,16 +53,16 @@ Result<Json> do_hold(const ControlledGroup& controlled, const Json& request, con
   return Json::object();
 }
 
-Result<Json> do_prune(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
-  const std::vector<Pair> pairs = controlled.shipper != nullptr ? controlled.shipper->list() : std::vector<Pair>();
-  const PruneOrder order = prune_order_from_json(request.value("order", Json::object()));
-  TM_ASSIGN(Json report, prune_group(*controlled.group, pairs, order));
-  return Json{{"report", report}};
-}
-
 Result<Shipper*> shipper_of(const ControlledGroup& controlled) {
   if (controlled.shipper != nullptr) return controlled.shipper;
   return Status(Code::kIo, "the pairs of " + controlled.group->directory() + " could not be read; the log says why");
+}
+
+Result<Json> do_prune(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {
+  TM_ASSIGN(Shipper * shipper, shipper_of(controlled));
+  const PruneOrder order = prune_order_from_json(request.value("order", Json::object()));
+  TM_ASSIGN(Json report, prune_group(*controlled.group, shipper->list(), order));
+  return Json{{"report", report}};
 }
 
 Result<Json> do_pair_add(const ControlledGroup& controlled, const Json& request, const ControlPeer&) {

@@ -62,9 +62,7 @@ Status serve_until_stopped(Mount& mount, const std::string& what, Readiness& rea
 Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(auto mount, Mount::create({&group, nullptr}, mount_options(job, group.directory())));
   TM_ASSIGN(std::unique_ptr<Shipper> shipper, Shipper::start(group));
-  HistoryKeeperOptions looking_after;
-  looking_after.keep = [&group, &shipper] { return needed_by_pairs(group, shipper->list()); };
-  auto history = HistoryKeeper::start(group, looking_after);
+  auto history = HistoryKeeper::start(group, look_after_pairs(group, [&shipper] { return shipper.get(); }));
   TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), nullptr,
                                                                                    shipper.get(), job.mountpoint})));
   // A read that comes upon damage has the record fetched again from a site. The pairs are read from their file: a shipper may be

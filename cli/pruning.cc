@@ -1,5 +1,6 @@
 #include "cli/pruning.h"
 
+#include "base/logging.h"
 #include "cli/output.h"
 
 namespace tidemark::cli {
@@ -24,6 +25,31 @@ Json report_json(const PruneReport& report, bool dry_run, Group& group) {
   return made;
 }
 
+// Newest seq known to be durable at the site; 0: nothing is known.
+Seq durable_there(Group& group, const Pair& pair) {
+  const auto progress = group.watermarks().snapshot();
+  const auto known = progress.find(pair.config.site);
+  return std::max(pair.status.durable, known == progress.end() ? Seq() : known->second.durable);
+}
+
+// Saved as dropped, and logged, before it returns: nothing is pruned that a pair counts on.
+bool drop_most_behind(Group& group, Shipper& shipper) {
+  const std::vector<Pair> pairs = shipper.list();
+  const Pair* last = nullptr;
+  for (const Pair& pair : pairs) {
+    if (pair.status.parked) continue;
+    if (last == nullptr || durable_there(group, pair) < durable_there(group, *last)) last = &pair;
+  }
+  if (last == nullptr) return false;
+  const std::string needs = std::to_string(durable_there(group, *last).next().value());
+  const std::string cause = "the log limit drops it: it needs records from seq " + needs + " on, and the log has " +
+                            std::to_string(group.log().bytes() >> 20) + " MiB of " +
+                            std::to_string(group.log_limit().max_bytes >> 20);
+  const Status parked = shipper.park(last->config.site, cause);
+  if (!parked.ok()) log_error("group " + group.identity().name + ": a pair cannot be dropped: " + parked.text());
+  return parked.ok();
+}
+
 }  // namespace
 
 Json prune_order_json(const PruneOrder& order) {
@@ -42,21 +68,32 @@ PruneOrder prune_order_from_json(const Json& json) {
   return order;
 }
 
-std::vector<BaseLimit> needed_by_pairs(Group& group, const std::vector<Pair>& pairs) {
-  std::vector<BaseLimit> limits;
-  const auto progress = group.watermarks().snapshot();
+void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>& pairs) {
   for (const Pair& pair : pairs) {
-    const std::string& site = pair.config.site;
-    const auto known = progress.find(site);
-    const Seq durable = std::max(pair.status.durable, known == progress.end() ? Seq() : known->second.durable);
-    const std::string who = "the pair with site '" + site + "', ";
+    const Seq durable = durable_there(group, pair);
+    request.tombstones_from = std::min(request.tombstones_from, durable);
+    if (pair.status.parked) continue;
+    const std::string who = "the pair with site '" + pair.config.site + "', ";
     if (durable == Seq()) {
-      limits.push_back({group.base(), who + "whose position is not known until it connects"});
+      request.keep.push_back({group.base(), who + "whose position is not known until it connects"});
     } else {
-      limits.push_back({durable.next(), who + "which has records up to " + std::to_string(durable.value())});
+      request.keep.push_back({durable.next(), who + "which has records up to " + std::to_string(durable.value())});
     }
   }
-  return limits;
+}
+
+HistoryKeeperOptions look_after_pairs(Group& group, std::function<Shipper*()> shipper) {
+  HistoryKeeperOptions options;
+  options.needs = [&group, shipper](PruneRequest& request) {
+    Shipper* found = shipper();
+    if (found != nullptr) return respect_pairs(request, group, found->list());
+    request.keep.push_back({group.base(), "its pairs, which could not be read"});
+  };
+  options.give_up_one = [&group, shipper] {
+    Shipper* found = shipper();
+    return found != nullptr && drop_most_behind(group, *found);
+  };
+  return options;
 }
 
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
@@ -66,7 +103,7 @@ Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const Pru
   }
   request.policy = order.policy;
   request.dry_run = order.dry_run;
-  request.keep = needed_by_pairs(group, pairs);
+  respect_pairs(request, group, pairs);
   TM_ASSIGN(const PruneReport report, group.prune(request));
   return report_json(report, order.dry_run, group);
 }

@@ -7,6 +7,7 @@
 #include "cli/json.h"
 #include "replicator/pair.h"
 #include "volume/group.h"
+#include "volume/history_keeper.h"
 
 namespace tidemark::cli {
 
@@ -18,8 +19,13 @@ struct PruneOrder {
 [[nodiscard]] Json prune_order_json(const PruneOrder& order);
 [[nodiscard]] PruneOrder prune_order_from_json(const Json& json);
 
-// What the pairs of a group still need of its log. Of a pair whose position is not known (it has not connected yet): everything.
-[[nodiscard]] std::vector<BaseLimit> needed_by_pairs(Group& group, const std::vector<Pair>& pairs);
+// Has the request leave what the pairs still need: records, and what was deleted since. Of a pair whose position is not known (it has
+// not connected yet): everything. A pair that the log limit has dropped holds no records back, but is still to hear of deletions.
+void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>& pairs);
+
+// How the history of a group with these pairs is looked after: what they need is kept, and where the log limit says so the pair
+// that lags most is dropped. Where `shipper` answers null the pairs are not known, and nothing is pruned.
+[[nodiscard]] HistoryKeeperOptions look_after_pairs(Group& group, std::function<Shipper*()> shipper);
 
 // Carries it out; the answer is what `tidemark prune --json` prints.
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);

@@ -28,12 +28,18 @@ double exposure_seconds(Group& group, Seq durable_there) {
 std::string advice(const Json& pair) {
   std::string site = text_field(pair, "site");
   std::string state = text_field(pair, "state");
+  const std::string resume = "`tidemark pair resume DIR " + site + "`";
+  if (flag_field(pair, "parked")) {
+    return "the log is not kept for it any more: " + resume + " copies what is missing" +
+           (flag_field(pair, "fenced")
+                ? "; until then, or until `tidemark pair suspend DIR " + site + "`, writes are refused (fence=data)"
+                : "");
+  }
   if (flag_field(pair, "fenced")) {
     return "writes are refused (fence=data): bring the site back, or `tidemark pair suspend DIR " + site +
            "` to go on without it";
   }
-  if (flag_field(pair, "parked")) return "`tidemark pair resume DIR " + site + "` when there is room for it again";
-  if (state == "suspended") return "`tidemark pair resume DIR " + site + "` copies what is missing";
+  if (state == "suspended") return resume + " copies what is missing";
   if (!flag_field(pair, "running")) return "mount the volume: nothing is copied meanwhile";
   if (state == "failure-suspended") return "it is tried again by itself; see last error";
   if (state == "simplex") return "start the site (`tidemark serve`), or check the endpoint";
@@ -60,6 +66,7 @@ Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
   made["connected"] = site.connected;
   made["sent"] = site.sent.value();
   made["received"] = site.received.value();
+  made["shipped_bytes"] = site.shipped_bytes;
   made["durable"] = site.durable.value();
   made["exposed_records"] = newest > site.durable ? newest.value() - site.durable.value() : 0;
   made["exposed_seconds"] = exposure_seconds(group, site.durable);

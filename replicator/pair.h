@@ -60,6 +60,8 @@ class Shipper {
   // From duplex an async pair drains first (suspending) and is suspended by itself later; any other is suspended on return.
   virtual Status suspend(const std::string& site) = 0;  // kNotFound, kInvalid
   virtual Status resume(const std::string& site) = 0;   // kNotFound, kInvalid (it is not suspended)
+  // The log can no longer be kept for this pair: failure-suspended until resume(), and saved as such. `cause` is for people.
+  virtual Status park(const std::string& site, const std::string& cause) = 0;  // kNotFound
   // Ships what is durable already and then stops, within `timeout`; for an orderly unmount. kTimeout names who lags.
   virtual Status drain(std::chrono::milliseconds timeout) = 0;
   virtual void stop() = 0;

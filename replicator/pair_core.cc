@@ -178,6 +178,7 @@ Status PairCore::receive(const Message& message) {
 
 Status PairCore::welcome(Bytes body, uint64_t session) {
   TM_ASSIGN(Welcome welcome, decode_welcome(body));
+  if (!wants_connection()) return Status();  // suspended meanwhile: it stays so, and this connection ends
   if (welcome.role != WireRole::kShip || session == 0)
     return Status(Code::kCorrupt, "the site answered with another session");
   session_ = session;
@@ -375,6 +376,7 @@ Status PairCore::send_data(const TrySend& try_send) {
     }
     sent_bytes_ += size;
     sent_frames_ += 1;
+    shipped_bytes_ += size;
     tokens_ -= static_cast<double>(size);
     sent_ = run.last;
     spoke_ns_ = now();
@@ -429,6 +431,7 @@ void PairCore::publish() {
   shown.last_error = last_error_;
   shown.waits = waits_;
   shown.fenced = status_.fenced;
+  shown.shipped_bytes = shipped_bytes_;
   shown.lag_bytes = lag_bytes();
   bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
   if (copying && copy_bytes_ == 0 && shown.lag_bytes.value_or(0) > 0) {

@@ -113,6 +113,7 @@ class PairCore {
   int64_t acked_wall_ns_ = 0;
   std::optional<uint64_t> lag_bytes_;
   int64_t lag_ns_ = 0;
+  uint64_t shipped_bytes_ = 0;
   uint64_t copy_bytes_ = 0;
   int64_t copy_since_ns_ = 0;
   std::string last_error_;

@@ -54,6 +54,13 @@ Status PairLink::resume() {
   return status;
 }
 
+Status PairLink::park(const std::string& cause) {
+  MutexLock lock(mutex_);
+  Status status = core_.park(cause);
+  work_.wake();
+  return status;
+}
+
 PairLink::Standing PairLink::standing() {
   MutexLock lock(mutex_);
   return {core_.durable(), core_.refused() || !core_.wants_connection(), core_.last_error()};

@@ -37,6 +37,7 @@ class PairLink {
   // As PairCore's. Any thread.
   Status suspend();
   Status resume();
+  Status park(const std::string& cause);
   // Asks the thread to end; the destructor waits for it.
   void stop();
   // How it stands, for those who wait for it. Any thread.

@@ -54,7 +54,7 @@ bool may_follow(PairState from, PairState to) {
     case kCopying: return to == kDuplex || to == kSuspended || to == kFailed;
     case kDuplex: return to == kSuspending || to == kSuspended || to == kFailed || to == kResyncing;
     case kSuspending: return to == kSuspended || to == kFailed;
-    case kSuspended: return to == kResyncing || to == kCopying;
+    case kSuspended: return to == kResyncing || to == kCopying || to == kFailed;
     case kFailed: return to == kResyncing || to == kCopying || to == kSuspended;
     case kResyncing: return to == kDuplex || to == kSuspended || to == kFailed;
   }
@@ -66,7 +66,7 @@ void change_state(PairStatus& status, PairState to, std::string cause, int64_t w
   if (status.state != to) status.since_ns = wall_ns;
   status.state = to;
   status.cause = std::move(cause);
-  status.parked = false;
+  status.parked = status.parked && to == PairState::kSuspended;  // to suspend it brings back no log
   if (to == PairState::kDuplex) status.copied = true;
   if (to == PairState::kDuplex || to == PairState::kSuspended) status.fenced = false;
 }

@@ -49,7 +49,7 @@ struct PairStatus {
   std::string cause;     // why it changed
   bool copied = false;   // was duplex at least once: what is missing at the target is a difference
   bool fenced = false;   // writes are refused (fence=data) until duplex, or until an operator suspends it
-  bool parked = false;   // failure-suspended for good: does not try again before `pair resume`
+  bool parked = false;   // dropped by the log limit: the log is not kept for it, nor does it try again before `pair resume`
   Seq durable;           // newest seq known to be durable at the target; never more than is
   Seq drain_to;          // kSuspending: what still goes over
 };

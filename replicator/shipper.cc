@@ -22,6 +22,7 @@ class ShipperImpl final : public Shipper {
   Status remove(const std::string& site) override;
   Status suspend(const std::string& site) override;
   Status resume(const std::string& site) override;
+  Status park(const std::string& site, const std::string& cause) override;
   Status drain(std::chrono::milliseconds timeout) override;
   void stop() override;
 
@@ -109,6 +110,12 @@ Status ShipperImpl::resume(const std::string& site) {
   MutexLock lock(mutex_);
   TM_ASSIGN(PairLink * link, find(site));
   return link->resume();
+}
+
+Status ShipperImpl::park(const std::string& site, const std::string& cause) {
+  MutexLock lock(mutex_);
+  TM_ASSIGN(PairLink * link, find(site));
+  return link->park(cause);
 }
 
 std::string ShipperImpl::lagging(Seq seq, bool hopeful) {

@@ -30,9 +30,9 @@ class Keeper final : public HistoryKeeper {
 
   void run() {
     auto next_prune = Clock::now() + options_.prune_every;
-    while (!wait(options_.look_every)) {
+    while (!wait(pressure_ == LogPressure::kOk ? options_.look_every : options_.look_every / 10)) {
       const bool risen = look();
-      if (!risen && Clock::now() < next_prune) continue;
+      if (!risen && pressure_ != LogPressure::kFull && Clock::now() < next_prune) continue;
       prune();
       next_prune = Clock::now() + options_.prune_every;
     }
@@ -69,14 +69,38 @@ class Keeper final : public HistoryKeeper {
     return risen;
   }
 
+  bool must_make_room() const {
+    return pressure_ == LogPressure::kFull && group_.log_limit().on_full == OnFull::kSuspendPair;
+  }
+
+  RetentionPolicy policy() const {
+    RetentionPolicy policy = group_.retention();
+    if (policy.keeps_everything() && must_make_room()) policy.log_bytes = group_.log_limit().max_bytes / 4 * 3;
+    return policy;
+  }
+
+  // What others need is their own affair, unless nothing else keeps the log full.
+  Result<PruneReport> plan(PruneRequest& request) {
+    request.keep.clear();
+    if (options_.needs) options_.needs(request);
+    request.dry_run = true;
+    TM_ASSIGN(PruneReport planned, group_.prune(request));
+    if (!must_make_room() || !options_.give_up_one || request.keep.empty()) return planned;
+    const uint64_t left = planned.log_bytes - planned.segment_bytes;
+    if (log_pressure(left, group_.log_limit(), LogPressure::kFull) != LogPressure::kFull) return planned;
+    PruneRequest alone = request;
+    alone.keep.clear();
+    TM_ASSIGN(const PruneReport without, group_.prune(alone));
+    if (without.segments == planned.segments || !options_.give_up_one()) return planned;
+    return plan(request);
+  }
+
   void prune() {
     PruneRequest request;
-    request.policy = group_.retention();
+    request.policy = policy();
     if (request.policy.keeps_everything()) return;
-    if (options_.keep) request.keep = options_.keep();
-    request.bytes_per_second = options_.bytes_per_second;
-    request.dry_run = true;
-    auto plan = group_.prune(request);
+    request.bytes_per_second = pressure_ == LogPressure::kFull ? 0 : options_.bytes_per_second;
+    auto plan = this->plan(request);
     if (plan.ok() && (plan->segments == 0 || plan->segment_bytes < plan->log_bytes / kWorthwhileShare)) return;
     request.dry_run = false;
     if (plan.ok()) plan = group_.prune(request);

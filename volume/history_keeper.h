@@ -10,16 +10,20 @@
 namespace tidemark {
 
 struct HistoryKeeperOptions {
-  // What others still need; asked before each prune, on the keeper's thread.
-  std::function<std::vector<BaseLimit>()> keep;
-  // The log has come under another pressure. On the keeper's thread. kFull with OnFull::kSuspendPair: suspend whoever lags.
+  // Adds what others still need (`keep`, `tombstones_from`); asked before each prune, on the keeper's thread.
+  std::function<void(PruneRequest&)> needs;
+  // The log is full, OnFull::kSuspendPair, and what `needs` named is why it cannot be pruned: gives up whoever needs the oldest
+  // records. True: it did, and no longer names it. On the keeper's thread, until the log can be pruned.
+  std::function<bool()> give_up_one;
+  // The log has come under another pressure. On the keeper's thread.
   std::function<void(LogPressure now)> on_pressure;
-  std::chrono::milliseconds prune_every{60'000};   // also at once when the pressure rises
-  std::chrono::milliseconds look_every{1'000};     // at the pressure
-  uint64_t bytes_per_second = uint64_t{64} << 20;  // of records that a prune moves
+  std::chrono::milliseconds prune_every{60'000};   // also at once when the pressure rises, and as long as the log is full
+  std::chrono::milliseconds look_every{1'000};     // at the pressure; ten times as often while there is any
+  uint64_t bytes_per_second = uint64_t{64} << 20;  // of records that a prune moves, unless the log is full
 };
 
-// Policy and limit are those of the group's options. The group must outlive it.
+// Policy and limit are those of the group's options. Where there is no policy, but a limit that suspends pairs, the limit is the
+// policy once it is reached: the oldest history goes, until three quarters of it are in use. The group must outlive it.
 class HistoryKeeper {
  public:
   static std::unique_ptr<HistoryKeeper> start(Group& group, HistoryKeeperOptions options);

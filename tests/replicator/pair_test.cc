@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "replicator/pair_core.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;
@@ -39,7 +40,7 @@ TEST_CASE("which state may follow which") {
       {kCopying, {kDuplex, kSuspended, kFailed}},
       {kDuplex, {kSuspending, kSuspended, kFailed, kResyncing}},
       {kSuspending, {kSuspended, kFailed}},
-      {kSuspended, {kResyncing, kCopying}},
+      {kSuspended, {kResyncing, kCopying, kFailed}},
       {kFailed, {kResyncing, kCopying, kSuspended}},
       {kResyncing, {kDuplex, kSuspended, kFailed}},
   };
@@ -302,4 +303,84 @@ TEST_CASE("a bandwidth limit is kept") {
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   CHECK(took.count() > 1.2);  // the last message goes whole, 4 MiB need 2 s less that
   CHECK(took.count() < 10);
+}
+
+TEST_CASE("a pair that the log limit drops stays dropped, whatever its state was, until it is resumed") {
+  Scratch work;
+  LocalSite site(work / "site");
+  auto primary = make_primary(work / "vol");
+  fill(*primary, 1 << 20, 5);
+  auto shipper = start_shipping(*primary, {pair_to(site.endpoint())});
+  REQUIRE(reaches(*primary, "duplex"));
+  CHECK(shipper->park("nobody", "no room").code() == Code::kNotFound);
+  for (bool suspended : {false, true}) {
+    if (suspended) {
+      REQUIRE(shipper->suspend("away").ok());
+      REQUIRE(reaches(*primary, "suspended"));
+    }
+    REQUIRE(shipper->park("away", "no room").ok());
+    CHECK(saved(*primary).state == PairState::kFailed);
+    CHECK(saved(*primary).parked);
+    CHECK(saved(*primary).cause == "no room");
+    touch(*primary, suspended ? "meanwhile" : "earlier", "not shipped");
+    REQUIRE(primary->sync().ok());
+    const Seq there = durable_at(*site);
+    std::this_thread::sleep_for(500ms);
+    CHECK(progress(*primary, "away").state == "failure-suspended");
+    CHECK(durable_at(*site) == there);
+    REQUIRE(shipper->suspend("away").ok());  // brings no log back
+    CHECK(saved(*primary).parked);
+    shipper.reset();
+    shipper = start_shipping(*primary, {pair_to(site.endpoint())});
+    CHECK(saved(*primary).parked);
+    REQUIRE(shipper->resume("away").ok());
+    REQUIRE(reaches(*primary, "duplex"));
+    CHECK(!saved(*primary).parked);
+    CHECK(caught_up(*primary, "away"));
+  }
+}
+
+TEST_CASE("dropped by the log limit, fence=never: writers go on; fence=data: they are refused until somebody decides") {
+  Scratch work;
+  LocalSite site(work / "site");
+  auto primary = make_primary(work / "vol");
+  const bool fences = GENERATE(false, true);
+  const PairConfig config = pair_to(site.endpoint(), PairMode::kSync, fences ? PairFence::kData : PairFence::kNever);
+  auto shipper = start_shipping(*primary, {config});
+  REQUIRE(reaches(*primary, "duplex"));
+  REQUIRE(shipper->park("away", "no room").ok());
+  const Code expected = fences ? Code::kReadOnly : Code::kOk;
+  auto write = [&] { return primary->volume().make_node(kRootIno, "file", {.mode = 0100644}).status().code(); };
+  CHECK(write() == expected);
+  CHECK(primary->sync().code() == expected);
+  shipper.reset();
+  primary.reset();
+  primary = open_group(work / "vol", OpenMode::kPrimary);
+  shipper = start_shipping(*primary, {config});
+  CHECK(saved(*primary).parked);
+  CHECK(primary->sync().code() == expected);
+  if (fences) CHECK(write() == Code::kReadOnly);
+  REQUIRE(shipper->resume("away").ok());
+  REQUIRE(reaches(*primary, "duplex"));
+  touch(*primary, "later", "goes over");
+  CHECK(primary->sync().ok());
+  CHECK(durable_at(*site) == primary->log().durable());
+}
+
+TEST_CASE("a pair that is suspended while it connects stays suspended") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  REQUIRE(primary->sync().ok());
+  PairCore core(*primary, {pair_to("tcp://127.0.0.1:1"), {}}, system_clock(), [](const PairStatus&) { return Status(); });
+  REQUIRE(core.greet().ok());
+  REQUIRE(core.suspend().ok());
+  Welcome welcome;
+  welcome.role = WireRole::kShip;
+  welcome.window_bytes = kWindowBytes;
+  welcome.window_frames = kWindowFrames;
+  welcome.group_id = primary->identity().id;
+  const std::string answer = encode_welcome(welcome, 7, 0);
+  REQUIRE(core.receive(Message::copy_of(as_bytes(answer))).ok());
+  CHECK(core.status().state == PairState::kSuspended);
+  CHECK(!core.wants_connection());
 }

@@ -95,7 +95,7 @@ TEST_CASE("history keeper: prunes by the policy, up to what others need; tells e
   std::vector<LogPressure> told;
   std::atomic<uint64_t> needed{1};
   HistoryKeeperOptions options;
-  options.keep = [&] { return std::vector<BaseLimit>{{Seq(needed.load()), "the test"}}; };
+  options.needs = [&](PruneRequest& request) { request.keep = {{Seq(needed.load()), "the test"}}; };
   options.on_pressure = [&](LogPressure now) {
     std::lock_guard lock(mutex);
     told.push_back(now);
@@ -121,6 +121,57 @@ TEST_CASE("history keeper: prunes by the policy, up to what others need; tells e
   CHECK(tell() == std::vector<LogPressure>{LogPressure::kAlert, LogPressure::kFull, LogPressure::kOk});
   keeper.reset();
   CHECK(group->prune({.to = group->newest()}).status().code() == Code::kInterrupted);
+}
+
+TEST_CASE(
+    "history keeper: full with suspend-pair, it gives up one after the other, only as many as it takes, and none in vain") {
+  Scratch scratch;
+  const bool in_vain = GENERATE(false, true);
+  const bool with_policy = GENERATE(false, true);
+  const RetentionPolicy policy{std::chrono::seconds(0), with_policy ? kMiB : 0};
+  auto group = make_group(scratch / "group", policy, {4 * kMiB, OnFull::kSuspendPair});
+  if (in_vain) {
+    REQUIRE(group->create_mark({.name = "held"}).ok());
+    REQUIRE(group->hold_mark("held", true).ok());
+  }
+  const Ino file = group->volume().make_node(kRootIno, "f", {.mode = S_IFREG | 0644})->ino;
+  std::mutex mutex;
+  std::vector<Seq> needed;  // rising; the last of them needs nothing that matters
+  std::vector<Seq> base_when_given_up;
+  HistoryKeeperOptions options;
+  options.needs = [&](PruneRequest& request) {
+    std::lock_guard lock(mutex);
+    for (Seq seq : needed) request.keep.push_back({seq, "pair " + std::to_string(seq.value())});
+  };
+  options.give_up_one = [&] {
+    std::lock_guard lock(mutex);
+    if (needed.empty()) return false;
+    needed.erase(needed.begin());
+    base_when_given_up.push_back(group->base());
+    return true;
+  };
+  options.prune_every = std::chrono::hours(1);
+  options.look_every = std::chrono::milliseconds(5);
+  uint64_t seed = 0;
+  while (group->log().bytes() < 3 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  {
+    std::lock_guard lock(mutex);
+    needed = {Seq(2), Seq(5), group->newest()};
+  }
+  while (group->log().bytes() < 5 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  REQUIRE(group->sync().ok());
+  auto keeper = HistoryKeeper::start(*group, options);
+  if (in_vain) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    CHECK(base_when_given_up.empty());
+    CHECK(group->base() <= Seq(2));
+  } else {
+    REQUIRE(within(std::chrono::seconds(20), [&] { return group->log().bytes() < 4 * kMiB; }));
+    keeper.reset();
+    CHECK(needed.size() == 1);
+    CHECK(base_when_given_up == std::vector<Seq>{Seq(1), Seq(1)});
+    CHECK(group->base() <= needed.front());
+  }
 }
 
 }  // namespace tidemark::test
