@@ -5,6 +5,7 @@
 
 #include "base/logging.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/exit_map.h"
 #include "cli/output.h"
 
@@ -42,6 +43,7 @@ void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
   add_log(app, invocation);
   add_verify(app, invocation);
   add_status(app, invocation);
+  add_config(app, invocation);
   add_demo(app, invocation);
 }
 
@@ -51,6 +53,10 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("tidemark ") + TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  std::string config;
+  app.add_option("--config", config, std::string("Configuration file; default: ") + tidemark::cli::kConfigFile)
+      ->option_text("FILE");
+  app.fallthrough();  // so that --config may stand anywhere
   tidemark::cli::Invocation invocation;
   add_commands(app, invocation);
   try {
@@ -66,6 +72,13 @@ int parse_and_run(int argc, char** argv) {
     }
     tidemark::cli::print_note("  next: `" + path + " --help` shows what it takes");
     return TIDEMARK_EXIT_USAGE;
+  }
+  if (config.empty()) return invocation.run();
+  // One that is named is read even where the command needs nothing of it.
+  tidemark::cli::Settings::ours().use(config);
+  if (auto file = tidemark::cli::Settings::ours().file(); !file.ok() && !invocation.checks_config) {
+    tidemark::cli::print_error(file.status());
+    return tidemark::cli::exit_code(file.status().code());
   }
   return invocation.run();
 }
