@@ -27,7 +27,8 @@ constexpr const char* kExamples =
     "SOURCE is DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT].\n"
     "POINT is a mark's name, seq:N, a time (2026-11-20T10:00:00Z), an age (-10m) or latest.\n"
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 partial, 10 no such volume or point, 11 busy, 12 not authorised,\n"
-    "            13 corruption found, 14 site not reached in time, 15 RPO exceeded, 130 interrupted";
+    "            13 corruption found, 14 site not reached in time, 15 RPO exceeded or log limit near (status),\n"
+    "            130 interrupted";
 
 void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
   using namespace tidemark::cli;
