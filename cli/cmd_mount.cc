@@ -36,6 +36,22 @@ std::vector<std::string> split_options(const std::vector<std::string>& given) {
   return all;
 }
 
+// Whom the settings are for. A volume that cannot be read is told so by whoever opens it.
+ConfigFor config_for(const Source& source) {
+  Result<GroupIdentity> identity =
+      source.remote ? Result<GroupIdentity>(GroupIdentity()) : Group::identify(source.directory);
+  return {source.remote ? source.address.group : identity.ok() ? identity->name : "", source.directory, ""};
+}
+
+// The file's first, so that what the command line says about the same thing counts. A point is ro,nosuid,nodev in any case.
+Result<std::vector<std::string>> options_for(const std::vector<std::string>& given, const ConfigFor& whom, bool point) {
+  TM_ASSIGN(std::vector<std::string> options, Settings::ours().listed(kMountOptions, whom));
+  if (point) std::erase_if(options, [](const std::string& one) { return one == "rw" || one == "suid" || one == "dev"; });
+  const std::vector<std::string> more = split_options(given);
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
 Result<MountJob> make_job(const MountFlags& flags) {
   MountJob job;
   TM_ASSIGN(job.source, find_source(flags.source, flags.at));
@@ -45,14 +61,15 @@ Result<MountJob> make_job(const MountFlags& flags) {
     return Status(Code::kInvalid,
                   "the mountpoint " + job.mountpoint + " lies inside the volume's own directory; choose another");
   }
-  job.options = split_options(flags.options);
+  const bool point = job.source.remote || !job.source.point.empty();
+  const ConfigFor whom = config_for(job.source);
+  TM_ASSIGN(job.options, options_for(flags.options, whom, point));
   job.salvage = std::erase(job.options, "salvage") != 0;
-  TM_ASSIGN(job.history, parse_history(flags.history));
-  if (flags.history.given() && (job.source.remote || !job.source.point.empty())) {
+  TM_ASSIGN(job.history, history_for(flags.history, whom));
+  if (flags.history.given() && point) {
     return Status(Code::kInvalid, "a point of the past is mounted read-only: --retention and --max-log are for a volume");
   }
-  if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
-  if (!flags.keys.server_key.empty()) job.keys.server_key = absolute_path(flags.keys.server_key);
+  TM_ASSIGN(job.keys, keys_for(flags.keys, job.source.address.endpoint));
   return job;
 }
 
@@ -74,9 +91,7 @@ void add_mount(CLI::App& app, Invocation& invocation) {
       ->required();
   command->add_option("MOUNTPOINT", flags->mountpoint, "An existing directory")->required();
   command->add_flag("-f,--foreground", flags->foreground, "Stay in the foreground, log to stderr (for supervisors)");
-  command->add_option("-o", flags->options, "Mount options: sync, ro, noexec, nosuid, nodev, allow_other, salvage …")
-      ->option_text("OPT,…")
-      ->allow_extra_args(false);
+  add_setting(*command, kMountOptions, flags->options);
   add_at_option(*command, flags->at);
   add_key_options(*command, flags->keys);
   add_history_options(*command, flags->history);

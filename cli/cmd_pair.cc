@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
 #include "cli/json.h"
@@ -22,9 +23,9 @@ struct PairFlags {
   std::string source;
   std::string site;
   std::string endpoint;
-  std::string mode = "async";
-  std::string fence = "never";
-  uint64_t bytes_per_second = 0;
+  std::string mode;
+  std::string fence;
+  std::string bandwidth;
   bool json = false;
   RemoteKeys keys;
 };
@@ -49,21 +50,34 @@ Status change(const std::string& directory, const Json& request, const std::func
   return nobody ? edit_pairs(directory, edit) : asked.status();
 }
 
+// The flags, and what the configuration file says for this group and this site.
+Result<PairConfig> pair_for(const PairFlags& flags, const std::string& directory) {
+  TM_ASSIGN(const GroupIdentity identity, Group::identify(directory));
+  const ConfigFor whom{identity.name, directory, ""};
+  Settings& settings = Settings::ours();
+  TM_ASSIGN(const RemoteKeys keys, keys_for(flags.keys, flags.endpoint));
+  PairConfig pair{flags.site, flags.endpoint, keys.server_key, keys.own_key};
+  TM_ASSIGN(const std::string mode, settings.value(kPairMode, flags.mode, whom));
+  pair.mode = pair_mode_from_name(mode).value_or(PairMode::kAsync);
+  TM_ASSIGN(const std::string fence, settings.value(kPairFence, flags.fence, whom));
+  pair.fence = pair_fence_from_name(fence).value_or(PairFence::kNever);
+  // The file's fence is for the pairs it can be for.
+  if (flags.fence.empty() && pair.mode == PairMode::kAsync) pair.fence = PairFence::kNever;
+  TM_ASSIGN(const std::string bandwidth, settings.value(kPairBandwidth, flags.bandwidth, whom));
+  TM_ASSIGN(pair.bytes_per_second, parse_limit(bandwidth));
+  return pair;
+}
+
 Outcome run_create(const PairFlags& flags) {
   TM_ASSIGN(std::string directory, group_directory(flags.source));
-  PairConfig pair{flags.site, flags.endpoint, "", ""};
-  if (!flags.keys.server_key.empty()) pair.server_key = absolute_path(flags.keys.server_key);
-  if (!flags.keys.own_key.empty()) pair.own_key = absolute_path(flags.keys.own_key);
-  pair.mode = pair_mode_from_name(flags.mode).value_or(PairMode::kAsync);
-  pair.fence = pair_fence_from_name(flags.fence).value_or(PairFence::kNever);
-  pair.bytes_per_second = flags.bytes_per_second;
+  TM_ASSIGN(const PairConfig pair, pair_for(flags, directory));
   bool running = true;
   TM_TRY(change(
       directory, {{"op", "pair-add"}, {"pair", pair_to_json(pair)}},
       [&](std::vector<Pair>& pairs) { return add_pair(pairs, pair); }, &running));
   if (flags.json) print_json(pair_to_json(pair));
   if (!flags.json) {
-    print_line("paired with site '" + pair.site + "' at " + pair.endpoint + ", " + flags.mode);
+    print_line("paired with site '" + pair.site + "' at " + pair.endpoint + ", " + std::string(pair_mode_name(pair.mode)));
     print_note(running ? "  the copy has begun; `tidemark status` shows how far it is"
                        : "  the copy begins when the volume is mounted");
   }
@@ -146,16 +160,9 @@ void add_pair(CLI::App& app, Invocation& invocation) {
   pair->require_subcommand(1);
   CLI::App* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
   create->add_option("ENDPOINT", flags->endpoint, "tcp://HOST:PORT or ipc://PATH of `tidemark serve`")->required();
-  create->add_option("--mode", flags->mode, "sync: what is acknowledged as durable is durable at the site too")
-      ->check(CLI::IsMember({"async", "sync"}))
-      ->capture_default_str();
-  create
-      ->add_option("--fence", flags->fence, "When a sync pair's site is lost: never goes on without it, data refuses writes")
-      ->check(CLI::IsMember({"never", "data"}))
-      ->capture_default_str();
-  create->add_option("--bandwidth", flags->bytes_per_second, "Send at most this much a second (10MiB); 0: no limit")
-      ->transform(CLI::AsSizeValue(false))
-      ->option_text("BYTES");
+  add_setting(*create, kPairMode, flags->mode);
+  add_setting(*create, kPairFence, flags->fence);
+  add_setting(*create, kPairBandwidth, flags->bandwidth);
   add_key_options(*create, flags->keys);
   on_chosen(create, invocation, [flags] { return run_create(*flags); });
   on_chosen(add_verb(pair, "list", "List pairs and how far each is", *flags, false), invocation,

@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "cli/background.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
 #include "cli/history.h"
@@ -62,16 +63,35 @@ class SiteControls {
   std::map<std::string, std::unique_ptr<ControlServer>> servers_ TM_GUARDED_BY(mutex_);
 };
 
-Status serve(const ServeFlags& flags, Readiness& readiness) {
+// What a site cannot run without, by flag or file.
+Result<std::string> needed(const Setting& setting, const std::string& flag) {
+  TM_ASSIGN(std::string value, Settings::ours().value(setting, flag));
+  if (!value.empty()) return value;
+  return Status(Code::kInvalid, std::string(setting.flag) + " is needed, or `" + std::string(setting.key) + "` in [" +
+                                    std::string(setting.table) + "] of " + Settings::ours().path() +
+                                    "; `tidemark serve --help` shows what it takes");
+}
+
+Result<SiteOptions> options_for(const ServeFlags& flags) {
   SiteOptions options;
-  options.directory = absolute_path(flags.directory);
-  options.listen = flags.listen;
-  options.key = flags.key;
-  options.allow = flags.allow;
-  options.group.purpose = "site at " + flags.listen;
-  TM_ASSIGN(const History history, parse_history(flags.history));
-  options.group.retention = history.retention;
-  options.group.log_limit = history.limit;
+  TM_ASSIGN(const std::string directory, needed(kServeDir, flags.directory));
+  options.directory = absolute_path(directory);
+  TM_ASSIGN(options.listen, needed(kServeListen, flags.listen));
+  TM_ASSIGN(options.key, Settings::ours().value(kServeKey, flags.key));
+  TM_ASSIGN(options.allow, Settings::ours().value(kServeAllow, flags.allow));
+  options.group.purpose = "site at " + options.listen;
+  TM_TRY(history_for(flags.history, {}).status());  // what is wrong is known before the start
+  options.adjust = [history = flags.history, directory = options.directory](const std::string& name, GroupOptions& group) {
+    Result<History> own = history_for(history, {name, directory + "/" + name, ""});
+    if (!own.ok()) return;  // as above, all was well
+    group.retention = own->retention;
+    group.log_limit = own->limit;
+  };
+  return options;
+}
+
+Status serve(const ServeFlags& flags, Readiness& readiness) {
+  TM_ASSIGN(const SiteOptions options, options_for(flags));
   TM_ASSIGN(auto site, Site::open(options));
   SiteControls controls(*site);
   site->on_group([&controls](Group& group) { controls.add(group); });
@@ -94,15 +114,10 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
 void add_serve(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Run a site: take copies of volumes and serve reading at any point");
-  command->add_option("--dir", flags->directory, "Where the copies are kept; made if it is not there")
-      ->option_text("DIR")
-      ->required();
-  command->add_option("--listen", flags->listen, "tcp://HOST:PORT (PORT * for any free one) or ipc://PATH")
-      ->option_text("ENDPOINT")
-      ->required();
-  command->add_option("--key", flags->key, "Our key pair; needed for anything but loopback and ipc")->option_text("FILE");
-  command->add_option("--allow", flags->allow, "Public keys that may come in, one a line, then rights, then a name")
-      ->option_text("FILE");
+  add_setting(*command, kServeDir, flags->directory);
+  add_setting(*command, kServeListen, flags->listen);
+  add_setting(*command, kServeKey, flags->key);
+  add_setting(*command, kServeAllow, flags->allow);
   add_history_options(*command, flags->history);
   command->add_flag("--json", flags->json, "Print the endpoint as JSON");
   command->footer("Stays in the foreground until SIGTERM or SIGINT; its first line on stdout is the endpoint.");

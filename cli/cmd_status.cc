@@ -6,10 +6,13 @@
 #include <CLI/Formatter.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <thread>
 
+#include "cli/alerts.h"
 #include "cli/command.h"
 #include "cli/control.h"
+#include "cli/duration.h"
 #include "cli/exit_map.h"
 #include "cli/output.h"
 #include "cli/reader.h"
@@ -24,6 +27,7 @@ constexpr std::chrono::milliseconds kWatchEvery{1000};
 
 struct StatusFlags {
   std::string source;
+  std::string rpo;
   bool watch = false;
   bool json = false;
   RemoteKeys keys;
@@ -114,13 +118,28 @@ Result<Json> collect(const StatusFlags& flags) {
     if (!groups.empty()) return groups;
   }
   if (!source.ok()) return source.status();
+  if (source->remote && !flags.rpo.empty()) {
+    return Status(Code::kInvalid, "--rpo is for a volume or a site's directory on this machine: " + source->text +
+                                      " does not say how its pairs stand");
+  }
   TM_ASSIGN(Json one, source->remote ? remote_status(*source, flags.keys) : local_status(source->directory));
   return Json::array({one});
 }
 
-void show(const Json& all, const StatusFlags& flags) {
+// Which of the volumes somebody should look after, the worst first.
+void show_alerts(const std::vector<Alert>& alerts) {
+  for (const Alert& alert : alerts) print_warning(alert.text);
+}
+
+Json alerts_json(const std::vector<Alert>& alerts) {
+  Json texts = Json::array();
+  for (const Alert& alert : alerts) texts.push_back(alert.text);
+  return texts;
+}
+
+void show(const Json& all, const std::vector<Alert>& alerts, const StatusFlags& flags) {
   if (flags.json) {
-    print_json({{"volumes", all}});
+    print_json({{"volumes", all}, {"alerts", alerts_json(alerts)}});
     return;
   }
   if (all.empty()) print_note("nothing is mounted; `tidemark status DIR` shows a volume that is not");
@@ -142,12 +161,18 @@ void show(const Json& all, const StatusFlags& flags) {
 Outcome run(const StatusFlags& flags) {
   const std::atomic<bool>* interrupted = flags.watch ? interrupted_flag() : nullptr;
   bool clear = flags.watch && !flags.json && ::isatty(STDOUT_FILENO) == 1;
+  std::optional<std::chrono::milliseconds> rpo;
+  if (!flags.rpo.empty()) {
+    TM_ASSIGN(rpo, parse_duration(flags.rpo));
+  }
   while (true) {
     TM_ASSIGN(Json all, collect(flags));
+    const std::vector<Alert> alerts = alerts_of_all(all, rpo);
     if (clear) print_line("\033[H\033[2J");
-    show(all, flags);
-    if (!flags.watch) return 0;
+    show(all, alerts, flags);
     TM_TRY(flush_output());
+    show_alerts(alerts);
+    if (!flags.watch) return alerts_exit_code(alerts);
     std::this_thread::sleep_for(kWatchEvery);
     if (interrupted->load()) return TIDEMARK_EXIT_INTERRUPTED;
   }
@@ -161,8 +186,14 @@ void add_status(CLI::App& app, Invocation& invocation) {
   command->add_option("SOURCE", flags->source,
                       "DIR, a mountpoint, a site's directory, tcp://HOST:PORT/GROUP; default: everything that is mounted");
   command->add_flag("--watch", flags->watch, "Again every second, until interrupted");
+  command->add_option("--rpo", flags->rpo, "How much a pair may expose, or be without being duplex: 30s, 5m")
+      ->option_text("DURATION");
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
+  command->footer(
+      "Exit code 15: the log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more than DURATION or has "
+      "not\n"
+      "been duplex for longer. What it is stands on stderr, the worst first.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

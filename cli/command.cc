@@ -8,6 +8,7 @@
 #include "cli/exit_map.h"
 #include "cli/output.h"
 #include "cli/reader.h"
+#include "cli/settings.h"
 
 namespace tidemark::cli {
 
@@ -34,9 +35,8 @@ void add_at_option(CLI::App& command, std::string& at) {
 }
 
 void add_key_options(CLI::App& command, RemoteKeys& keys) {
-  command.add_option("--key", keys.own_key, "Our key pair (`tidemark keygen`), for a site that is not on this machine")
-      ->option_text("FILE");
-  command.add_option("--server-key", keys.server_key, "The site's public key, likewise")->option_text("FILE");
+  add_setting(command, kOwnKey, keys.own_key);
+  add_setting(command, kServerKey, keys.server_key);
 }
 
 }  // namespace tidemark::cli

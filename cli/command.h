@@ -18,7 +18,8 @@ struct RemoteKeys;
 using Outcome = Result<int>;
 
 struct Invocation {
-  std::function<int()> run;  // set by the subcommand that was chosen; returns the exit code
+  std::function<int()> run;    // set by the subcommand that was chosen; returns the exit code
+  bool checks_config = false;  // it says itself what is wrong with --config
 };
 
 // Runs, prints the failure if there is one, and gives the exit code.
@@ -41,6 +42,7 @@ void add_restore(CLI::App& app, Invocation& invocation);
 void add_log(CLI::App& app, Invocation& invocation);
 void add_verify(CLI::App& app, Invocation& invocation);
 void add_status(CLI::App& app, Invocation& invocation);
+void add_config(CLI::App& app, Invocation& invocation);
 void add_demo(CLI::App& app, Invocation& invocation);
 
 }  // namespace tidemark::cli

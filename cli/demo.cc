@@ -165,8 +165,8 @@ class Demo {
   }
 
   Result<std::string> restore(const std::string& mark) {
-    TM_ASSIGN(Finished done, run_child({binary_, "restore", site_->endpoint() + "/demo@" + mark, "--target",
-                                        work_ / ("restored-" + mark), "--json"}));
+    TM_ASSIGN(Finished done, run_child({binary_, "--config", kNoConfig, "restore", site_->endpoint() + "/demo@" + mark,
+                                        "--target", work_ / ("restored-" + mark), "--json"}));
     Json report = Json::parse(done.out, nullptr, false);
     if (!report.is_object()) return Status(Code::kIo, "restore printed no JSON");
     return human_count(number_field(report, "entries")) + " entries, " + human_bytes(number_field(report, "data_bytes"));

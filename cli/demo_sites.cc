@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds kAskEvery{50};
 
 Result<std::unique_ptr<DemoSite>> DemoSite::start(const std::string& binary, const std::string& directory) {
   auto site = std::make_unique<DemoSite>();
-  TM_ASSIGN(site->child_, Child::start({binary, "serve", "--dir", directory, "--listen", "tcp://127.0.0.1:*", "--json"},
+  TM_ASSIGN(site->child_, Child::start({binary, "--config", kNoConfig, "serve", "--dir", directory, "--listen",
+                                        "tcp://127.0.0.1:*", "--json"},
                                        directory + ".log"));
   TM_ASSIGN(std::string line, site->child_->read_line(kStartTimeout));
   site->endpoint_ = text_field(Json::parse(line, nullptr, false), "endpoint");
@@ -42,11 +43,11 @@ Status DemoPrimary::init_and_mount() {
   std::error_code error;
   std::filesystem::create_directories(mountpoint_, error);
   mounted_ = true;  // from here on the destructor has something to look after
-  return run_child({binary_, "mount", directory_, mountpoint_}, "", kStartTimeout).status();
+  return run_child({binary_, "--config", kNoConfig, "mount", directory_, mountpoint_}, "", kStartTimeout).status();
 }
 
 Status DemoPrimary::pair_with(const DemoSite& site) {
-  return run_child({binary_, "pair", "create", directory_, "away", site.endpoint()}).status();
+  return run_child({binary_, "--config", kNoConfig, "pair", "create", directory_, "away", site.endpoint()}).status();
 }
 
 Status DemoPrimary::wait_shipped(std::chrono::seconds timeout) {

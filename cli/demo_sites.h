@@ -9,6 +9,8 @@
 
 namespace tidemark::cli {
 
+inline constexpr char kNoConfig[] = "/dev/null";  // what the machine's configuration says is for its own volumes
+
 class DemoSite {
  public:
   static Result<std::unique_ptr<DemoSite>> start(const std::string& binary, const std::string& directory);

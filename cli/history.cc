@@ -1,47 +1,31 @@
 #include "cli/history.h"
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-
 #include "cli/duration.h"
 #include "cli/size.h"
 
 namespace tidemark::cli {
-namespace {
-
-constexpr uint64_t kMaxLogMin = uint64_t{128} << 20;  // two segments
-
-}  // namespace
 
 void add_history_options(CLI::App& command, HistoryFlags& flags) {
-  command.add_option("--retention", flags.retention, "Prune by itself what is older than this: 12h, 7d")->option_text("AGE");
-  command.add_option("--retention-bytes", flags.retention_bytes, "Prune by itself so that the log stays about this small")
-      ->option_text("SIZE");
-  command.add_option("--max-log", flags.max_log, "The log's limit; an alert is given at 80 %")->option_text("SIZE");
-  command.add_option("--on-full", flags.on_full, "At the limit: suspend-pair or block-writes")->option_text("WHAT");
+  add_setting(command, kRetention, flags.retention);
+  add_setting(command, kRetentionBytes, flags.retention_bytes);
+  add_setting(command, kMaxLog, flags.max_log);
+  add_setting(command, kOnFull, flags.on_full);
 }
 
-Result<History> parse_history(const HistoryFlags& flags) {
+Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
+  Settings& settings = Settings::ours();
   History history;
-  if (!flags.retention.empty()) {
-    TM_ASSIGN(const auto age, parse_duration(flags.retention));
-    history.retention.age = std::chrono::duration_cast<std::chrono::seconds>(age);
-    if (history.retention.age.count() == 0) return Status(Code::kInvalid, "--retention is at least 1s");
+  TM_ASSIGN(const std::string age, settings.value(kRetention, flags.retention, group));
+  if (age != kNone) {
+    TM_ASSIGN(const auto length, parse_duration(age));
+    history.retention.age = std::chrono::duration_cast<std::chrono::seconds>(length);
   }
-  if (!flags.retention_bytes.empty()) {
-    TM_ASSIGN(history.retention.log_bytes, parse_size(flags.retention_bytes));
-  }
-  if (!flags.max_log.empty()) {
-    TM_ASSIGN(history.limit.max_bytes, parse_size(flags.max_log));
-    // The segment that is written to stays whatever is pruned: a smaller limit would never be met again.
-    if (history.limit.max_bytes < kMaxLogMin) return Status(Code::kInvalid, "--max-log is at least 128MiB");
-  }
-  if (flags.on_full == "block-writes") {
-    history.limit.on_full = OnFull::kBlockWrites;
-  } else if (flags.on_full != "suspend-pair") {
-    return Status(Code::kInvalid, "--on-full is suspend-pair or block-writes, not '" + flags.on_full + "'");
-  }
+  TM_ASSIGN(const std::string bytes, settings.value(kRetentionBytes, flags.retention_bytes, group));
+  TM_ASSIGN(history.retention.log_bytes, parse_limit(bytes));
+  TM_ASSIGN(const std::string max_log, settings.value(kMaxLog, flags.max_log, group));
+  TM_ASSIGN(history.limit.max_bytes, parse_limit(max_log));
+  TM_ASSIGN(const std::string on_full, settings.value(kOnFull, flags.on_full, group));
+  history.limit.on_full = on_full == "block-writes" ? OnFull::kBlockWrites : OnFull::kSuspendPair;
   return history;
 }
 

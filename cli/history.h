@@ -4,16 +4,19 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "volume/group.h"
 
 namespace tidemark::cli {
 
-struct HistoryFlags {
-  std::string retention;        // an age; "" keeps everything
-  std::string retention_bytes;  // a size; likewise
-  std::string max_log;          // a size; "" is no limit
-  std::string on_full = "suspend-pair";
-  [[nodiscard]] bool given() const { return !retention.empty() || !retention_bytes.empty() || !max_log.empty(); }
+struct HistoryFlags {  // "" where the command line says nothing
+  std::string retention;
+  std::string retention_bytes;
+  std::string max_log;
+  std::string on_full;
+  [[nodiscard]] bool given() const {
+    return !retention.empty() || !retention_bytes.empty() || !max_log.empty() || !on_full.empty();
+  }
 };
 void add_history_options(CLI::App& command, HistoryFlags& flags);
 
@@ -21,6 +24,7 @@ struct History {
   RetentionPolicy retention;
   LogLimit limit;
 };
-Result<History> parse_history(const HistoryFlags& flags);  // kInvalid
+// What the flags say, and the configuration file for this group. kInvalid.
+Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group);
 
 }  // namespace tidemark::cli

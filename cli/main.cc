@@ -5,6 +5,7 @@
 
 #include "base/logging.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/exit_map.h"
 #include "cli/output.h"
 
@@ -26,7 +27,8 @@ constexpr const char* kExamples =
     "SOURCE is DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT].\n"
     "POINT is a mark's name, seq:N, a time (2026-11-20T10:00:00Z), an age (-10m) or latest.\n"
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 partial, 10 no such volume or point, 11 busy, 12 not authorised,\n"
-    "            13 corruption found, 14 site not reached in time, 15 RPO exceeded, 130 interrupted";
+    "            13 corruption found, 14 site not reached in time, 15 RPO exceeded or log limit near (status),\n"
+    "            130 interrupted";
 
 void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
   using namespace tidemark::cli;
@@ -42,6 +44,7 @@ void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
   add_log(app, invocation);
   add_verify(app, invocation);
   add_status(app, invocation);
+  add_config(app, invocation);
   add_demo(app, invocation);
 }
 
@@ -51,6 +54,10 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("tidemark ") + TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  std::string config;
+  app.add_option("--config", config, std::string("Configuration file; default: ") + tidemark::cli::kConfigFile)
+      ->option_text("FILE");
+  app.fallthrough();  // so that --config may stand anywhere
   tidemark::cli::Invocation invocation;
   add_commands(app, invocation);
   try {
@@ -66,6 +73,13 @@ int parse_and_run(int argc, char** argv) {
     }
     tidemark::cli::print_note("  next: `" + path + " --help` shows what it takes");
     return TIDEMARK_EXIT_USAGE;
+  }
+  if (config.empty()) return invocation.run();
+  // One that is named is read even where the command needs nothing of it.
+  tidemark::cli::Settings::ours().use(config);
+  if (auto file = tidemark::cli::Settings::ours().file(); !file.ok() && !invocation.checks_config) {
+    tidemark::cli::print_error(file.status());
+    return tidemark::cli::exit_code(file.status().code());
   }
   return invocation.run();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "cli/config_file.h"
 #include "cli/control.h"
 
 namespace tidemark::cli {
@@ -45,12 +46,26 @@ Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory, bo
   return Group::open(directory, OpenMode::kRead, options);
 }
 
+Result<RemoteKeys> keys_for(const RemoteKeys& flags, const std::string& endpoint) {
+  ConfigFor site;
+  site.endpoint = endpoint;
+  RemoteKeys keys;
+  TM_ASSIGN(keys.own_key, Settings::ours().value(kOwnKey, flags.own_key, site));
+  TM_ASSIGN(keys.server_key, Settings::ours().value(kServerKey, flags.server_key, site));
+  const bool asked = !flags.own_key.empty() || !flags.server_key.empty();
+  if (!asked && (keys.own_key.empty() || keys.server_key.empty())) return RemoteKeys();
+  if (!keys.own_key.empty()) keys.own_key = absolute_path(keys.own_key);
+  if (!keys.server_key.empty()) keys.server_key = absolute_path(keys.server_key);
+  return keys;
+}
+
 Result<Reader> Reader::open(const Source& source, const RemoteKeys& keys, bool salvage) {
   Reader reader(source);
   if (source.remote) {
+    TM_ASSIGN(const RemoteKeys used, keys_for(keys, source.address.endpoint));
     RemoteOptions options;
-    options.server_key = keys.server_key;
-    options.own_key = keys.own_key;
+    options.server_key = used.server_key;
+    options.own_key = used.own_key;
     TM_ASSIGN(reader.remote_, RemoteGroup::connect(source.address, options));
   } else {
     TM_ASSIGN(reader.group_, open_for_reading(source.directory, salvage));

@@ -17,6 +17,9 @@ struct RemoteKeys {
   std::string server_key;  // file; "" only for loopback and ipc
   std::string own_key;     // likewise
 };
+// What the flags say, completed by what the configuration file says for this endpoint; absolute. Without a flag, the file's keys
+// count only where it has the site's as well as our own.
+Result<RemoteKeys> keys_for(const RemoteKeys& flags, const std::string& endpoint);
 
 // With `salvage` a damaged group is shown as far as it goes (GroupOptions::salvage).
 // A local group that another process holds is asked to write out what it has first, so that what is shown is current.

@@ -24,6 +24,11 @@ double exposure_seconds(Group& group, Seq durable_there) {
   return written == 0 ? 0 : std::max(0.0, static_cast<double>(system_clock().wall_ns() - written) / 1e9);
 }
 
+// How long a state has lasted that began at wall time `since_ns`.
+double seconds_since(int64_t since_ns) {
+  return since_ns == 0 ? 0 : std::max(0.0, static_cast<double>(system_clock().wall_ns() - since_ns) / 1e9);
+}
+
 // What an operator can do about a pair in this state; "" where all is well.
 std::string advice(const Json& pair) {
   std::string site = text_field(pair, "site");
@@ -72,6 +77,7 @@ Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
   made["exposed_seconds"] = exposure_seconds(group, site.durable);
   if (site.lag_bytes) made["exposed_bytes"] = *site.lag_bytes;
   made["since"] = site.since_ns == 0 ? "" : format_time(site.since_ns);
+  made["state_seconds"] = seconds_since(site.since_ns);
   made["acked"] = site.acked_ns == 0 ? "" : format_time(site.acked_ns);
   made["last_error"] = site.last_error;
   add_progress(made, site);
@@ -152,6 +158,7 @@ Json pair_status_json(const Pair& pair) {
                {"connected", false},
                {"state", pair_state_name(status.state)},
                {"since", status.since_ns == 0 ? "" : format_time(status.since_ns)},
+               {"state_seconds", seconds_since(status.since_ns)},
                {"cause", status.cause},
                {"fenced", status.fenced},
                {"parked", status.parked},
@@ -167,6 +174,7 @@ void add_source(Json& status, const std::optional<SourceRecord>& source) {
                       {"fence", pair_fence_name(source->news.fence)},
                       {"state", pair_state_name(source->state)},
                       {"since", format_time(source->since_ns)},
+                      {"state_seconds", seconds_since(source->since_ns)},
                       {"cause", source->cause},
                       {"said_state", pair_state_name(source->news.state)},
                       {"said_since", format_time(source->news.since_ns)}};

@@ -2,6 +2,7 @@
 // reading at any point. It has threads from open() on: make it after the last fork().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,8 @@ struct SiteOptions {
   std::string key;        // file with our key pair; needed for anything but loopback and ipc
   std::string allow;      // file: one public key a line, then its rights ("append", "read"), then a name
   GroupOptions group;     // for the groups it opens
+  // Changes them for the group of that name; may be null. Called on any thread of the site.
+  std::function<void(const std::string& name, GroupOptions&)> adjust = nullptr;
 };
 
 class Site {

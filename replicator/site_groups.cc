@@ -10,6 +10,7 @@ namespace tidemark {
 std::unique_ptr<ReplicaHost> SiteGroups::make_host(const std::string& name) {
   GroupOptions group = options_.group;
   if (group.purpose.empty()) group.purpose = "site";
+  if (options_.adjust) options_.adjust(name, group);
   return std::make_unique<ReplicaHost>(name, options_.directory + "/" + name, group, outbox_,
                                        [this](Group& group_opened) { tell(group_opened); });
 }

@@ -59,6 +59,8 @@ TEST_CASE("a pair is suspended and resumed, mounted or not, and says how it stan
   CHECK(copy["durable"].get<uint64_t>() >= mark["seq"].get<uint64_t>());
   CHECK(copy["source"]["state"] == "duplex");
   CHECK(copy["source"]["fence"] == "data");
+  CHECK(tidemark_run({"status", volume, "--rpo", "30s"}).exit_code == 0);
+  CHECK(tidemark_run({"status", work / "site", "--rpo", "1s"}).exit_code == 0);
 
   site.child.reset();  // gone: the mount refuses writes until an operator decides
   REQUIRE(becomes("failure-suspended"));
@@ -68,6 +70,15 @@ TEST_CASE("a pair is suspended and resumed, mounted or not, and says how it stan
   CHECK(read_whole(mountpoint + "/file") == "not shipped");
   tidemark_ok({"pair", "suspend", volume, "away"});
   CHECK(::mkdir((mountpoint + "/accepted").c_str(), 0755) == 0);
+  // Against an RPO: long enough it is nothing, then it is, unlike without one.
+  CHECK(tidemark_run({"status", volume, "--rpo", "1h"}).exit_code == 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  const Ended exceeded = tidemark_run({"status", volume, "--rpo", "1s"});
+  CHECK(exceeded.exit_code == 15);
+  CHECK(exceeded.err.find("'away' has been suspended for") != std::string::npos);
+  CHECK(tidemark_run({"status", volume}).exit_code == 0);
+  CHECK(tidemark_run({"status", "tcp://127.0.0.1:1/shop", "--rpo", "1s"}).exit_code == 2);
+  CHECK(tidemark_run({"status", volume, "--rpo", "soon"}).exit_code == 2);
   tidemark_ok({"umount", mountpoint});
 }
 

@@ -9,11 +9,12 @@ TEST_CASE("help and version are data and succeed") {
   CHECK(tidemark_ok({"--version"}).starts_with("tidemark "));
   std::string help = tidemark_ok({"--help"});
   for (const char* word : {"init", "mount", "umount", "mark", "serve", "keygen", "pair", "restore", "log", "verify",
-                           "status", "demo", "Exit codes", "Examples"}) {
+                           "status", "config", "demo", "Exit codes", "Examples"}) {
     INFO(word);
     CHECK(help.find(word) != std::string::npos);
   }
-  for (const char* command : {"init", "mount", "umount", "serve", "keygen", "restore", "log", "verify", "status", "demo"}) {
+  for (const char* command :
+       {"init", "mount", "umount", "serve", "keygen", "restore", "log", "verify", "status", "config", "demo"}) {
     INFO(command);
     CHECK(!tidemark_ok({command, "--help"}).empty());
   }
