@@ -72,6 +72,7 @@ void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>&
   for (const Pair& pair : pairs) {
     const Seq durable = durable_there(group, pair);
     request.tombstones_from = std::min(request.tombstones_from, durable);
+    request.standing.emplace_back(durable, std::max(durable, pair.status.reached));
     if (pair.status.parked) continue;
     const std::string who = "the pair with site '" + pair.config.site + "', ";
     if (durable == Seq()) {

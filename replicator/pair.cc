@@ -39,9 +39,9 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
   return found->get<std::string>();
 }
 
-constexpr const char* kFields[] = {"site",   "endpoint",         "server_key", "own_key",  "mode",
-                                   "fence",  "bytes_per_second", "state",      "since_ns", "cause",
-                                   "copied", "fenced",           "parked",     "durable",  "drain_to"};
+constexpr const char* kFields[] = {"site",     "endpoint", "server_key", "own_key", "mode",   "fence",  "bytes_per_second",
+                                   "state",    "since_ns", "cause",      "copied",  "fenced", "parked", "durable",
+                                   "drain_to", "reached"};
 
 // An optional value of one pair, of the type the default has; kCorrupt where it is of another.
 template <class Value>
@@ -69,7 +69,7 @@ Status word_field(const nlohmann::json& object, const char* field, std::optional
 }
 
 Status status_from(const nlohmann::json& object, PairStatus& status, const std::string& where) {
-  uint64_t durable = 0, drain_to = 0;
+  uint64_t durable = 0, drain_to = 0, reached = 0;
   TM_TRY(word_field(object, "state", pair_state_from_name, status.state, where));
   TM_TRY(optional_field(object, "since_ns", status.since_ns, where));
   TM_ASSIGN(status.cause, text_field(object, "cause", false, where));
@@ -78,8 +78,10 @@ Status status_from(const nlohmann::json& object, PairStatus& status, const std::
   TM_TRY(optional_field(object, "parked", status.parked, where));
   TM_TRY(optional_field(object, "durable", durable, where));
   TM_TRY(optional_field(object, "drain_to", drain_to, where));
+  TM_TRY(optional_field(object, "reached", reached, where));
   status.durable = Seq(durable);
   status.drain_to = Seq(drain_to);
+  status.reached = Seq(std::max(reached, durable));
   return Status();
 }
 
@@ -123,6 +125,7 @@ nlohmann::ordered_json pair_json(const Pair& pair) {
   if (status.fenced) object["fenced"] = true;
   if (status.parked) object["parked"] = true;
   object["durable"] = status.durable.value();
+  object["reached"] = status.reached.value();
   if (status.state == PairState::kSuspending) object["drain_to"] = status.drain_to.value();
   return object;
 }

@@ -48,6 +48,10 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
       clock_(clock),
       persist_(std::move(persist)) {
   acked_.durable = acked_.received = status_.durable;
+  reached_ = status_.reached;
+  // It was at work when it was last heard of, so all that is durable may have been sent.
+  const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
+  if (!at_rest) reached_ = std::max(reached_, group_.log().durable());
   // It was duplex when it was last heard of: until it is connected or known to be lost, nothing is acknowledged without it.
   waits_ = config_.mode == PairMode::kSync && status_.state == PairState::kDuplex;
   publish();
@@ -61,6 +65,7 @@ Status PairCore::enter(PairState to, const std::string& cause) {
   PairStatus next = status_;
   change_state(next, to, cause, clock_.wall_ns());
   next.durable = acked_.durable;
+  next.reached = std::max(reached_, acked_.durable);
   if (to == PairState::kFailed && status_.state == PairState::kDuplex) {
     next.fenced = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
   }
@@ -143,6 +148,7 @@ Status PairCore::greet() {
   session_ = 0;
   control_.clear();
   cursor_.reset();
+  difference_.reset();
   in_flight_.clear();
   durable_end_.reset();
   goal_ = log.durable();
@@ -172,6 +178,7 @@ Status PairCore::receive(const Message& message) {
   switch (header.type) {
     case MessageType::kAck: return take_ack(body);
     case MessageType::kDownstream: return take_downstream(body);
+    case MessageType::kAccept: return take_accept(body);
     default: return Status(Code::kCorrupt, "the site sent what a shipper does not expect");
   }
 }
@@ -198,15 +205,10 @@ Status PairCore::check_welcome(const Welcome& welcome) {
   if (!which.ok()) {
     return which.status().within(
         "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
-        ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) + ")");
+        ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) +
+        "); remove or rename the group's directory at the site to copy this one anew");
   }
-  TM_TRY(refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name));
-  if (welcome.position.seq.next() < log.first() && log.first() <= log.durable()) {
-    return Status(Code::kNotFound, "site '" + config_.site + "' needs records from seq " +
-                                       std::to_string(welcome.position.seq.next().value()) +
-                                       " on, the oldest held here is " + std::to_string(log.first().value()));
-  }
-  return Status();
+  return refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name);
 }
 
 Status PairCore::begin(const Welcome& welcome) {
@@ -215,7 +217,7 @@ Status PairCore::begin(const Welcome& welcome) {
   if (window_bytes_ < kWireMax || window_frames_ == 0) return Status(Code::kCorrupt, "the site grants no window");
   sent_bytes_ = sent_frames_ = 0;
   acked_ = Ack();
-  acked_.received = sent_ = welcome.position.seq;
+  acked_.received = sent_ = reached_ = welcome.position.seq;
   acked_.durable = std::min(welcome.durable, welcome.position.seq);
   cursor_ = std::make_unique<LogCursor>(group_.log(), sent_.next());
   control_.push_back(encode_begin(welcome.position, session_, 1));
@@ -244,6 +246,10 @@ Status PairCore::take_ack(Bytes body) {
   if (ack.durable > acked_.durable) progress_ns_ = now();
   acked_ = ack;
   acked_wall_ns_ = clock_.wall_ns();
+  if (difference_ && acked_.received == difference_->offer().target.base.seq) {
+    difference_.reset();
+    cursor_ = std::make_unique<LogCursor>(group_.log(), acked_.received.next());
+  }
   while (!in_flight_.empty() && in_flight_.front().last <= acked_.durable) {
     durable_end_ = in_flight_.front().end;
     in_flight_.pop_front();
@@ -279,6 +285,7 @@ void PairCore::disconnected(const Status& why) {
   session_ = 0;
   control_.clear();
   cursor_.reset();
+  difference_.reset();
   in_flight_.clear();
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();
@@ -301,11 +308,13 @@ Seq PairCore::last_to_send() const {
   return status_.state == PairState::kSuspending ? std::min(durable, status_.drain_to) : durable;
 }
 
+bool PairCore::window_open() const {
+  return sent_frames_ - acked_.consumed_frames < window_frames_ &&
+         sent_bytes_ - acked_.consumed_bytes + kWireMax <= window_bytes_;
+}
+
 bool PairCore::may_send() {
-  if (sent_ >= last_to_send() || sent_frames_ - acked_.consumed_frames >= window_frames_ ||
-      sent_bytes_ - acked_.consumed_bytes + kWireMax > window_bytes_) {
-    return false;
-  }
+  if ((!difference_ && sent_ >= last_to_send()) || !window_open()) return false;
   if (config_.bytes_per_second == 0) return true;
   double rate = static_cast<double>(config_.bytes_per_second);
   double more = static_cast<double>(now() - std::exchange(tokens_ns_, now())) / 1e9 * rate;
@@ -356,8 +365,18 @@ Status PairCore::send_control(const TrySend& try_send) {
   return Status();
 }
 
+void PairCore::count_sent(size_t bytes) {
+  sent_bytes_ += bytes;
+  sent_frames_ += 1;
+  shipped_bytes_ += bytes;
+  tokens_ -= static_cast<double>(bytes);
+  spoke_ns_ = now();
+}
+
 Status PairCore::send_data(const TrySend& try_send) {
+  if (difference_) return send_difference(try_send);
   while (may_send()) {
+    if (!held(sent_.next())) return acked_.received < sent_ ? Status() : offer_difference();
     TM_ASSIGN(LogCursor::Run run, cursor_->read(kRunMax, last_to_send()));
     if (run.bytes.empty()) return Status();
     if (!durable_end_) {
@@ -374,12 +393,8 @@ Status PairCore::send_data(const TrySend& try_send) {
       full_ = true;
       return Status();
     }
-    sent_bytes_ += size;
-    sent_frames_ += 1;
-    shipped_bytes_ += size;
-    tokens_ -= static_cast<double>(size);
-    sent_ = run.last;
-    spoke_ns_ = now();
+    count_sent(size);
+    sent_ = reached_ = run.last;
     in_flight_.push_back({run.last, {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())}});
   }
   return Status();
@@ -387,8 +402,10 @@ Status PairCore::send_data(const TrySend& try_send) {
 
 std::chrono::milliseconds PairCore::pause() const {
   int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
-  bool throttled = shipping_ && config_.bytes_per_second != 0 && sent_ < last_to_send();
+  const bool more = difference_ ? accepted_ && window_open() && !full_ : sent_ < last_to_send();
+  const bool throttled = shipping_ && config_.bytes_per_second != 0 && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
+  if (difference_ && more && !throttled) left = 0;
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
   return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
 }
@@ -409,6 +426,7 @@ void PairCore::tell_state() {
 
 std::optional<uint64_t> PairCore::lag_bytes() {
   if (acked_.durable >= group_.log().durable()) return lag_bytes_ = 0;
+  if (difference_) return lag_bytes_ = difference_->bytes_left() + group_.log().bytes();
   if (!durable_end_) return std::nullopt;
   // Walks all segments: not for every acknowledgement.
   if (now() - lag_ns_ < as_ns(kLagEvery) && lag_bytes_.value_or(0) != 0) return lag_bytes_;

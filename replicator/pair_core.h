@@ -64,6 +64,7 @@ class PairCore {
   Status begin(const Welcome& welcome);
   Status take_ack(Bytes body);
   Status take_downstream(Bytes body);
+  Status take_accept(Bytes body);
   // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
   Status advance();
   Status reach_duplex();
@@ -71,6 +72,13 @@ class PairCore {
   Status check_time();
   Status send_control(const TrySend& try_send);
   Status send_data(const TrySend& try_send);
+  // What the site lacks next is no longer in the log: it gets a difference.
+  [[nodiscard]] bool held(Seq seq) const;
+  Status offer_difference();
+  Status next_piece();
+  Status send_difference(const TrySend& try_send);
+  [[nodiscard]] bool window_open() const;
+  void count_sent(size_t bytes);
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;
   std::optional<uint64_t> lag_bytes();
@@ -102,12 +110,16 @@ class PairCore {
   int64_t heard_ns_ = 0;
   int64_t spoke_ns_ = 0;
   int64_t progress_ns_ = 0;  // when the site last had everything, or made more of it durable
+  std::unique_ptr<DifferenceReader> difference_;
+  bool accepted_ = false;  // the difference was
+  std::string piece_;      // of it: a message to go out
   std::deque<InFlight> in_flight_;
   std::optional<Location> durable_end_;
   double tokens_ = 0;  // bytes the bandwidth limit allows now
   int64_t tokens_ns_ = 0;
 
   Seq goal_;            // duplex once this is durable there
+  Seq reached_;         // as PairStatus's, now
   bool waits_ = false;  // what counts as durable waits for this site
   bool refused_ = false;
   int64_t acked_wall_ns_ = 0;

@@ -52,6 +52,7 @@ struct PairStatus {
   bool parked = false;   // dropped by the log limit: the log is not kept for it, nor does it try again before `pair resume`
   Seq durable;           // newest seq known to be durable at the target; never more than is
   Seq drain_to;          // kSuspending: what still goes over
+  Seq reached;           // no record above this one has ever been sent to the target: where it can be at most
 };
 
 // Moves to `to`. A transition the table does not allow is a broken invariant.

@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "base/status.h"
 #include "log/body.h"
 #include "replicator/source_record.h"
+#include "volume/difference.h"
 
 namespace tidemark {
 
@@ -60,6 +62,9 @@ enum class MessageType : uint8_t {
   kBye = 8,          // client → site: the session is over
   kPairNews = 9,     // shipper → site: how the pair stands, seen from its source
   kDownstream = 10,  // site → shipper: how far the sites have come to which it forwards
+  kOffer = 11,       // shipper → site, after BEGIN: what you lack I no longer hold; take a difference
+  kAccept = 12,      // site → shipper: what of it is here already
+  kDifference = 13,  // shipper → site: a piece of it; counts against the window as DATA does
   // Reading: each is answered by the same type + kReplyBit, or by ERROR.
   kInfo = 16,
   kListGroups = 17,
@@ -190,6 +195,25 @@ struct DownstreamSite {
 };
 std::string encode_downstream(const std::vector<DownstreamSite>& sites, uint64_t session);
 Result<std::vector<DownstreamSite>> decode_downstream(Bytes body);
+
+// A difference (volume/difference.h). OFFER stands for DifferenceOffer, but for what the size of a file would say.
+std::string encode_offer(const DifferenceOffer& offer, uint64_t session);
+Result<DifferenceOffer> decode_offer(Bytes body);
+
+struct Accept {
+  Ino next_ino;  // as DifferenceReader::begin() wants it
+  Seq staged;
+};
+std::string encode_accept(const Accept& accept, uint64_t session);
+Result<Accept> decode_accept(Bytes body);
+
+inline constexpr size_t kHeldMarksMax = 10'000;  // in the last piece
+struct DifferencePart {
+  DifferencePiece piece;                          // kRecords, kRows or kEnd
+  std::optional<std::vector<MarkId>> held_marks;  // of kEnd
+};
+std::string encode_difference(const DifferencePart& part, uint64_t session);
+Result<DifferencePart> decode_difference(Bytes body);
 
 // What a client should do about an error.
 enum class Retry : uint8_t {

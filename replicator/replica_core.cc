@@ -45,6 +45,7 @@ ReplicaCore::ReplicaCore(std::string name, std::string directory, GroupOptions o
     : name_(std::move(name)), directory_(std::move(directory)), options_(std::move(options)), opened_(std::move(opened)) {}
 
 Status ReplicaCore::close() {
+  difference_.reset();
   if (!group_ || open_group_.exchange(nullptr) == nullptr) return Status();
   return group_->close();
 }
@@ -100,6 +101,7 @@ Status ReplicaCore::check_identity(const Hello& hello) const {
 Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
   bool made = false;
   retry = Retry::kLater;
+  difference_.reset();
   if (group_ == nullptr) {
     TM_TRY(open_status());  // damaged: opening it again will not help
     if (Status status = make_replica(hello); !status.ok()) {
@@ -143,6 +145,31 @@ Status ReplicaCore::begin(const Position& agreed) {
 Result<Position> ReplicaCore::take(Bytes body) {
   TM_ASSIGN(DataHeader data, decode_data_message(body));
   return group_->ingest(data.run);
+}
+
+Result<Accept> ReplicaCore::offer(const DifferenceOffer& offer) {
+  if (group_ == nullptr) return Status(Code::kStale, "the replica is not open");
+  TM_ASSIGN(difference_, group_->begin_difference(offer));
+  // A copy without anything needs every symbolic link, whatever its number.
+  const Ino next_ino = offer.from.seq == Seq() ? Ino() : difference_->next_ino();
+  log_info("group " + name_ + ": the source no longer holds what follows seq " + std::to_string(offer.from.seq.value()) +
+           "; a difference brings this copy to seq " + std::to_string(offer.target.base.seq.value()));
+  return Accept{next_ino, difference_->staged()};
+}
+
+Result<Position> ReplicaCore::piece(Bytes body) {
+  if (difference_ == nullptr) return Status(Code::kInvalid, "no difference was offered");
+  TM_ASSIGN(const DifferencePart part, decode_difference(body));
+  switch (part.piece.kind) {
+    case DifferencePiece::Kind::kRecords: TM_TRY(difference_->add_records(part.piece.bytes)); break;
+    case DifferencePiece::Kind::kRows: TM_TRY(difference_->add_rows(part.piece.bytes)); break;
+    default: {
+      const auto taken = std::move(difference_);
+      TM_TRY(group_->finish_difference(*taken, part.held_marks));
+      log_info("group " + name_ + ": brought by difference to seq " + std::to_string(group_->position().seq.value()));
+    }
+  }
+  return group_->log().tail_position();
 }
 
 Retry ReplicaCore::retry_after(const Status& status) {

@@ -38,7 +38,11 @@ class ReplicaCore {
   Status begin(const Position& agreed);
   // A DATA message's body: verified, appended, applied. Not durable yet.
   Result<Position> take(Bytes body);
-  // Whether a shipper may try again after take() failed so.
+  // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body; the position
+  // moves with the last one. What was taken is given up when the session ends, but for what the next one may take up again.
+  Result<Accept> offer(const DifferenceOffer& offer);
+  Result<Position> piece(Bytes body);
+  // Whether a shipper may try again after take() or piece() failed so.
   static Retry retry_after(const Status& status);
   // What was taken so far is durable on return.
   Status commit();
@@ -64,6 +68,7 @@ class ReplicaCore {
   const std::function<void(Group&)> opened_;
 
   std::unique_ptr<Group> group_;  // set once, before open_group_
+  std::unique_ptr<DifferenceWriter> difference_;
   std::atomic<Group*> open_group_{nullptr};
   Epoch highest_;
   Status record_status_;  // why highest_ is not to be trusted

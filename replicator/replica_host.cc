@@ -123,6 +123,14 @@ bool ReplicaHost::post_begin(std::shared_ptr<ShipSession> session, uint64_t requ
   return post(std::move(item));
 }
 
+bool ReplicaHost::post_offer(std::shared_ptr<ShipSession> session, const DifferenceOffer& offer) {
+  Item item;
+  item.kind = Item::Kind::kOffer;
+  item.session = std::move(session);
+  item.offer = offer;
+  return post(std::move(item));
+}
+
 void ReplicaHost::post_data(std::shared_ptr<ShipSession> session, Message message) {
   Item item;
   item.session = std::move(session);
@@ -179,6 +187,7 @@ void ReplicaHost::handle(Item item) {
   switch (item.kind) {
     case Item::Kind::kHello: return handle_hello(item);
     case Item::Kind::kBegin: return handle_begin(item);
+    case Item::Kind::kOffer: return handle_offer(item);
     case Item::Kind::kData: return handle_data(item);
     case Item::Kind::kNews:
       if (Status saved = core_.news(item.news); !saved.ok()) fail_session(item.session, saved, Retry::kLater);
@@ -229,13 +238,33 @@ void ReplicaHost::handle_begin(const Item& item) {
   outbox_.post_ack(item.session);
 }
 
+void ReplicaHost::handle_offer(const Item& item) {
+  {
+    MutexLock lock(mutex_);
+    if (active_ != item.session) return;
+  }
+  Result<Accept> accept = core_.offer(item.offer);
+  if (!accept.ok()) {
+    const Status status = accept.status().within("group " + name_ + " at the site");
+    return fail_session(item.session, status, ReplicaCore::retry_after(status));
+  }
+  Outgoing answer;
+  answer.routing_id = item.session->routing_id;
+  answer.session = item.session->id;
+  answer.message = encode_accept(*accept, item.session->id);
+  outbox_.post(std::move(answer));
+}
+
 void ReplicaHost::handle_data(const Item& item) {
   {
     MutexLock lock(mutex_);
     if (active_ != item.session) return;
   }
   Bytes message = item.message.bytes();
-  Result<Position> position = core_.take(message.subspan(kWireHeaderSize));
+  Bytes body;
+  Result<WireHeader> header = open_message(message, body);
+  const bool piece = header.ok() && header->type == MessageType::kDifference;
+  Result<Position> position = piece ? core_.piece(body) : core_.take(message.subspan(kWireHeaderSize));
   if (!position.ok()) {
     Status status = position.status().within("group " + name_ + " at the site");
     log_warning(status.text() + " (from " + item.session->user + ")");

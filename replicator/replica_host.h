@@ -49,19 +49,22 @@ class ReplicaHost {
   // From the router thread. None of them waits for work. False: too much is waiting.
   bool post_hello(std::shared_ptr<ShipSession> session, Hello hello);
   bool post_begin(std::shared_ptr<ShipSession> session, uint64_t request, Position agreed);
-  // `size` counts against the session's window and is given back when the message was dealt with. The window bounds the queue.
+  // DATA or DIFFERENCE. Its size counts against the session's window and is given back when the message was dealt with. The window
+  // bounds the queue.
   void post_data(std::shared_ptr<ShipSession> session, Message message);
+  bool post_offer(std::shared_ptr<ShipSession> session, const DifferenceOffer& offer);
   void post_news(std::shared_ptr<ShipSession> session, PairNews news);
   // The session is over; what is queued of it is dropped unseen. `orderly`: the shipper said so.
   void forget(const std::shared_ptr<ShipSession>& session, bool orderly);
 
  private:
   struct Item {
-    enum class Kind { kHello, kBegin, kData, kNews, kLost } kind = Kind::kData;
+    enum class Kind { kHello, kBegin, kOffer, kData, kNews, kLost } kind = Kind::kData;
     std::shared_ptr<ShipSession> session;
     Hello hello;
     uint64_t request = 0;
     Position agreed;
+    DifferenceOffer offer;
     Message message;
     PairNews news;
     bool orderly = false;
@@ -75,6 +78,7 @@ class ReplicaHost {
   void handle(Item item);
   void handle_hello(const Item& item);
   void handle_begin(const Item& item);
+  void handle_offer(const Item& item);
   void handle_data(const Item& item);
   void fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry);
   void opened(Group& group);

@@ -217,6 +217,16 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       peer.host->post_news(peer.ship, std::move(*news));
       return;
     }
+    case MessageType::kOffer: {
+      Result<DifferenceOffer> offer = decode_offer(body);
+      if (!offer.ok()) return strike(origin, offer.status(), header.request);
+      if (!peer.host->post_offer(peer.ship, *offer)) {
+        send(origin.routing_id, encode_error(Status(Code::kLimit, "the site is busy with this group"), Retry::kLater,
+                                             header.session, header.request));
+      }
+      return;
+    }
+    case MessageType::kDifference:
     case MessageType::kData: {
       peer.arrived_bytes += message.bytes().size();
       peer.arrived_frames += 1;

@@ -166,12 +166,21 @@ void SimLink::target_receives(const std::string& text) {
       begun_ = true;
       return acknowledge();
     }
+    case MessageType::kOffer: {
+      Result<DifferenceOffer> offer = decode_offer(body);
+      if (!begun_ || !offer.ok()) return end_session(offer.status(), Retry::kHello);
+      Result<Accept> accept = target_.replica->offer(*offer);
+      if (!accept.ok()) return end_session(accept.status(), ReplicaCore::retry_after(accept.status()));
+      return target_says(encode_accept(*accept, session_));
+    }
+    case MessageType::kDifference:
     case MessageType::kData: {
       if (!begun_) return;
       arrived_bytes_ += text.size();
       if (arrived_bytes_ - ack_.consumed_bytes > kWindowBytes)
         return end_session(Status(Code::kLimit, "window"), Retry::kHello);
-      Result<Position> position = target_.replica->take(body);
+      Result<Position> position =
+          header->type == MessageType::kDifference ? target_.replica->piece(body) : target_.replica->take(body);
       if (!position.ok()) return end_session(position.status(), ReplicaCore::retry_after(position.status()));
       ack_.received = position->seq;
       ack_.consumed_bytes += text.size();

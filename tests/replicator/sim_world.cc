@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "tests/volume/model.h"
+
 namespace tidemark::test {
 namespace {
 
@@ -34,7 +36,7 @@ GroupOptions SimWorld::options(SimNode& node) {
   GroupOptions options;
   options.files = node.disk.get();
   options.clock = &clock;
-  options.log.segment_bytes = 256 * 1024;
+  options.log.segment_bytes = faults.prune ? 32 * 1024 : 256 * 1024;
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.reserve_bytes = 0;
   options.index_cache_bytes = 1 << 20;
@@ -97,6 +99,7 @@ void SimWorld::crash(SimNode& node) {
   fs::remove_all(node.directory + "/index");
   open(node);
   if (!failure_.empty()) return;
+  if (node.primary) history_.erase(history_.upper_bound(node.own->newest()), history_.end());  // what was never durable
   if (node.group().position().seq < node.must_hold) {
     return fail(node.directory + " held seq " + seq_text(node.must_hold) + " for durable and came back with seq " +
                 seq_text(node.group().position().seq));
@@ -171,6 +174,45 @@ void SimWorld::command() {
   }
 }
 
+// As the log limit does it: whoever lags is dropped, then the base moves, whatever they lack.
+void SimWorld::prune(SimNode& node) {
+  Group& group = node.group();
+  const Seq newest = group.log().durable();
+  const Seq base = group.log().base();
+  if (newest.value() < base.value() + 2) return;
+  PruneRequest request;
+  request.to = Seq(base.value() + 1 + below(newest.value() - base.value()));
+  for (auto& link : links_) {
+    if (&link->source() != &node || !link->running()) continue;
+    if (!link->core().status().parked && below(2) == 0) (void)link->core().park("the log limit drops it").ok();
+    const PairStatus& saved = link->saved().status;
+    const Seq durable = std::max(saved.durable, link->core().durable());
+    request.tombstones_from = std::min(request.tombstones_from, durable);
+    request.standing.emplace_back(durable, std::max(durable, saved.reached));
+    if (!saved.parked) request.keep.push_back({durable == Seq() ? Seq(1) : durable.next(), "a pair"});
+  }
+  auto report = group.prune(request);
+  if (!report.ok()) return fail("pruning " + node.directory + ": " + report.status().text());
+  prunes += report->base > report->base_before;
+}
+
+// Where the primary's records stand, before they are pruned.
+void SimWorld::remember_history() {
+  Log& log = nodes_.front()->group().log();
+  Seq next = history_.empty() ? Seq(1) : history_.rbegin()->first.next();
+  LogCursor cursor(log, next);
+  while (cursor.next() <= log.appended()) {
+    auto run = cursor.read(1 << 20, log.appended());
+    if (!run.ok()) return fail("the primary's log: " + run.status().text());
+    for (Bytes rest = run->bytes; !rest.empty();) {
+      RecordHeader header;
+      if (decode_header(rest, header) != RecordFault::kNone) return fail("the primary's log is damaged");
+      history_[header.seq] = header.position();
+      rest = rest.subspan(header.size_in_log());
+    }
+  }
+}
+
 void SimWorld::turn_all() {
   for (auto& link : links_) link->turn();
   for (auto& link : links_) {
@@ -205,6 +247,8 @@ void SimWorld::step() {
   } else if (what < 99) {
     crash(*nodes_[below(nodes_.size())]);
   }
+  if (failure_.empty()) remember_history();
+  if (faults.prune && failure_.empty() && below(12) == 0) prune(*nodes_[below(nodes_.size())]);
   if (failure_.empty()) turn_all();
   if (failure_.empty()) check_prefix();
 }
@@ -214,8 +258,8 @@ void SimWorld::check_prefix() {
   for (auto& link : links_) {
     Position there = link->target().group().position();
     if (there.seq == Seq(0)) continue;
-    Result<Position> here = link->source().group().log().position_at(there.seq);
-    if (!here.ok() || *here != there) {
+    const auto here = history_.find(there.seq);
+    if (here == history_.end() || here->second != there) {
       return fail(link->saved().config.site + " stands at seq " + seq_text(there.seq) +
                   ", which is not its source's history");
     }
@@ -259,10 +303,31 @@ std::string SimWorld::finish() {
            seq_text(link->source().group().log().durable()) + ", drains to seq " + seq_text(link->core().status().drain_to) +
            "; " + link->core().last_error();
   }
+  for (auto& node : nodes_) differences += node->group().log().gaps().size();
+  if (faults.prune) return compare_trees();
   Result<uint64_t> expected = nodes_.front()->group().index_fingerprint();
   for (auto& node : nodes_) {
     Result<uint64_t> index = node->group().index_fingerprint();
     if (!index.ok() || !expected.ok() || *index != *expected) return node->directory + " has another index";
+  }
+  return "";
+}
+
+// Indexes that were pruned differently are not alike; every point that can be shown is.
+std::string SimWorld::compare_trees() {
+  Group& primary = nodes_.front()->group();
+  const uint64_t newest = primary.newest().value();
+  for (auto& node : nodes_) {
+    for (const uint64_t back : {0, 1, 7, 40, 100}) {
+      const Seq point(newest - std::min(newest - 1, back));
+      auto there = node->group().view(point);
+      auto here = primary.view(point);
+      if (!there.ok() && !here.ok()) continue;
+      if (back == 0 && !there.ok()) return node->directory + " does not show the newest point: " + there.status().text();
+      if (there.ok() && here.ok() && dump_view(**there) != dump_view(**here)) {
+        return node->directory + " shows another tree at seq " + seq_text(point);
+      }
+    }
   }
   return "";
 }

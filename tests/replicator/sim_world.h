@@ -43,6 +43,7 @@ struct SimFaults {
   bool mangle = false;       // flip, cut, double and swap messages
   bool disk_lies = false;    // syncs at the last site do nothing (a negative control)
   bool forget_wait = false;  // acknowledge without waiting for sync pairs (a negative control)
+  bool prune = false;        // drop pairs, and move the base beyond what they need
 };
 
 class SimWorld;
@@ -112,7 +113,8 @@ class SimWorld {
   [[nodiscard]] uint64_t below(uint64_t bound) { return std::uniform_int_distribution<uint64_t>(0, bound - 1)(random_); }
   SimClock clock;
   const SimFaults faults;
-  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0;  // what a schedule was good for
+  // What a schedule was good for.
+  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0, prunes = 0, differences = 0;
 
  private:
   void step();
@@ -120,10 +122,13 @@ class SimWorld {
   void fsync();  // it asks for durability
   void settle_fsyncs();
   void command();
+  void prune(SimNode& node);
+  void remember_history();
   void crash(SimNode& node);
   void open(SimNode& node);
   void turn_all();
   void check_prefix();
+  std::string compare_trees();
   void heal();
   std::string finish();
   [[nodiscard]] bool calm();
@@ -136,7 +141,8 @@ class SimWorld {
   std::mt19937_64 random_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::vector<std::unique_ptr<SimLink>> links_;
-  std::vector<Seq> fsyncs_;  // asked for and not answered
+  std::vector<Seq> fsyncs_;          // asked for and not answered
+  std::map<Seq, Position> history_;  // of the primary
   std::string failure_;
   uint64_t names_ = 0;
 };

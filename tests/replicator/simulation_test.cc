@@ -47,6 +47,8 @@ std::string simulate(uint64_t seed, const SimFaults& faults, uint64_t* good_for 
     good_for[1] += world.cuts;
     good_for[2] += world.acknowledged_sync;
     good_for[3] |= world.states_seen;
+    good_for[4] += world.prunes;
+    good_for[5] += world.differences;
   }
   return failure;
 }
@@ -59,21 +61,23 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
   const char* wanted = std::getenv("SIMULATION_ROUNDS");
   const uint64_t rounds = wanted != nullptr ? std::stoull(wanted) : 1000;
   std::cout << "seeds " << base << " to " << base + rounds - 1 << "\n";
-  uint64_t good_for[4] = {};
+  uint64_t good_for[6] = {};
   for (uint64_t seed = base; seed < base + rounds; ++seed) {
     SimFaults faults;
     faults.mangle = seed % 2 == 0;
+    faults.prune = seed % 5 < 2;
     std::string failure = simulate(seed, faults, good_for);
     INFO("seed " << seed << ": repeat with SIMULATION_ROUNDS=1 and --rng-seed " << seed);
     REQUIRE(failure == "");
   }
   std::cout << good_for[0] << " power failures, " << good_for[1] << " cuts, " << good_for[2]
-            << " acknowledgements in duplex\n";
+            << " acknowledgements in duplex, " << good_for[4] << " prunes, " << good_for[5] << " differences\n";
   if (rounds < 1000) return;
   CHECK(good_for[0] > rounds);  // else the schedules were too tame to prove anything
   CHECK(good_for[1] > rounds);
   CHECK(good_for[2] > rounds);
   CHECK(good_for[3] == 0b11111110);  // every state was seen
+  CHECK(good_for[5] > rounds / 20);
 }
 
 TEST_CASE("negative control: a site that acknowledges what its disk does not hold is found out") {

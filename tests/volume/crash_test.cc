@@ -75,7 +75,8 @@ class Living {
     RandomOps ops(group_->volume(), seed_);
     const uint64_t start = files_.operations();
     const uint64_t crash_at = start + 1 + below(160), fails_at = start + 1 + below(120);
-    files_.on_operation([&](const FaultFileSystem::Step& step) {
+    // Called until the group is gone, which is after this function.
+    files_.on_operation([this, crash_at, fails_at](const FaultFileSystem::Step& step) {
       if (step.number >= crash_at && !life_.disk && !fails_ever()) crash();
       const bool fails = (kind_ == Disk::kFailsToSync && step.operation == FaultFileSystem::Operation::kSync) ||
                          (kind_ == Disk::kFailsToWrite && step.operation == FaultFileSystem::Operation::kWrite);
