@@ -61,9 +61,10 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
 
 bool PairCore::wants_connection() const { return status_.state != PairState::kSuspended && !status_.parked; }
 
-Status PairCore::enter(PairState to, const std::string& cause) {
+Status PairCore::enter(PairState to, const std::string& cause, bool parked) {
   PairStatus next = status_;
   change_state(next, to, cause, clock_.wall_ns());
+  next.parked = next.parked || parked;
   next.durable = acked_.durable;
   next.reached = std::max(reached_, acked_.durable);
   if (to == PairState::kFailed && status_.state == PairState::kDuplex) {
@@ -107,15 +108,7 @@ Status PairCore::resume() {
   return enter(status_.copied ? PairState::kResyncing : PairState::kCopying, "resumed by an operator");
 }
 
-Status PairCore::park(const std::string& cause) {
-  TM_TRY(enter(PairState::kFailed, cause));
-  PairStatus next = status_;
-  next.parked = true;
-  TM_TRY(persist_(next));
-  status_ = std::move(next);
-  publish();
-  return Status();
-}
+Status PairCore::park(const std::string& cause) { return enter(PairState::kFailed, cause, true); }
 
 Status PairCore::advance() {
   if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {

@@ -68,7 +68,7 @@ class PairCore {
   // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
   Status advance();
   Status reach_duplex();
-  Status enter(PairState to, const std::string& cause);
+  Status enter(PairState to, const std::string& cause, bool parked = false);
   Status check_time();
   Status send_control(const TrySend& try_send);
   Status send_data(const TrySend& try_send);

@@ -56,7 +56,7 @@ std::string simulate(uint64_t seed, const SimFaults& faults, uint64_t* good_for 
 }  // namespace
 
 TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing, all of it heals") {
-  log_to_stderr(LogLevel::kError);
+  log_to_stderr(std::getenv("SIM_VERBOSE") ? LogLevel::kInfo : LogLevel::kError);
   const uint64_t base = first_seed();
   const char* wanted = std::getenv("SIMULATION_ROUNDS");
   const uint64_t rounds = wanted != nullptr ? std::stoull(wanted) : 1000;
