@@ -7,7 +7,9 @@ namespace {
 
 constexpr size_t kMarksShown = 10;
 
-Json report_json(const PruneReport& report, bool dry_run, Group& group) {
+}  // namespace
+
+Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_time_ns) {
   Json marks = Json::array();
   for (const Mark& mark : report.marks) marks.push_back({{"name", mark.name}, {"seq", mark.seq.value()}});
   Json made = {{"dry_run", dry_run},
@@ -20,11 +22,9 @@ Json report_json(const PruneReport& report, bool dry_run, Group& group) {
                {"log_bytes", report.log_bytes},
                {"pack_bytes", report.pack_bytes},
                {"marks", marks}};
-  if (!dry_run && group.base_time_ns() != 0) made["base_time"] = format_time(group.base_time_ns());
+  if (!dry_run && base_time_ns != 0) made["base_time"] = format_time(base_time_ns);
   return made;
 }
-
-}  // namespace
 
 Json prune_order_json(const PruneOrder& order) {
   return {{"to", order.to},
@@ -59,7 +59,7 @@ std::vector<BaseLimit> needed_by_pairs(Group& group, const std::vector<Pair>& pa
   return limits;
 }
 
-Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
+Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
   PruneRequest request;
   if (!order.to.empty()) {
     TM_ASSIGN(request.to, group.resolve(order.to));
@@ -67,8 +67,12 @@ Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const Pru
   request.policy = order.policy;
   request.dry_run = order.dry_run;
   request.keep = needed_by_pairs(group, pairs);
-  TM_ASSIGN(const PruneReport report, group.prune(request));
-  return report_json(report, order.dry_run, group);
+  return group.prune(request);
+}
+
+Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
+  TM_ASSIGN(const PruneReport report, carry_out_prune(group, pairs, order));
+  return prune_report_json(report, order.dry_run, group.base_time_ns());
 }
 
 void print_prune(const Json& report) {

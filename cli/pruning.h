@@ -21,7 +21,11 @@ struct PruneOrder {
 // What the pairs of a group still need of its log. Of a pair whose position is not known (it has not connected yet): everything.
 [[nodiscard]] std::vector<BaseLimit> needed_by_pairs(Group& group, const std::vector<Pair>& pairs);
 
-// Carries it out; the answer is what `tidemark prune --json` prints.
+// Carries it out.
+Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
+// What `tidemark prune --json` prints. `base_time_ns`: of the base as it is now; 0 where nothing was ever pruned.
+[[nodiscard]] Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_time_ns);
+// Both. The answer is what `tidemark prune --json` prints.
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
 void print_prune(const Json& report);
 

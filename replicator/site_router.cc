@@ -34,6 +34,15 @@ std::string readable(std::string text) {
   return text;
 }
 
+Status may_ask(MessageType type, const Rights& rights) {
+  if (type == MessageType::kPrune && !rights.prune) {
+    return Status(Code::kNotAuthorised,
+                  "this key has no right to prune here; a key of its own with 'prune' in the site's allow-list has");
+  }
+  if (type == MessageType::kPrune || rights.read || (type == MessageType::kResolve && rights.prune)) return Status();
+  return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
+}
+
 std::string name_list(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) {
@@ -50,6 +59,11 @@ void SiteRouter::stop() {
   outbox_.wake().wake();
 }
 
+void SiteRouter::read_allow_list() {
+  read_list_ = true;
+  outbox_.wake().wake();
+}
+
 Status SiteRouter::run() {
   while (!stopping_) {
     std::array<zmq_pollitem_t, 3> items{poll_item(socket_, ZMQ_POLLIN), poll_item(outbox_.wake()), meter_.item()};
@@ -57,6 +71,7 @@ Status SiteRouter::run() {
     TM_TRY(drain_socket());
     drain_outbox();
     TM_TRY(meter_.check());
+    if (allow_ != nullptr && allow_->look(read_list_.exchange(false))) enforce_rights();
     expire();
   }
   return Status();
@@ -109,9 +124,9 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   handle_session(origin, found->second, *header, body, std::move(message));
 }
 
-Rights SiteRouter::rights_of(const Origin& origin) const {
-  if (allow_ != nullptr) return allow_->rights(origin.user);
-  Rights all;  // loopback and ipc without keys: everybody who reaches us
+Rights SiteRouter::rights_of(const std::string& user) const {
+  if (allow_ != nullptr) return allow_->now()->rights(user);
+  Rights all;  // loopback and ipc without keys: everybody who reaches us, and who may write does not prune
   all.append = true;
   all.read = true;
   return all;
@@ -122,7 +137,7 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   if (!hello.ok()) return strike(origin, hello.status(), request);
   hello->identity = readable(std::move(hello->identity));
   drop(origin.routing_id);  // a second hello on a connection replaces the first
-  Rights rights = rights_of(origin);
+  Rights rights = rights_of(origin.user);
   Status status;
   if (peers_.size() >= kSessionsMax) {
     status = Status(Code::kLimit, "the site serves as many peers as it can");
@@ -137,6 +152,16 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   send(origin.routing_id, encode_error(status, retry, 0, request));
 }
 
+SiteRouter::Peer& SiteRouter::add_peer(const Origin& origin, uint64_t session) {
+  Peer& peer = peers_[origin.routing_id];
+  peer.user = origin.user;
+  peer.fd = origin.fd;
+  peer.connection = origin.connection;
+  peer.session = session;
+  peer.heard_ns = now_ns();
+  return peer;
+}
+
 Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights) {
   if (!rights.append) {
     return Status(Code::kNotAuthorised, "this key has no right to append here; add 'append' to its line of the allow-list");
@@ -147,17 +172,14 @@ Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const
   session->user = hello.identity;
   session->id = random_session();
   if (!host->post_hello(session, hello)) return Status(Code::kLimit, "the site is busy with this group");
-  Peer& peer = peers_[origin.routing_id];
-  peer.user = origin.user;
-  peer.session = session->id;
-  peer.heard_ns = now_ns();
+  Peer& peer = add_peer(origin, session->id);
   peer.ship = std::move(session);
   peer.host = host;
   return Status();
 }
 
 Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const Rights& rights) {
-  if (!rights.read) {
+  if (!rights.read && !rights.prune) {
     return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
   }
   ReplicaHost* host = nullptr;
@@ -176,10 +198,7 @@ Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const 
     welcome.durable = group->log().durable();
     if (welcome.position.seq != Seq(0)) welcome.which = PositionCase::kBehind;
   }
-  Peer& peer = peers_[origin.routing_id];
-  peer.user = origin.user;
-  peer.session = random_session();
-  peer.heard_ns = now_ns();
+  Peer& peer = add_peer(origin, random_session());
   peer.read = std::make_unique<ReadSession>();
   peer.read->routing_id = origin.routing_id;
   peer.read->id = peer.session;
@@ -235,6 +254,10 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
 void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader& header, Message message) {
   if (message.bytes().size() > kReadRequestMax) {
     return strike(origin, Status(Code::kTooLarge, "a request of reading is at most 1 KiB"), header.request);
+  }
+  if (Status may = may_ask(header.type, rights_of(peer.user)); !may.ok()) {
+    send(origin.routing_id, encode_error(may, Retry::kNever, header.session, header.request));
+    return;
   }
   if (reads_.post(*peer.read, header, std::move(message))) return;
   send(origin.routing_id, encode_error(Status(Code::kBusy, "the site has too many requests waiting"), Retry::kLater,
@@ -303,13 +326,35 @@ void SiteRouter::expire() {
   int64_t now = now_ns();
   if (now - expired_ns_ < as_ns(std::chrono::seconds(1))) return;
   expired_ns_ = now;
+  groups_.drop_idle_views();
   std::vector<std::string> silent;
   for (auto& [routing_id, peer] : peers_) {
     // A shipper speaks every second; three times its limit allows for a machine under load.
     std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
-    if (now - peer.heard_ns > as_ns(limit)) silent.push_back(routing_id);
+    const bool waits = peer.read != nullptr && peer.read->pending->load() != 0;  // for us: a prune takes long
+    if (!waits && now - peer.heard_ns > as_ns(limit)) silent.push_back(routing_id);
   }
   for (const std::string& routing_id : silent) drop(routing_id);
+}
+
+void SiteRouter::enforce_rights() {
+  const std::shared_ptr<const AllowList> list = allow_->now();
+  std::vector<std::string> without;
+  for (auto& [routing_id, peer] : peers_) {
+    const Rights rights = list->rights(peer.user);
+    const bool may_stay = peer.ship != nullptr ? rights.append : rights.read || rights.prune;
+    if (!may_stay) without.push_back(routing_id);
+  }
+  for (const std::string& routing_id : without) {
+    const Peer& peer = peers_[routing_id];
+    log_warning("a session of key " + peer.user + " ends: the allow-list no longer has it, or not this right");
+    send(routing_id, encode_error(Status(Code::kNotAuthorised, "the site's allow-list has changed: this key may not go on"),
+                                  Retry::kNever, peer.session, 0));
+    if (!list->knows(peer.user)) {
+      if (Status shut = meter_.shut(peer.fd, peer.connection); !shut.ok()) log_warning(shut.text());
+    }
+    drop(routing_id);
+  }
 }
 
 }  // namespace tidemark

@@ -11,8 +11,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "replicator/allow_file.h"
 #include "replicator/connection_meter.h"
-#include "replicator/keys.h"
 #include "replicator/outbox.h"
 #include "replicator/read_service.h"
 #include "replicator/site_groups.h"
@@ -28,8 +28,7 @@ inline constexpr uint32_t kStrikesMax = 16;                                 // b
 class SiteRouter {
  public:
   // `allow`: null where the site runs without keys.
-  SiteRouter(Socket socket, ConnectionMeter meter, const AllowList* allow, SiteGroups& groups, ReadService& reads,
-             Outbox& outbox)
+  SiteRouter(Socket socket, ConnectionMeter meter, AllowFile* allow, SiteGroups& groups, ReadService& reads, Outbox& outbox)
       : socket_(std::move(socket)),
         meter_(std::move(meter)),
         allow_(allow),
@@ -41,12 +40,15 @@ class SiteRouter {
   SiteRouter(const SiteRouter&) = delete;
   SiteRouter& operator=(const SiteRouter&) = delete;
 
-  Status run();  // until stop()
-  void stop();   // any thread
+  Status run();            // until stop()
+  void stop();             // any thread
+  void read_allow_list();  // at once; any thread
 
  private:
   struct Peer {
     std::string user;
+    int fd = -1;
+    uint64_t connection = 0;
     uint64_t session = 0;
     int64_t heard_ns = 0;
     std::shared_ptr<ShipSession> ship;  // one of the two
@@ -80,16 +82,20 @@ class SiteRouter {
   void strike(const Origin& origin, const Status& status, uint64_t request);
   void drop(const std::string& routing_id, bool orderly = false);
   void expire();
+  // The allow-list is another one: who may no longer do what it does loses its session, who is no longer on it its connection.
+  void enforce_rights();
+  Peer& add_peer(const Origin& origin, uint64_t session);
   bool send(const std::string& routing_id, std::string&& message);
-  [[nodiscard]] Rights rights_of(const Origin& origin) const;
+  [[nodiscard]] Rights rights_of(const std::string& user) const;
 
   Socket socket_;
   ConnectionMeter meter_;
-  const AllowList* allow_;
+  AllowFile* allow_;
   SiteGroups& groups_;
   ReadService& reads_;
   Outbox& outbox_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> read_list_{false};
   std::unordered_map<std::string, Peer> peers_;       // by routing id; only those with a session
   std::unordered_map<std::string, Strikes> strikes_;  // by routing id
   int64_t expired_ns_ = 0;
