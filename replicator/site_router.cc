@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/clock.h"
@@ -124,6 +125,24 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   handle_session(origin, found->second, *header, body, std::move(message));
 }
 
+size_t SiteRouter::sessions_of(const std::string& user) const {
+  return static_cast<size_t>(
+      std::count_if(peers_.begin(), peers_.end(), [&](const auto& one) { return one.second.user == user; }));
+}
+
+uint64_t SiteRouter::data_of(const std::string& user) const {
+  uint64_t bytes = 0;
+  for (const auto& [routing_id, peer] : peers_) bytes += peer.user == user ? peer.unconsumed() : 0;
+  return bytes;
+}
+
+std::shared_ptr<ReadCount> SiteRouter::reads_of(const std::string& user) {
+  std::weak_ptr<ReadCount>& known = reads_of_[user];
+  std::shared_ptr<ReadCount> count = known.lock();
+  if (count == nullptr) known = count = std::make_shared<ReadCount>(0);
+  return count;
+}
+
 Rights SiteRouter::rights_of(const std::string& user) const {
   if (allow_ != nullptr) return allow_->now()->rights(user);
   Rights all;  // loopback and ipc without keys: everybody who reaches us, and who may write does not prune
@@ -141,13 +160,16 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   Status status;
   if (peers_.size() >= kSessionsMax) {
     status = Status(Code::kLimit, "the site serves as many peers as it can");
+  } else if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
+    status = Status(Code::kLimit, "this key has as many sessions here as one may have (256)");
   } else if (hello->role == WireRole::kShip) {
     status = greet_shipper(origin, *hello, rights);
   } else {
     status = greet_reader(origin, *hello, rights);
   }
   if (status.ok()) return;
-  log_warning("refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
+  warnings_.warn(
+      now_ns(), "refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
   Retry retry = status.code() == Code::kLimit ? Retry::kLater : Retry::kNever;
   send(origin.routing_id, encode_error(status, retry, 0, request));
 }
@@ -202,6 +224,7 @@ Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const 
   peer.read = std::make_unique<ReadSession>();
   peer.read->routing_id = origin.routing_id;
   peer.read->id = peer.session;
+  peer.read->pending_of_key = reads_of(origin.user);
   peer.read->host = host;
   send(origin.routing_id, encode_welcome(welcome, peer.session, 0));
   return Status();
@@ -240,9 +263,12 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       peer.arrived_bytes += message.bytes().size();
       peer.arrived_frames += 1;
       // Never more in memory than the window the shipper was given, whatever it sends.
-      if (peer.arrived_bytes - peer.ship->consumed_bytes > kWindowBytes ||
-          peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
+      if (peer.unconsumed() > kWindowBytes || peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
         return strike(origin, Status(Code::kLimit, "more was sent than the window allows"), header.request);
+      }
+      if (peer.unconsumed() > kDataUnshared && data_of(peer.user) > kDataPerKeyMax) {
+        return strike(origin, Status(Code::kLimit, "the sessions of this key sent more than the site can take now"),
+                      header.request);
       }
       peer.host->post_data(peer.ship, std::move(message));
       return;
@@ -269,7 +295,7 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
   Strikes& strikes = strikes_[origin.routing_id];
   if (++strikes.count == 1) {
     strikes.connection = origin.connection;
-    log_warning("a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
+    warnings_.warn(now_ns(), "a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
   }
   drop(origin.routing_id);
   if (strikes.count < kStrikesMax) {
@@ -305,19 +331,18 @@ void SiteRouter::drain_outbox() {
       ack.consumed_frames = session.consumed_frames;
       if (current) sent = send(outgoing.routing_id, encode_ack(ack, session.id));
     } else if (current) {
-      sent = send(outgoing.routing_id, std::move(outgoing.message));
+      sent = send(outgoing.routing_id, std::move(outgoing.message), std::move(outgoing.ticket));
     }
-    if (outgoing.pending != nullptr) outgoing.pending->fetch_sub(1);
     // Gone, or it does not read what it asked for.
     if (current && (!sent || outgoing.ends_session)) drop(outgoing.routing_id);
   }
 }
 
-bool SiteRouter::send(const std::string& routing_id, std::string&& message) {
+bool SiteRouter::send(const std::string& routing_id, std::string&& message, std::shared_ptr<const void> held) {
   Message id = Message::copy_of(as_bytes(routing_id));
   Result<bool> taken = socket_.try_send(id, true);
   if (!taken.ok() || !*taken) return false;
-  Message body = Message::own(std::move(message));
+  Message body = Message::own(std::move(message), std::move(held));
   Result<bool> sent = socket_.try_send(body);
   return sent.ok() && *sent;
 }
@@ -331,10 +356,13 @@ void SiteRouter::expire() {
   for (auto& [routing_id, peer] : peers_) {
     // A shipper speaks every second; three times its limit allows for a machine under load.
     std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
+    // A shipper that is gone may be back in a moment: its silence decides. What a reader had is of no use to anybody.
+    const bool gone = peer.read != nullptr && !meter_.is_open(peer.fd, peer.connection);
     const bool waits = peer.read != nullptr && peer.read->pending->load() != 0;  // for us: a prune takes long
-    if (!waits && now - peer.heard_ns > as_ns(limit)) silent.push_back(routing_id);
+    if (gone || (!waits && now - peer.heard_ns > as_ns(limit))) silent.push_back(routing_id);
   }
   for (const std::string& routing_id : silent) drop(routing_id);
+  std::erase_if(reads_of_, [](const auto& one) { return one.second.expired(); });
 }
 
 void SiteRouter::enforce_rights() {

@@ -13,6 +13,7 @@
 
 #include "replicator/allow_file.h"
 #include "replicator/connection_meter.h"
+#include "replicator/log_budget.h"
 #include "replicator/outbox.h"
 #include "replicator/read_service.h"
 #include "replicator/site_groups.h"
@@ -21,6 +22,9 @@
 namespace tidemark {
 
 inline constexpr size_t kSessionsMax = 1024;
+inline constexpr size_t kSessionsPerKeyMax = 256;                // so that no peer takes them all; without keys all are one
+inline constexpr uint64_t kDataPerKeyMax = uint64_t{512} << 20;  // DATA of all sessions of one key that is not consumed yet
+inline constexpr uint64_t kDataUnshared = 256u << 10;            // of one session that is not held against that
 inline constexpr int kSiteQueueMax = static_cast<int>(kWindowFrames) + 16;  // messages a peer, each way
 inline constexpr std::chrono::seconds kReaderIdleMax{120};                  // then a reader has to say hello again
 inline constexpr uint32_t kStrikesMax = 16;                                 // broken rules until the connection goes
@@ -55,6 +59,7 @@ class SiteRouter {
     ReplicaHost* host = nullptr;
     uint64_t arrived_bytes = 0;  // of DATA
     uint64_t arrived_frames = 0;
+    [[nodiscard]] uint64_t unconsumed() const { return ship == nullptr ? 0 : arrived_bytes - ship->consumed_bytes; }
     std::unique_ptr<ReadSession> read;
   };
   // Where a message came from.
@@ -85,7 +90,10 @@ class SiteRouter {
   // The allow-list is another one: who may no longer do what it does loses its session, who is no longer on it its connection.
   void enforce_rights();
   Peer& add_peer(const Origin& origin, uint64_t session);
-  bool send(const std::string& routing_id, std::string&& message);
+  bool send(const std::string& routing_id, std::string&& message, std::shared_ptr<const void> held = nullptr);
+  [[nodiscard]] size_t sessions_of(const std::string& user) const;
+  [[nodiscard]] uint64_t data_of(const std::string& user) const;
+  std::shared_ptr<ReadCount> reads_of(const std::string& user);
   [[nodiscard]] Rights rights_of(const std::string& user) const;
 
   Socket socket_;
@@ -96,8 +104,10 @@ class SiteRouter {
   Outbox& outbox_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> read_list_{false};
-  std::unordered_map<std::string, Peer> peers_;       // by routing id; only those with a session
-  std::unordered_map<std::string, Strikes> strikes_;  // by routing id
+  std::unordered_map<std::string, Peer> peers_;                         // by routing id; only those with a session
+  std::unordered_map<std::string, Strikes> strikes_;                    // by routing id
+  std::unordered_map<std::string, std::weak_ptr<ReadCount>> reads_of_;  // by key
+  LogBudget warnings_;
   int64_t expired_ns_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/logging.h"
 
 namespace tidemark {
@@ -63,7 +64,8 @@ Status ZapHandler::answer() {
     if (list_.now()->knows(key)) {
       user = key;
     } else {
-      log_warning("refused a stranger from " + parts[kAddress] + ": key " + key + " is not on the allow-list");
+      warnings_.warn(system_clock().steady_ns(),
+                     "refused a stranger from " + parts[kAddress] + ": key " + key + " is not on the allow-list");
     }
   }
   TM_TRY(send_text(socket_, "1.0", true));

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "replicator/allow_file.h"
+#include "replicator/log_budget.h"
 #include "replicator/socket.h"
 
 namespace tidemark {
@@ -27,6 +28,7 @@ class ZapHandler {
 
   Socket socket_;  // of the handler's thread once it runs
   const AllowFile& list_;
+  LogBudget warnings_;
   WakeFd wake_;
   std::thread thread_;
 };

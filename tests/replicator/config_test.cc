@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "replicator/endpoint.h"
 #include "replicator/keys.h"
+#include "replicator/log_budget.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;
@@ -209,4 +210,17 @@ TEST_CASE("the allow-list") {
   CHECK(refused(keys[0] + " append read prune\n", Code::kCorrupt).find("cannot prune") != std::string::npos);
   refused(keys[0] + " read\n" + keys[0] + " append\n", Code::kCorrupt);
   CHECK(AllowList::load(work / "none").status().code() == Code::kNotFound);
+}
+
+TEST_CASE("what strangers can have written to the log is bounded") {
+  LogBudget budget;
+  uint64_t left_out = 0;
+  for (uint32_t i = 0; i < LogBudget::kLinesMax; ++i) CHECK(budget.take(1000 + i, left_out));
+  for (int i = 0; i < 5000; ++i) CHECK_FALSE(budget.take(2000 + i, left_out));
+  CHECK(left_out == 0);
+  const int64_t later = 1000 + std::chrono::nanoseconds(LogBudget::kPeriod).count();
+  CHECK(budget.take(later, left_out));
+  CHECK(left_out == 5000);
+  CHECK(budget.take(later, left_out));
+  CHECK(left_out == 0);
 }
