@@ -74,7 +74,7 @@ enum class MessageType : uint8_t {
   kGetXattr = 26,
   kListXattr = 27,
   kReadLog = 28,
-  kPrune = 29,
+  kPrune = 30,
 };
 inline constexpr uint8_t kReplyBit = 0x80;
 constexpr MessageType reply_to(MessageType type) { return static_cast<MessageType>(static_cast<uint8_t>(type) | kReplyBit); }
