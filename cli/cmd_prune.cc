@@ -10,6 +10,7 @@
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/pruning.h"
+#include "cli/reader.h"
 #include "cli/size.h"
 #include "cli/source.h"
 
@@ -25,6 +26,7 @@ struct PruneFlags {
   std::string keep_bytes;
   bool dry_run = false;
   bool json = false;
+  RemoteKeys keys;
 };
 
 Result<PruneOrder> order_of(const PruneFlags& flags, const Source& source) {
@@ -65,12 +67,22 @@ Result<Json> prune_local(const std::string& directory, const PruneOrder& order) 
   return report;
 }
 
+// By the site, if its allow-list gives our key the right. The point is resolved first: it means one record, however often it is asked.
+Result<Json> prune_remote(const Source& source, const PruneOrder& order, const RemoteKeys& keys) {
+  if (order.to.empty() || !order.policy.keeps_everything()) {
+    return Status(Code::kInvalid, "at a site only --to POINT can be asked for: how long it keeps history is its own to say");
+  }
+  TM_ASSIGN(Reader reader, Reader::open(source, keys));
+  TM_ASSIGN(const Seq to, reader.resolve(order.to));
+  TM_ASSIGN(const RemotePrune pruned, reader.remote()->prune(to, order.dry_run));
+  return prune_report_json(pruned.report, order.dry_run, pruned.base_time_ns);
+}
+
 Outcome run(const PruneFlags& flags) {
   TM_ASSIGN(const Source source, find_source(flags.source, ""));
-  if (source.remote)
-    return Status(Code::kUnsupported, "a site's history is pruned there: tidemark prune DIR/GROUP on its machine");
   TM_ASSIGN(const PruneOrder order, order_of(flags, source));
-  TM_ASSIGN(const Json report, prune_local(source.directory, order));
+  TM_ASSIGN(const Json report,
+            source.remote ? prune_remote(source, order, flags.keys) : prune_local(source.directory, order));
   if (flags.json) {
     print_json(report);
   } else {
@@ -85,15 +97,18 @@ void add_prune(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<PruneFlags>();
   CLI::App* command = app.add_subcommand("prune", "Let old history go, and give its space back");
   command
-      ->add_option("SOURCE", flags->source, "A volume's DIR (or a site's DIR/GROUP), mounted or not, or a path in a mount")
+      ->add_option("SOURCE", flags->source,
+                   "A volume's DIR (or a site's DIR/GROUP), mounted or not, a path in a mount, or tcp://HOST:PORT/GROUP")
       ->required();
   command->add_option("--to", flags->to, "The oldest point that can still be restored afterwards")->option_text("POINT");
   command->add_option("--keep", flags->keep, "Keep every moment younger than this: 12h, 7d")->option_text("AGE");
   command->add_option("--keep-bytes", flags->keep_bytes, "Keep at most about this much log: 10GiB")->option_text("SIZE");
   command->add_flag("-n,--dry-run", flags->dry_run, "Say what would go, and change nothing");
+  add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(
       "Held marks, open views and what pairs still need are never pruned; the answer says what stopped it.\n"
+      "At a site: --to alone, with a key that its allow-list gives the right 'prune'.\n"
       "Every point from the new base on reads as before. There is no way back below it.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }

@@ -87,6 +87,13 @@ Result<SiteOptions> options_for(const ServeFlags& flags) {
     group.retention = own->retention;
     group.log_limit = own->limit;
   };
+  options.prune = [](Group& group, Shipper* shipper, Seq to, bool dry_run) -> Result<PruneReport> {
+    if (shipper == nullptr) return Status(Code::kIo, "the pairs of this group could not be read; the site's log says why");
+    PruneOrder order;
+    order.to = "seq:" + std::to_string(to.value());
+    order.dry_run = dry_run;
+    return carry_out_prune(group, shipper->list(), order);
+  };
   return options;
 }
 
@@ -98,7 +105,7 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
   for (const std::string& name : site->groups()) {
     if (Group* group = site->find(name); group != nullptr) controls.add(*group);
   }
-  StopOnSignal stop([&site] { site->stop(); });
+  StopOnSignal stop([&site] { site->stop(); }, [&site] { site->read_allow_list(); });
   if (flags.json) {
     print_json({{"endpoint", site->endpoint()}, {"directory", options.directory}});
   } else {
@@ -120,7 +127,9 @@ void add_serve(CLI::App& app, Invocation& invocation) {
   add_setting(*command, kServeAllow, flags->allow);
   add_history_options(*command, flags->history);
   command->add_flag("--json", flags->json, "Print the endpoint as JSON");
-  command->footer("Stays in the foreground until SIGTERM or SIGINT; its first line on stdout is the endpoint.");
+  command->footer(
+      "Stays in the foreground until SIGTERM or SIGINT; its first line on stdout is the endpoint.\n"
+      "The allow-list is read again when it changes, and at SIGHUP.");
   command->callback([&invocation, flags] {
     invocation.run = [flags] { return run_service(true, [&](Readiness& readiness) { return serve(*flags, readiness); }); };
   });

@@ -8,7 +8,9 @@ namespace {
 
 constexpr size_t kMarksShown = 10;
 
-Json report_json(const PruneReport& report, bool dry_run, Group& group) {
+}  // namespace
+
+Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_time_ns) {
   Json marks = Json::array();
   for (const Mark& mark : report.marks) marks.push_back({{"name", mark.name}, {"seq", mark.seq.value()}});
   Json made = {{"dry_run", dry_run},
@@ -21,9 +23,11 @@ Json report_json(const PruneReport& report, bool dry_run, Group& group) {
                {"log_bytes", report.log_bytes},
                {"pack_bytes", report.pack_bytes},
                {"marks", marks}};
-  if (!dry_run && group.base_time_ns() != 0) made["base_time"] = format_time(group.base_time_ns());
+  if (!dry_run && base_time_ns != 0) made["base_time"] = format_time(base_time_ns);
   return made;
 }
+
+namespace {
 
 // Newest seq known to be durable at the site; 0: nothing is known.
 Seq durable_there(Group& group, const Pair& pair) {
@@ -97,7 +101,7 @@ HistoryKeeperOptions look_after_pairs(Group& group, std::function<Shipper*()> sh
   return options;
 }
 
-Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
+Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
   PruneRequest request;
   if (!order.to.empty()) {
     TM_ASSIGN(request.to, group.resolve(order.to));
@@ -105,8 +109,12 @@ Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const Pru
   request.policy = order.policy;
   request.dry_run = order.dry_run;
   respect_pairs(request, group, pairs);
-  TM_ASSIGN(const PruneReport report, group.prune(request));
-  return report_json(report, order.dry_run, group);
+  return group.prune(request);
+}
+
+Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
+  TM_ASSIGN(const PruneReport report, carry_out_prune(group, pairs, order));
+  return prune_report_json(report, order.dry_run, group.base_time_ns());
 }
 
 void print_prune(const Json& report) {

@@ -27,7 +27,11 @@ void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>&
 // that lags most is dropped. Where `shipper` answers null the pairs are not known, and nothing is pruned.
 [[nodiscard]] HistoryKeeperOptions look_after_pairs(Group& group, std::function<Shipper*()> shipper);
 
-// Carries it out; the answer is what `tidemark prune --json` prints.
+// Carries it out.
+Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
+// What `tidemark prune --json` prints. `base_time_ns`: of the base as it is now; 0 where nothing was ever pruned.
+[[nodiscard]] Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_time_ns);
+// Both. The answer is what `tidemark prune --json` prints.
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
 void print_prune(const Json& report);
 

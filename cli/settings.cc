@@ -152,8 +152,9 @@ std::span<const Setting* const> all_settings() {
 namespace {
 template <class Given>
 CLI::Option* declare(CLI::App& command, const Setting& setting, Given& given) {
-  return command.add_option(std::string(setting.flag), given, std::string(setting.about))
-      ->option_text(std::string(setting.placeholder));
+  std::string about(setting.about);
+  if (!setting.fallback.empty()) about += "; default: " + std::string(setting.fallback);
+  return command.add_option(std::string(setting.flag), given, about)->option_text(std::string(setting.placeholder));
 }
 }  // namespace
 

@@ -35,7 +35,8 @@ void block_stop_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-StopOnSignal::StopOnSignal(std::function<void()> stop) : stop_(std::move(stop)) {
+StopOnSignal::StopOnSignal(std::function<void()> stop, std::function<void()> hang_up)
+    : stop_(std::move(stop)), hang_up_(std::move(hang_up)) {
   sigset_t set = stop_signals();
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
   wake_ = ::eventfd(0, EFD_CLOEXEC);
@@ -60,6 +61,10 @@ void StopOnSignal::wait_for_signal() {
     if (waits[0].revents == 0) continue;
     signalfd_siginfo info{};
     if (::read(signals_, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    if (info.ssi_signo == SIGHUP && hang_up_) {
+      hang_up_();
+      continue;
+    }
     log_info("stopping on signal " + std::to_string(info.ssi_signo));
     stop_();
     return;

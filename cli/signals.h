@@ -10,10 +10,11 @@ namespace tidemark::cli {
 // Blocks SIGINT, SIGTERM and SIGHUP and ignores SIGPIPE, for this thread and those it starts later. First thing a service does.
 void block_stop_signals();
 
-// Calls `stop` on a thread of its own when one of them arrives (once). After block_stop_signals().
+// Calls `stop` on a thread of its own when one of them arrives (once). With `hang_up`, SIGHUP calls that instead, each time. After
+// block_stop_signals().
 class StopOnSignal {
  public:
-  explicit StopOnSignal(std::function<void()> stop);
+  explicit StopOnSignal(std::function<void()> stop, std::function<void()> hang_up = nullptr);
   ~StopOnSignal();
   StopOnSignal(const StopOnSignal&) = delete;
   StopOnSignal& operator=(const StopOnSignal&) = delete;
@@ -21,6 +22,7 @@ class StopOnSignal {
  private:
   void wait_for_signal();
   std::function<void()> stop_;
+  std::function<void()> hang_up_;
   int signals_ = -1;
   int wake_ = -1;
   std::thread thread_;

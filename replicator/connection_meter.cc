@@ -51,10 +51,17 @@ void ConnectionMeter::stop(Socket& socket) {
 
 uint64_t ConnectionMeter::message(int fd) {
   if (fd < 0) return 0;
+  // What became of descriptors before this message came is known first.
+  if (Status taken = take_events(); !taken.ok()) log_warning("the site's connections: " + taken.text());
   Meter& meter = meters_[fd];
-  meter.heard = true;
+  meter.heard = meter.spoke = true;
   if (meter.which == 0) meter.which = next_which_++;
   return meter.which;
+}
+
+bool ConnectionMeter::is_open(int fd, uint64_t which) const {
+  const auto found = meters_.find(fd);
+  return fd < 0 || (found != meters_.end() && found->second.which == which);
 }
 
 Status ConnectionMeter::shut(int fd, uint64_t which) {
@@ -96,7 +103,7 @@ bool ConnectionMeter::over_limit(int fd, Meter& meter, int64_t now_ns) {
     return false;
   }
   auto silent = std::chrono::nanoseconds(now_ns - meter.base_ns);
-  if (silent > kConnectionIdleMax) return true;
+  if (silent > (meter.spoke ? std::chrono::nanoseconds(kConnectionIdleMax) : kFirstMessageMax)) return true;
   auto seconds = static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(silent).count());
   uint64_t allowed = kWireMax + kMeterSlack + kMeterBytesASecond * seconds;
   if (*taken - meter.base_bytes <= allowed) return false;

@@ -17,6 +17,7 @@ inline constexpr std::chrono::milliseconds kMeterInterval{100};
 inline constexpr uint64_t kMeterSlack = 64u << 10;             // framing, encryption, handshake
 inline constexpr uint64_t kMeterBytesASecond = 256;            // ZMTP's own heartbeats
 inline constexpr std::chrono::minutes kConnectionIdleMax{10};  // without any message; clients connect again by themselves
+inline constexpr std::chrono::seconds kFirstMessageMax{30};    // likewise before the first
 
 // Of the thread that owns the watched socket.
 class ConnectionMeter {
@@ -27,8 +28,10 @@ class ConnectionMeter {
   void stop(Socket& socket);
   // There may be something to check() now.
   [[nodiscard]] zmq_pollitem_t item() { return poll_item(monitor_, ZMQ_POLLIN); }
-  // A whole message came over this connection (-1: one that cannot be measured). Which one it is: descriptors are used again.
+  // A whole message came over this connection (-1: one that cannot be followed). Which one it is: descriptors are used again.
   uint64_t message(int fd);
+  // That connection is there, as far as is known.
+  [[nodiscard]] bool is_open(int fd, uint64_t which) const;
   // Closes that connection, unless it is gone already.
   Status shut(int fd, uint64_t which);
   // Follows what came and went; looks, at most once an interval, and closes what breaks the rule.
@@ -38,6 +41,7 @@ class ConnectionMeter {
   struct Meter {
     uint64_t which = 0;
     bool heard = true;        // a message since the last look
+    bool spoke = false;       // a message at all
     uint64_t base_bytes = 0;  // taken from the wire at the first look after the last message
     int64_t base_ns = 0;
   };

@@ -57,6 +57,8 @@ std::string parse_allow_line(const std::vector<std::string>& words, std::string&
         found.append = true;
       else if (part == "read")
         found.read = true;
+      else if (part == "prune")
+        found.prune = true;
       else
         all_rights = false;
     }
@@ -65,9 +67,13 @@ std::string parse_allow_line(const std::vector<std::string>& words, std::string&
     } else if (i + 1 == words.size()) {
       rights.name = words[i];
     } else {
-      return "'" + words[i] + "' is no right; there are 'append' and 'read'";
+      return "'" + words[i] + "' is no right; there are 'append', 'read' and 'prune'";
     }
   }
+  if (!rights.append && !rights.read && !rights.prune) {
+    return "this key has no right; say which before the name: 'append', 'read', 'prune'";
+  }
+  if (rights.append && rights.prune) return "a key that appends cannot prune; give 'prune' to another key";
   return "";
 }
 

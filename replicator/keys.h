@@ -26,11 +26,12 @@ std::string key_text(std::string_view raw);
 struct Rights {
   bool append = false;  // ship records to this site, making a replica if need be
   bool read = false;
-  std::string name;  // for messages
+  bool prune = false;  // let go of history here; never beside append: who writes removes nothing
+  std::string name;    // for messages
 };
 
-// The allow-list, one key a line:  KEY RIGHTS NAME   where RIGHTS are "append", "read" or both, separated by a comma or a
-// blank. Empty lines and lines whose first word is "#" or "//" are comments. A key without rights may connect and do nothing.
+// The allow-list, one key a line:  KEY RIGHTS NAME   where RIGHTS are one or more of "append", "read" and "prune", separated by
+// commas or blanks. Empty lines and lines whose first word is "#" or "//" are comments.
 class AllowList {
  public:
   // kNotFound, kCorrupt (line and reason), kNotAuthorised (nobody is on it).

@@ -31,8 +31,8 @@ struct Outgoing {
   uint64_t session = 0;
   std::string message;  // "": an ACK, made from `acked` when it is sent
   std::shared_ptr<ShipSession> acked;
-  bool ends_session = false;                       // the router forgets the session after this
-  std::shared_ptr<std::atomic<uint32_t>> pending;  // of a reader's session; lowered when the answer is sent
+  bool ends_session = false;           // the router forgets the session after this
+  std::shared_ptr<const void> ticket;  // of a reader's request: held until libzmq has sent the answer
 };
 
 // Bounded by what its writers are bounded by: one ACK a session, one answer a pending request, one word at a session's end.

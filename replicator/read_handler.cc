@@ -153,6 +153,15 @@ Status answer_log(ReplicaHost& host, Bytes body, Answer& answer) {
   return Status();
 }
 
+Status answer_prune(SiteGroups& groups, ReplicaHost& host, Bytes body, Answer& answer) {
+  TM_ASSIGN(const PruneAsked asked, decode_prune_request(body));
+  RemotePrune pruned;
+  TM_ASSIGN(pruned.report, groups.prune(host, asked.to, asked.dry_run));
+  pruned.base_time_ns = host.group()->base_time_ns();
+  encode_prune(answer.body(), pruned);
+  return Status();
+}
+
 Status answer_groups(SiteGroups& groups, Bytes body, Answer& answer) {
   if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
   encode_texts(answer.body(), groups.names());
@@ -167,6 +176,7 @@ Status dispatch(SiteGroups& groups, ReplicaHost* host, MessageType type, Bytes b
     case MessageType::kResolve: return answer_resolve(*host, body, answer);
     case MessageType::kListMarks: return answer_marks(*host, body, answer);
     case MessageType::kReadLog: return answer_log(*host, body, answer);
+    case MessageType::kPrune: return answer_prune(groups, *host, body, answer);
     default: return answer_tree(*host, type, body, answer);
   }
 }

@@ -205,4 +205,53 @@ Result<LogRequest> decode_log_request(Bytes bytes) {
   return request;
 }
 
+void encode_prune_request(Encoder to, const PruneAsked& request) {
+  to.put(request.to.value()).put(static_cast<uint8_t>(request.dry_run ? 1 : 0));
+}
+
+Result<PruneAsked> decode_prune_request(Bytes bytes) {
+  Decoder body(bytes);
+  PruneAsked request;
+  request.to = Seq(body.get<uint64_t>());
+  const auto dry_run = body.get<uint8_t>();
+  if (!body.finished() || dry_run > 1 || request.to == Seq()) return malformed("request");
+  request.dry_run = dry_run == 1;
+  return request;
+}
+
+void encode_prune(Encoder to, const RemotePrune& pruned) {
+  const PruneReport& report = pruned.report;
+  to.put(report.base_before.value()).put(report.base.value()).put(report.wanted.value());
+  to.put(static_cast<uint64_t>(report.segments)).put(report.segment_bytes).put(report.log_bytes).put(report.pack_bytes);
+  to.put(pruned.base_time_ns).put_text16(std::string_view(report.stopped_by).substr(0, kStoppedByMax));
+  const size_t count = std::min<size_t>(report.marks.size(), kPrunedMarksMax);
+  to.put(static_cast<uint32_t>(count));
+  for (size_t i = 0; i < count; ++i) to.put(report.marks[i].seq.value()).put_text16(report.marks[i].name);
+}
+
+Result<RemotePrune> decode_prune(Bytes bytes) {
+  Decoder body(bytes);
+  RemotePrune pruned;
+  PruneReport& report = pruned.report;
+  report.base_before = Seq(body.get<uint64_t>());
+  report.base = Seq(body.get<uint64_t>());
+  report.wanted = Seq(body.get<uint64_t>());
+  report.segments = body.get<uint64_t>();
+  report.segment_bytes = body.get<uint64_t>();
+  report.log_bytes = body.get<uint64_t>();
+  report.pack_bytes = body.get<uint64_t>();
+  pruned.base_time_ns = body.get<int64_t>();
+  report.stopped_by = body.get_text16();
+  const auto count = body.get<uint32_t>();
+  if (report.stopped_by.size() > kStoppedByMax || count > kPrunedMarksMax) return malformed("answer");
+  for (uint32_t i = 0; i < count && !body.failed(); ++i) {
+    Mark mark;
+    mark.seq = Seq(body.get<uint64_t>());
+    mark.name = body.get_text16();
+    report.marks.push_back(std::move(mark));
+  }
+  if (!body.finished()) return malformed("answer");
+  return pruned;
+}
+
 }  // namespace tidemark

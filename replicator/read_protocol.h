@@ -17,7 +17,9 @@ inline constexpr uint32_t kListEntriesMax = 2048;
 inline constexpr uint32_t kRangesMax = 32768;
 inline constexpr uint32_t kMarksMax = 1024;
 inline constexpr size_t kPointTextMax = 512;
-inline constexpr size_t kReadRequestMax = 1024;  // bytes of any request of reading, header included
+inline constexpr size_t kStoppedByMax = 1024;      // bytes of what held a prune back
+inline constexpr uint32_t kPrunedMarksMax = 1000;  // marks one PRUNE names
+inline constexpr size_t kReadRequestMax = 1024;    // bytes of any request of reading, header included
 inline constexpr size_t kReplyBodyMax = kWireMax - kWireHeaderSize;
 
 // Every request of the tree: which tree, which inode, and what the request needs of the rest (zero and "" otherwise).
@@ -62,6 +64,16 @@ struct MarksRequest {
   uint32_t max = 0;
 };
 Result<MarksRequest> decode_marks_request(Bytes body);
+struct PruneAsked {
+  Seq to;
+  bool dry_run = false;
+};
+void encode_prune_request(Encoder to, const PruneAsked& request);
+Result<PruneAsked> decode_prune_request(Bytes body);
+// The marks are cut to kPrunedMarksMax, the text to kStoppedByMax.
+void encode_prune(Encoder to, const RemotePrune& pruned);
+Result<RemotePrune> decode_prune(Bytes body);
+
 struct LogRequest {
   Seq next;
   uint32_t bytes_max = 0;

@@ -19,11 +19,11 @@ void ReadService::stop() {
 }
 
 bool ReadService::post(const ReadSession& session, const WireHeader& header, Message message) {
-  if (session.pending->load() >= kReadsPerSessionMax) return false;
+  if (session.pending->load() >= kReadsPerSessionMax || session.pending_of_key->load() >= kReadsPerKeyMax) return false;
   MutexLock lock(mutex_);
   if (stopping_ || queue_.size() >= kReadsQueuedMax) return false;
-  session.pending->fetch_add(1);
-  queue_.push_back({session.routing_id, session.host, header, std::move(message), session.pending});
+  auto ticket = std::make_shared<const ReadTicket>(session.pending, session.pending_of_key);
+  queue_.push_back({session.routing_id, session.host, header, std::move(message), std::move(ticket)});
   work_.notify_one();
   return true;
 }
@@ -42,7 +42,7 @@ void ReadService::run() {
     answer.routing_id = request.routing_id;
     answer.session = request.header.session;
     answer.message = answer_read(groups_, request.host, request.header, request.message.bytes().subspan(kWireHeaderSize));
-    answer.pending = request.pending;
+    answer.ticket = std::move(request.ticket);
     outbox_.post(std::move(answer));
   }
 }

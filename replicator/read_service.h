@@ -14,13 +14,36 @@ namespace tidemark {
 
 inline constexpr size_t kReadThreads = 3;
 inline constexpr size_t kReadsQueuedMax = 512;       // requests of all readers
-inline constexpr uint32_t kReadsPerSessionMax = 16;  // requests of one reader that are not answered yet
+inline constexpr uint32_t kReadsPerSessionMax = 16;  // requests of one reader whose answers are not on the wire yet
+inline constexpr uint32_t kReadsPerKeyMax = 128;     // likewise of all sessions of one key: as many MiB of answers at most
+
+using ReadCount = std::atomic<uint32_t>;
+// Counts a request for as long as it costs the site anything: until its answer is on the wire, or nobody is there to take it.
+class ReadTicket {
+ public:
+  ReadTicket(std::shared_ptr<ReadCount> session, std::shared_ptr<ReadCount> key)
+      : session_(std::move(session)), key_(std::move(key)) {
+    session_->fetch_add(1);
+    key_->fetch_add(1);
+  }
+  ~ReadTicket() {
+    session_->fetch_sub(1);
+    key_->fetch_sub(1);
+  }
+  ReadTicket(const ReadTicket&) = delete;
+  ReadTicket& operator=(const ReadTicket&) = delete;
+
+ private:
+  std::shared_ptr<ReadCount> session_;
+  std::shared_ptr<ReadCount> key_;
+};
 
 struct ReadSession {
   std::string routing_id;
   uint64_t id = 0;
   ReplicaHost* host = nullptr;  // null: a session that only lists groups
-  std::shared_ptr<std::atomic<uint32_t>> pending = std::make_shared<std::atomic<uint32_t>>(0);
+  std::shared_ptr<ReadCount> pending = std::make_shared<ReadCount>(0);
+  std::shared_ptr<ReadCount> pending_of_key;
 };
 
 class ReadService {
@@ -38,7 +61,7 @@ class ReadService {
     ReplicaHost* host = nullptr;
     WireHeader header;
     Message message;
-    std::shared_ptr<std::atomic<uint32_t>> pending;
+    std::shared_ptr<const ReadTicket> ticket;
   };
   void run();
 

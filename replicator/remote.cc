@@ -30,6 +30,12 @@ class RemoteGroupImpl final : public RemoteGroup {
   Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override;
   Result<std::shared_ptr<TreeView>> view(Seq point) override;
   Result<std::string> read_log(Seq next, size_t bytes_max) override;
+  Result<RemotePrune> prune(Seq to, bool dry_run) override {
+    std::string body;
+    encode_prune_request(Encoder(body), {to, dry_run});
+    TM_ASSIGN(Received answer, pool_->call_once(MessageType::kPrune, body, kRemotePruneMax));
+    return decode_prune(answer.body);
+  }
 
  private:
   const std::shared_ptr<RemotePool> pool_;

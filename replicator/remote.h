@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "volume/point.h"
+#include "volume/retention.h"
 #include "volume/tree_view.h"
 
 namespace tidemark {
@@ -37,6 +38,13 @@ struct RemoteGroupInfo {
   uint64_t log_bytes = 0;
 };
 
+inline constexpr std::chrono::minutes kRemotePruneMax{9};  // how long one is waited for
+
+struct RemotePrune {
+  PruneReport report;
+  int64_t base_time_ns = 0;  // wall time of the base's record; 0 where nothing was ever pruned
+};
+
 // Thread-safe: each thread that calls uses a connection of its own. It has threads: connect after the last fork().
 class RemoteGroup {
  public:
@@ -50,6 +58,9 @@ class RemoteGroup {
   virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
   // Stored records from `next` on: whole records, unverified order (use walk_records). Empty at the newest.
   virtual Result<std::string> read_log(Seq next, size_t bytes_max) = 0;
+  // Lets go of the history before `to` there, for which the site must have given our key the right; not repeated if the answer is
+  // lost. kBusy: another prune is going on; kTimeout: it takes longer than kRemotePruneMax, and goes on without us.
+  virtual Result<RemotePrune> prune(Seq to, bool dry_run) = 0;
 };
 
 // Names of the groups the site at `endpoint` holds. Fails as RemoteGroup::connect.

@@ -129,6 +129,17 @@ Result<std::vector<Received>> RemotePool::call_many(MessageType type, const std:
   }
 }
 
+Result<Received> RemotePool::call_once(MessageType type, std::string_view body, std::chrono::milliseconds timeout) {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  Retry retry = Retry::kLater;
+  TM_ASSIGN(std::unique_ptr<Link> link, take_link(now + timeout_, &retry));
+  bool keep = false;
+  Result<std::vector<Received>> answers = exchange(*link, type, {std::string(body)}, now + timeout, &retry, &keep);
+  give_back(keep ? std::move(link) : nullptr);
+  if (!answers.ok()) return answers.status();
+  return std::move(answers->front());
+}
+
 Result<Received> RemotePool::call(MessageType type, std::string_view body) {
   TM_ASSIGN(std::vector<Received> answers, call_many(type, {std::string(body)}));
   return std::move(answers.front());

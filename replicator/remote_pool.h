@@ -23,6 +23,8 @@ class RemotePool {
   // made again and the request repeated, until the time is over. Failures of the site come back as they are; kUnreachable and
   // kTimeout name the endpoint.
   Result<Received> call(MessageType type, std::string_view body);
+  // The same for what is not to be repeated, and may take `timeout`.
+  Result<Received> call_once(MessageType type, std::string_view body, std::chrono::milliseconds timeout);
   // Several at once on one connection, answered in order: hides the distance.
   Result<std::vector<Received>> call_many(MessageType type, const std::vector<std::string>& bodies);
 

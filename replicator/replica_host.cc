@@ -373,16 +373,24 @@ Result<std::shared_ptr<TreeView>> ReplicaHost::view(Seq point) {
   {
     MutexLock lock(views_mutex_);
     for (auto it = views_.begin(); it != views_.end(); ++it) {
-      if (it->first != point) continue;
+      if (it->point != point) continue;
+      it->used_ns = clock_.steady_ns();
       views_.splice(views_.begin(), views_, it);
-      return it->second;
+      return it->view;
     }
   }
   TM_ASSIGN(std::shared_ptr<TreeView> made, open->view(point));
   MutexLock lock(views_mutex_);
-  views_.emplace_front(point, made);
+  views_.push_front({point, made, clock_.steady_ns()});
   if (views_.size() > kViewsCachedMax) views_.pop_back();
   return made;
+}
+
+void ReplicaHost::drop_idle_views() {
+  const int64_t since = clock_.steady_ns() - std::chrono::nanoseconds(kViewIdleMax).count();
+  std::list<CachedView> idle;  // ends after the lock
+  MutexLock lock(views_mutex_);
+  while (!views_.empty() && views_.back().used_ns < since) idle.splice(idle.begin(), views_, std::prev(views_.end()));
 }
 
 }  // namespace tidemark

@@ -20,6 +20,8 @@
 
 namespace tidemark {
 
+inline constexpr std::chrono::seconds kViewIdleMax{10};  // a reader's point is held for it this long after its last request
+
 class ReplicaHost {
  public:
   // `opened` is called once the group is open, on the thread that opened it.
@@ -45,6 +47,8 @@ class ReplicaHost {
   [[nodiscard]] Shipper* shipper() const { return open_shipper_.load(std::memory_order_acquire); }
   // The tree at `point`, from a small cache.
   Result<std::shared_ptr<TreeView>> view(Seq point);
+  // Lets go of those nobody has asked for during kViewIdleMax: an open view keeps the base from moving.
+  void drop_idle_views();
 
   // From the router thread. None of them waits for work. False: too much is waiting.
   bool post_hello(std::shared_ptr<ShipSession> session, Hello hello);
@@ -113,7 +117,12 @@ class ReplicaHost {
   int64_t reported_ns_ = 0;
 
   Mutex views_mutex_;
-  std::list<std::pair<Seq, std::shared_ptr<TreeView>>> views_ TM_GUARDED_BY(views_mutex_);  // newest used first
+  struct CachedView {
+    Seq point;
+    std::shared_ptr<TreeView> view;
+    int64_t used_ns = 0;
+  };
+  std::list<CachedView> views_ TM_GUARDED_BY(views_mutex_);  // newest used first
 };
 
 }  // namespace tidemark

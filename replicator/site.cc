@@ -16,6 +16,7 @@ class SiteImpl final : public Site {
 
   ~SiteImpl() override {
     stop();
+    groups_.stop_pruning();
     reads_.stop();
     if (Status status = groups_.close_all(); !status.ok()) log_error(status.text());
   }
@@ -27,6 +28,7 @@ class SiteImpl final : public Site {
   void stop() override {
     if (router_ != nullptr) router_->stop();
   }
+  void read_allow_list() override { router_->read_allow_list(); }
   std::vector<std::string> groups() const override { return groups_.names(); }
   Group* find(const std::string& name) override {
     ReplicaHost* host = groups_.find(name);
@@ -49,8 +51,7 @@ class SiteImpl final : public Site {
   const SiteOptions options_;
   std::string endpoint_;
   KeyPair keys_;
-  AllowList allow_;
-  bool secured_ = false;
+  std::unique_ptr<AllowFile> allow_;  // null: without keys
   std::function<void(Group&)> callback_;
 
   // In the order in which they depend on one another; destroyed the other way round.
@@ -63,8 +64,7 @@ class SiteImpl final : public Site {
 };
 
 Status SiteImpl::load_keys(const Endpoint& endpoint) {
-  secured_ = !options_.key.empty();
-  if (!secured_) {
+  if (options_.key.empty()) {
     if (!options_.allow.empty()) return Status(Code::kInvalid, "an allow-list needs a key pair of the site (--key)");
     if (endpoint.is_local()) return Status();
     return Status(Code::kNotAuthorised, options_.listen +
@@ -73,7 +73,7 @@ Status SiteImpl::load_keys(const Endpoint& endpoint) {
   }
   if (options_.allow.empty()) return Status(Code::kNotAuthorised, "a key pair needs an allow-list (--allow) beside it");
   TM_ASSIGN(keys_, load_key_pair(options_.key));
-  TM_ASSIGN(allow_, AllowList::load(options_.allow));
+  TM_ASSIGN(allow_, AllowFile::open(options_.allow));
   return Status();
 }
 
@@ -89,7 +89,7 @@ Result<Socket> SiteImpl::listen(const Endpoint& endpoint, ConnectionMeter& meter
   TM_TRY(socket.set(ZMQ_HEARTBEAT_TIMEOUT, static_cast<int>(kPeerSilenceMax.count()) * 3));
   TM_TRY(socket.set(ZMQ_BACKLOG, 128));
   if (endpoint.ipv6()) TM_TRY(socket.set(ZMQ_IPV6, 1));
-  if (secured_) {
+  if (allow_ != nullptr) {
     TM_TRY(socket.set(ZMQ_CURVE_SERVER, 1));
     TM_TRY(socket.set(ZMQ_CURVE_SECRETKEY, keys_.secret_key));
     // A domain makes libzmq insist on the handler: without one nobody gets in, instead of everybody.
@@ -105,15 +105,14 @@ Status SiteImpl::start() {
   TM_ASSIGN(Endpoint endpoint, parse_endpoint(options_.listen, true));
   TM_TRY(load_keys(endpoint));
   TM_TRY(groups_.open_all());
-  if (secured_) {
-    TM_ASSIGN(zap_, ZapHandler::start(context_, allow_));
+  if (allow_ != nullptr) {
+    TM_ASSIGN(zap_, ZapHandler::start(context_, *allow_));
   }
   ConnectionMeter meter;
   TM_ASSIGN(Socket socket, listen(endpoint, meter));
   TM_ASSIGN(endpoint_, socket.last_endpoint());
   reads_.start();
-  router_ = std::make_unique<SiteRouter>(std::move(socket), std::move(meter), secured_ ? &allow_ : nullptr, groups_, reads_,
-                                         outbox_);
+  router_ = std::make_unique<SiteRouter>(std::move(socket), std::move(meter), allow_.get(), groups_, reads_, outbox_);
   return Status();
 }
 

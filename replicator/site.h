@@ -19,10 +19,13 @@ struct SiteOptions {
   std::string directory;  // made if it is not there
   std::string listen;     // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
   std::string key;        // file with our key pair; needed for anything but loopback and ipc
-  std::string allow;      // file: one public key a line, then its rights ("append", "read"), then a name
+  std::string allow;      // file: one public key a line, then its rights ("append", "read", "prune"), then a name
   GroupOptions group;     // for the groups it opens
   // Changes them for the group of that name; may be null. Called on any thread of the site.
   std::function<void(const std::string& name, GroupOptions&)> adjust = nullptr;
+  // Lets go of the history before `to`, as a peer with the right to do so asks; null: nobody can. On a thread of the site; its pairs
+  // are those of `shipper`, which may be null (they could not be read).
+  std::function<Result<PruneReport>(Group&, Shipper* shipper, Seq to, bool dry_run)> prune = nullptr;
 };
 
 class Site {
@@ -36,6 +39,8 @@ class Site {
   // Serves until stop(). Returns how it ended.
   virtual Status serve() = 0;
   virtual void stop() = 0;  // from any thread
+  // Reads the allow-list now; by itself it is read within seconds of a change. From any thread.
+  virtual void read_allow_list() = 0;
 
   [[nodiscard]] virtual std::vector<std::string> groups() const = 0;
   // The open group `name`, or null. Valid as long as the site. For status and checkpoint requests on the control socket.

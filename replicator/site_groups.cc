@@ -82,6 +82,26 @@ std::vector<std::string> SiteGroups::names() {
   return names;
 }
 
+Result<PruneReport> SiteGroups::prune(ReplicaHost& host, Seq to, bool dry_run) {
+  if (!options_.prune) return Status(Code::kUnsupported, "this site prunes for nobody");
+  if (pruning_.exchange(true)) return Status(Code::kBusy, "the site is pruning for somebody else; try again later");
+  Result<PruneReport> report = options_.prune(*host.group(), host.shipper(), to, dry_run);
+  pruning_ = false;
+  return report;
+}
+
+void SiteGroups::drop_idle_views() {
+  MutexLock lock(mutex_);
+  for (auto& [name, host] : hosts_) host->drop_idle_views();
+}
+
+void SiteGroups::stop_pruning() {
+  MutexLock lock(mutex_);
+  for (auto& [name, host] : hosts_) {
+    if (Group* group = host->group(); group != nullptr) group->stop_pruning();
+  }
+}
+
 void SiteGroups::announce(std::function<void(Group&)> callback) {
   {
     MutexLock lock(callback_mutex_);

@@ -1,6 +1,7 @@
 // The groups of a site, by name.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,6 +31,11 @@ class SiteGroups {
   Result<ReplicaHost*> find_or_add(const std::string& name, const GroupId& id);
   [[nodiscard]] std::vector<std::string> names();  // of the open ones
 
+  // As SiteOptions::prune; kBusy: one at a time at a site, so that reading goes on.
+  Result<PruneReport> prune(ReplicaHost& host, Seq to, bool dry_run);
+  void drop_idle_views();  // ReplicaHost's, of all
+  void stop_pruning();     // ends what is going on; nothing begins afterwards
+
   // `callback` is told once of every group that is open now and that opens from now on.
   void announce(std::function<void(Group&)> callback);
   void stop_announcing();  // on return nobody is being told, nor will be
@@ -42,6 +48,7 @@ class SiteGroups {
   Outbox& outbox_;
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<ReplicaHost>> hosts_ TM_GUARDED_BY(mutex_);
+  std::atomic<bool> pruning_{false};
   Mutex callback_mutex_;  // not held while somebody is told
   CondVar told_one_;
   std::function<void(Group&)> callback_ TM_GUARDED_BY(callback_mutex_);

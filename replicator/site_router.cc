@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/clock.h"
@@ -34,6 +35,15 @@ std::string readable(std::string text) {
   return text;
 }
 
+Status may_ask(MessageType type, const Rights& rights) {
+  if (type == MessageType::kPrune && !rights.prune) {
+    return Status(Code::kNotAuthorised,
+                  "this key has no right to prune here; a key of its own with 'prune' in the site's allow-list has");
+  }
+  if (type == MessageType::kPrune || rights.read || (type == MessageType::kResolve && rights.prune)) return Status();
+  return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
+}
+
 std::string name_list(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) {
@@ -50,6 +60,11 @@ void SiteRouter::stop() {
   outbox_.wake().wake();
 }
 
+void SiteRouter::read_allow_list() {
+  read_list_ = true;
+  outbox_.wake().wake();
+}
+
 Status SiteRouter::run() {
   while (!stopping_) {
     std::array<zmq_pollitem_t, 3> items{poll_item(socket_, ZMQ_POLLIN), poll_item(outbox_.wake()), meter_.item()};
@@ -57,6 +72,7 @@ Status SiteRouter::run() {
     TM_TRY(drain_socket());
     drain_outbox();
     TM_TRY(meter_.check());
+    if (allow_ != nullptr && allow_->look(read_list_.exchange(false))) enforce_rights();
     expire();
   }
   return Status();
@@ -109,9 +125,27 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   handle_session(origin, found->second, *header, body, std::move(message));
 }
 
-Rights SiteRouter::rights_of(const Origin& origin) const {
-  if (allow_ != nullptr) return allow_->rights(origin.user);
-  Rights all;  // loopback and ipc without keys: everybody who reaches us
+size_t SiteRouter::sessions_of(const std::string& user) const {
+  return static_cast<size_t>(
+      std::count_if(peers_.begin(), peers_.end(), [&](const auto& one) { return one.second.user == user; }));
+}
+
+uint64_t SiteRouter::data_of(const std::string& user) const {
+  uint64_t bytes = 0;
+  for (const auto& [routing_id, peer] : peers_) bytes += peer.user == user ? peer.unconsumed() : 0;
+  return bytes;
+}
+
+std::shared_ptr<ReadCount> SiteRouter::reads_of(const std::string& user) {
+  std::weak_ptr<ReadCount>& known = reads_of_[user];
+  std::shared_ptr<ReadCount> count = known.lock();
+  if (count == nullptr) known = count = std::make_shared<ReadCount>(0);
+  return count;
+}
+
+Rights SiteRouter::rights_of(const std::string& user) const {
+  if (allow_ != nullptr) return allow_->now()->rights(user);
+  Rights all;  // loopback and ipc without keys: everybody who reaches us, and who may write does not prune
   all.append = true;
   all.read = true;
   return all;
@@ -122,19 +156,32 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   if (!hello.ok()) return strike(origin, hello.status(), request);
   hello->identity = readable(std::move(hello->identity));
   drop(origin.routing_id);  // a second hello on a connection replaces the first
-  Rights rights = rights_of(origin);
+  Rights rights = rights_of(origin.user);
   Status status;
   if (peers_.size() >= kSessionsMax) {
     status = Status(Code::kLimit, "the site serves as many peers as it can");
+  } else if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
+    status = Status(Code::kLimit, "this key has as many sessions here as one may have (256)");
   } else if (hello->role == WireRole::kShip) {
     status = greet_shipper(origin, *hello, rights);
   } else {
     status = greet_reader(origin, *hello, rights);
   }
   if (status.ok()) return;
-  log_warning("refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
+  warnings_.warn(
+      now_ns(), "refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
   Retry retry = status.code() == Code::kLimit ? Retry::kLater : Retry::kNever;
   send(origin.routing_id, encode_error(status, retry, 0, request));
+}
+
+SiteRouter::Peer& SiteRouter::add_peer(const Origin& origin, uint64_t session) {
+  Peer& peer = peers_[origin.routing_id];
+  peer.user = origin.user;
+  peer.fd = origin.fd;
+  peer.connection = origin.connection;
+  peer.session = session;
+  peer.heard_ns = now_ns();
+  return peer;
 }
 
 Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights) {
@@ -147,17 +194,14 @@ Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const
   session->user = hello.identity;
   session->id = random_session();
   if (!host->post_hello(session, hello)) return Status(Code::kLimit, "the site is busy with this group");
-  Peer& peer = peers_[origin.routing_id];
-  peer.user = origin.user;
-  peer.session = session->id;
-  peer.heard_ns = now_ns();
+  Peer& peer = add_peer(origin, session->id);
   peer.ship = std::move(session);
   peer.host = host;
   return Status();
 }
 
 Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const Rights& rights) {
-  if (!rights.read) {
+  if (!rights.read && !rights.prune) {
     return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
   }
   ReplicaHost* host = nullptr;
@@ -176,13 +220,11 @@ Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const 
     welcome.durable = group->log().durable();
     if (welcome.position.seq != Seq(0)) welcome.which = PositionCase::kBehind;
   }
-  Peer& peer = peers_[origin.routing_id];
-  peer.user = origin.user;
-  peer.session = random_session();
-  peer.heard_ns = now_ns();
+  Peer& peer = add_peer(origin, random_session());
   peer.read = std::make_unique<ReadSession>();
   peer.read->routing_id = origin.routing_id;
   peer.read->id = peer.session;
+  peer.read->pending_of_key = reads_of(origin.user);
   peer.read->host = host;
   send(origin.routing_id, encode_welcome(welcome, peer.session, 0));
   return Status();
@@ -231,9 +273,12 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       peer.arrived_bytes += message.bytes().size();
       peer.arrived_frames += 1;
       // Never more in memory than the window the shipper was given, whatever it sends.
-      if (peer.arrived_bytes - peer.ship->consumed_bytes > kWindowBytes ||
-          peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
+      if (peer.unconsumed() > kWindowBytes || peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
         return strike(origin, Status(Code::kLimit, "more was sent than the window allows"), header.request);
+      }
+      if (peer.unconsumed() > kDataUnshared && data_of(peer.user) > kDataPerKeyMax) {
+        return strike(origin, Status(Code::kLimit, "the sessions of this key sent more than the site can take now"),
+                      header.request);
       }
       peer.host->post_data(peer.ship, std::move(message));
       return;
@@ -246,6 +291,10 @@ void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader&
   if (message.bytes().size() > kReadRequestMax) {
     return strike(origin, Status(Code::kTooLarge, "a request of reading is at most 1 KiB"), header.request);
   }
+  if (Status may = may_ask(header.type, rights_of(peer.user)); !may.ok()) {
+    send(origin.routing_id, encode_error(may, Retry::kNever, header.session, header.request));
+    return;
+  }
   if (reads_.post(*peer.read, header, std::move(message))) return;
   send(origin.routing_id, encode_error(Status(Code::kBusy, "the site has too many requests waiting"), Retry::kLater,
                                        header.session, header.request));
@@ -256,7 +305,7 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
   Strikes& strikes = strikes_[origin.routing_id];
   if (++strikes.count == 1) {
     strikes.connection = origin.connection;
-    log_warning("a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
+    warnings_.warn(now_ns(), "a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
   }
   drop(origin.routing_id);
   if (strikes.count < kStrikesMax) {
@@ -292,19 +341,18 @@ void SiteRouter::drain_outbox() {
       ack.consumed_frames = session.consumed_frames;
       if (current) sent = send(outgoing.routing_id, encode_ack(ack, session.id));
     } else if (current) {
-      sent = send(outgoing.routing_id, std::move(outgoing.message));
+      sent = send(outgoing.routing_id, std::move(outgoing.message), std::move(outgoing.ticket));
     }
-    if (outgoing.pending != nullptr) outgoing.pending->fetch_sub(1);
     // Gone, or it does not read what it asked for.
     if (current && (!sent || outgoing.ends_session)) drop(outgoing.routing_id);
   }
 }
 
-bool SiteRouter::send(const std::string& routing_id, std::string&& message) {
+bool SiteRouter::send(const std::string& routing_id, std::string&& message, std::shared_ptr<const void> held) {
   Message id = Message::copy_of(as_bytes(routing_id));
   Result<bool> taken = socket_.try_send(id, true);
   if (!taken.ok() || !*taken) return false;
-  Message body = Message::own(std::move(message));
+  Message body = Message::own(std::move(message), std::move(held));
   Result<bool> sent = socket_.try_send(body);
   return sent.ok() && *sent;
 }
@@ -313,13 +361,38 @@ void SiteRouter::expire() {
   int64_t now = now_ns();
   if (now - expired_ns_ < as_ns(std::chrono::seconds(1))) return;
   expired_ns_ = now;
+  groups_.drop_idle_views();
   std::vector<std::string> silent;
   for (auto& [routing_id, peer] : peers_) {
     // A shipper speaks every second; three times its limit allows for a machine under load.
     std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
-    if (now - peer.heard_ns > as_ns(limit)) silent.push_back(routing_id);
+    // A shipper that is gone may be back in a moment: its silence decides. What a reader had is of no use to anybody.
+    const bool gone = peer.read != nullptr && !meter_.is_open(peer.fd, peer.connection);
+    const bool waits = peer.read != nullptr && peer.read->pending->load() != 0;  // for us: a prune takes long
+    if (gone || (!waits && now - peer.heard_ns > as_ns(limit))) silent.push_back(routing_id);
   }
   for (const std::string& routing_id : silent) drop(routing_id);
+  std::erase_if(reads_of_, [](const auto& one) { return one.second.expired(); });
+}
+
+void SiteRouter::enforce_rights() {
+  const std::shared_ptr<const AllowList> list = allow_->now();
+  std::vector<std::string> without;
+  for (auto& [routing_id, peer] : peers_) {
+    const Rights rights = list->rights(peer.user);
+    const bool may_stay = peer.ship != nullptr ? rights.append : rights.read || rights.prune;
+    if (!may_stay) without.push_back(routing_id);
+  }
+  for (const std::string& routing_id : without) {
+    const Peer& peer = peers_[routing_id];
+    log_warning("a session of key " + peer.user + " ends: the allow-list no longer has it, or not this right");
+    send(routing_id, encode_error(Status(Code::kNotAuthorised, "the site's allow-list has changed: this key may not go on"),
+                                  Retry::kNever, peer.session, 0));
+    if (!list->knows(peer.user)) {
+      if (Status shut = meter_.shut(peer.fd, peer.connection); !shut.ok()) log_warning(shut.text());
+    }
+    drop(routing_id);
+  }
 }
 
 }  // namespace tidemark

@@ -11,8 +11,9 @@
 #include <string>
 #include <unordered_map>
 
+#include "replicator/allow_file.h"
 #include "replicator/connection_meter.h"
-#include "replicator/keys.h"
+#include "replicator/log_budget.h"
 #include "replicator/outbox.h"
 #include "replicator/read_service.h"
 #include "replicator/site_groups.h"
@@ -21,6 +22,9 @@
 namespace tidemark {
 
 inline constexpr size_t kSessionsMax = 1024;
+inline constexpr size_t kSessionsPerKeyMax = 256;                // so that no peer takes them all; without keys all are one
+inline constexpr uint64_t kDataPerKeyMax = uint64_t{512} << 20;  // DATA of all sessions of one key that is not consumed yet
+inline constexpr uint64_t kDataUnshared = 256u << 10;            // of one session that is not held against that
 inline constexpr int kSiteQueueMax = static_cast<int>(kWindowFrames) + 16;  // messages a peer, each way
 inline constexpr std::chrono::seconds kReaderIdleMax{120};                  // then a reader has to say hello again
 inline constexpr uint32_t kStrikesMax = 16;                                 // broken rules until the connection goes
@@ -28,8 +32,7 @@ inline constexpr uint32_t kStrikesMax = 16;                                 // b
 class SiteRouter {
  public:
   // `allow`: null where the site runs without keys.
-  SiteRouter(Socket socket, ConnectionMeter meter, const AllowList* allow, SiteGroups& groups, ReadService& reads,
-             Outbox& outbox)
+  SiteRouter(Socket socket, ConnectionMeter meter, AllowFile* allow, SiteGroups& groups, ReadService& reads, Outbox& outbox)
       : socket_(std::move(socket)),
         meter_(std::move(meter)),
         allow_(allow),
@@ -41,18 +44,22 @@ class SiteRouter {
   SiteRouter(const SiteRouter&) = delete;
   SiteRouter& operator=(const SiteRouter&) = delete;
 
-  Status run();  // until stop()
-  void stop();   // any thread
+  Status run();            // until stop()
+  void stop();             // any thread
+  void read_allow_list();  // at once; any thread
 
  private:
   struct Peer {
     std::string user;
+    int fd = -1;
+    uint64_t connection = 0;
     uint64_t session = 0;
     int64_t heard_ns = 0;
     std::shared_ptr<ShipSession> ship;  // one of the two
     ReplicaHost* host = nullptr;
     uint64_t arrived_bytes = 0;  // of DATA
     uint64_t arrived_frames = 0;
+    [[nodiscard]] uint64_t unconsumed() const { return ship == nullptr ? 0 : arrived_bytes - ship->consumed_bytes; }
     std::unique_ptr<ReadSession> read;
   };
   // Where a message came from.
@@ -80,18 +87,27 @@ class SiteRouter {
   void strike(const Origin& origin, const Status& status, uint64_t request);
   void drop(const std::string& routing_id, bool orderly = false);
   void expire();
-  bool send(const std::string& routing_id, std::string&& message);
-  [[nodiscard]] Rights rights_of(const Origin& origin) const;
+  // The allow-list is another one: who may no longer do what it does loses its session, who is no longer on it its connection.
+  void enforce_rights();
+  Peer& add_peer(const Origin& origin, uint64_t session);
+  bool send(const std::string& routing_id, std::string&& message, std::shared_ptr<const void> held = nullptr);
+  [[nodiscard]] size_t sessions_of(const std::string& user) const;
+  [[nodiscard]] uint64_t data_of(const std::string& user) const;
+  std::shared_ptr<ReadCount> reads_of(const std::string& user);
+  [[nodiscard]] Rights rights_of(const std::string& user) const;
 
   Socket socket_;
   ConnectionMeter meter_;
-  const AllowList* allow_;
+  AllowFile* allow_;
   SiteGroups& groups_;
   ReadService& reads_;
   Outbox& outbox_;
   std::atomic<bool> stopping_{false};
-  std::unordered_map<std::string, Peer> peers_;       // by routing id; only those with a session
-  std::unordered_map<std::string, Strikes> strikes_;  // by routing id
+  std::atomic<bool> read_list_{false};
+  std::unordered_map<std::string, Peer> peers_;                         // by routing id; only those with a session
+  std::unordered_map<std::string, Strikes> strikes_;                    // by routing id
+  std::unordered_map<std::string, std::weak_ptr<ReadCount>> reads_of_;  // by key
+  LogBudget warnings_;
   int64_t expired_ns_ = 0;
 };
 

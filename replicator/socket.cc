@@ -37,12 +37,16 @@ std::string ZmqContext::unique_name(std::string_view prefix) {
 
 Message::Message(size_t size) { CHECK_INVARIANT(zmq_msg_init_size(&message_, size) == 0); }
 
-Message Message::own(std::string&& text) {
-  auto owned = std::make_unique<std::string>(std::move(text));
+Message Message::own(std::string&& text, std::shared_ptr<const void> held) {
+  struct Owned {
+    std::string text;
+    std::shared_ptr<const void> held;
+  };
+  auto owned = std::make_unique<Owned>(Owned{std::move(text), std::move(held)});
   Message message;
-  auto release = [](void*, void* hint) { delete static_cast<std::string*>(hint); };
-  std::string* raw = owned.release();
-  CHECK_INVARIANT(zmq_msg_init_data(&message.message_, raw->data(), raw->size(), release, raw) == 0);
+  auto release = [](void*, void* hint) { delete static_cast<Owned*>(hint); };
+  Owned* raw = owned.release();
+  CHECK_INVARIANT(zmq_msg_init_data(&message.message_, raw->text.data(), raw->text.size(), release, raw) == 0);
   return message;
 }
 

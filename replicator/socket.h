@@ -39,8 +39,9 @@ class Message {
  public:
   Message() { zmq_msg_init(&message_); }
   explicit Message(size_t size);
-  // Takes the text over without copying it.
-  static Message own(std::string&& text);
+  // Takes the text over without copying it. `held` is let go of when libzmq needs the message no more: it is sent, or its peer is
+  // gone; on any thread.
+  static Message own(std::string&& text, std::shared_ptr<const void> held = nullptr);
   static Message copy_of(Bytes bytes);
   ~Message() { zmq_msg_close(&message_); }
   Message(Message&& other) noexcept : Message() { zmq_msg_move(&message_, &other.message_); }

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/logging.h"
 
 namespace tidemark {
@@ -20,7 +21,7 @@ Status send_text(Socket& socket, std::string_view text, bool more) {
 
 }  // namespace
 
-Result<std::unique_ptr<ZapHandler>> ZapHandler::start(ZmqContext& context, const AllowList& list) {
+Result<std::unique_ptr<ZapHandler>> ZapHandler::start(ZmqContext& context, const AllowFile& list) {
   TM_ASSIGN(Socket socket, Socket::open(context, ZMQ_REP));
   TM_TRY(socket.set(ZMQ_LINGER, 0));
   TM_TRY(socket.bind("inproc://zeromq.zap.01"));
@@ -60,10 +61,11 @@ Status ZapHandler::answer() {
   if (parts.size() == kPartCount && parts[kVersion] == "1.0" && parts[kDomain] == kZapDomain &&
       parts[kMechanism] == "CURVE") {
     std::string key = key_text(parts[kCredential]);
-    if (list_.knows(key)) {
+    if (list_.now()->knows(key)) {
       user = key;
     } else {
-      log_warning("refused a stranger from " + parts[kAddress] + ": key " + key + " is not on the allow-list");
+      warnings_.warn(system_clock().steady_ns(),
+                     "refused a stranger from " + parts[kAddress] + ": key " + key + " is not on the allow-list");
     }
   }
   TM_TRY(send_text(socket_, "1.0", true));

@@ -5,7 +5,8 @@
 #include <memory>
 #include <thread>
 
-#include "replicator/keys.h"
+#include "replicator/allow_file.h"
+#include "replicator/log_budget.h"
 #include "replicator/socket.h"
 
 namespace tidemark {
@@ -15,18 +16,19 @@ inline constexpr std::string_view kZapDomain = "tidemark";
 class ZapHandler {
  public:
   // Answers from a thread of its own until destroyed. Start it before the server socket binds; `list` must outlive it.
-  static Result<std::unique_ptr<ZapHandler>> start(ZmqContext& context, const AllowList& list);
+  static Result<std::unique_ptr<ZapHandler>> start(ZmqContext& context, const AllowFile& list);
   ~ZapHandler();
   ZapHandler(const ZapHandler&) = delete;
   ZapHandler& operator=(const ZapHandler&) = delete;
 
  private:
-  ZapHandler(Socket socket, const AllowList& list) : socket_(std::move(socket)), list_(list) {}
+  ZapHandler(Socket socket, const AllowFile& list) : socket_(std::move(socket)), list_(list) {}
   void run();
   Status answer();
 
   Socket socket_;  // of the handler's thread once it runs
-  const AllowList& list_;
+  const AllowFile& list_;
+  LogBudget warnings_;
   WakeFd wake_;
   std::thread thread_;
 };

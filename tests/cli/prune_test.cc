@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -59,7 +60,8 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
   CHECK(tidemark_run({"prune", volume}).exit_code == 2);
   CHECK(tidemark_run({"prune", volume, "--keep", "soon"}).exit_code == 2);
   CHECK(tidemark_run({"prune", volume, "--to", "no-such-mark"}).exit_code == 10);
-  CHECK(tidemark_run({"prune", "tcp://127.0.0.1:1/x", "--to", "latest"}).exit_code == 1);
+  CHECK(tidemark_run({"prune", "tcp://127.0.0.1:1/x", "--to", "latest"}).exit_code == 14);
+  CHECK(tidemark_run({"prune", "tcp://127.0.0.1:1/x", "--keep", "7d"}).exit_code == 2);
 
   tidemark_ok({"mark", "hold", mountpoint, "m1"});
   const uint64_t before = log_files(volume);
@@ -188,6 +190,73 @@ TEST_CASE("prune at a site: its own history, while the primary keeps its own") {
   CHECK(tidemark_json({"prune", mountpoint, "--to", "m2"})["stopped_by"] == "");
   write_file(mountpoint + "/more", "more");
   CHECK(tidemark_json({"mark", "create", mountpoint, "more", "--wait", "away", "--timeout", "60s"})["confirmed"] == true);
+  tidemark_ok({"umount", mountpoint});
+}
+
+TEST_CASE("prune from afar: with a key that has the right, and the site's list is read again without a restart") {
+  if (!can_mount()) return;
+  Scratch work;
+  for (const char* who : {"site.key", "writer", "keeper", "late"}) tidemark_ok({"keygen", work / who});
+  const auto line = [&](const std::string& who, const std::string& rights) {
+    const std::string key = read_whole(work / (who + ".pub"));
+    return key.substr(0, key.find('\n')) + " " + rights + " " + who + "\n";
+  };
+  const auto allow = [&](const std::string& list) {
+    write_file(work / "allow.new", list);
+    fs::rename(work / "allow.new", work / "allow");
+  };
+  const std::vector<std::string> serve = {
+      program(), "serve",           "--dir",   work / "site",  "--listen", "tcp://127.0.0.1:*",
+      "--key",   work / "site.key", "--allow", work / "allow", "--json"};
+  allow(line("writer", "append,read") + line("keeper", ""));
+  CHECK(run_to_end(serve)->exit_code == 13);
+  CHECK(run_to_end(serve)->err.find("allow:2: this key has no right") != std::string::npos);
+  allow(line("writer", "append,read") + line("keeper", "read,prune"));
+  auto site = Child::start(serve);
+  REQUIRE(site.ok());
+  const std::string endpoint = Json::parse((*site)->read_line(std::chrono::seconds(20)).value())["endpoint"];
+  const std::string volume = work / "vol";
+  const std::string mountpoint = work / "mnt";
+  tidemark_ok({"init", volume, "--name", "shop"});
+  fs::create_directory(mountpoint);
+  tidemark_ok({"mount", volume, mountpoint});
+  tidemark_ok({"pair", "create", volume, "away", endpoint, "--key", work / "writer", "--server-key", work / "site.key.pub"});
+  fill(mountpoint);
+  tidemark_ok({"mark", "create", mountpoint, "end", "--wait", "away", "--timeout", "60s"});
+  const auto prune = [&](const std::string& who, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"prune", endpoint + "/shop", "--key", work / who, "--server-key", work / "site.key.pub"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const uint64_t before = log_files(work / "site/shop");
+  CHECK(tidemark_run(prune("writer", {"--to", "m2"})).exit_code == 12);
+  CHECK(tidemark_run(prune("late", {"--to", "m2"})).exit_code == 12);
+  CHECK(tidemark_run(prune("keeper", {"--keep", "1s"})).exit_code == 2);
+  CHECK(tidemark_run(prune("keeper", {"--to", "no-such-mark"})).exit_code == 10);
+  Json plan = tidemark_json(prune("keeper", {"--to", "m2", "-n"}));
+  CHECK(plan["dry_run"] == true);
+  CHECK(plan["segments"] > 0);
+  CHECK(plan["marks"].size() == 2);
+  CHECK(log_files(work / "site/shop") == before);
+  Json done = tidemark_json(prune("keeper", {"--to", "m2"}));
+  CHECK(done["base"] == plan["base"]);
+  CHECK(done["base_time"].is_string());
+  CHECK(log_files(work / "site/shop") < before);
+  CHECK(tidemark_json({"status", volume})["volumes"][0]["base"] < done["base"]);
+
+  // A key that comes late, at once with SIGHUP; and who is gone from the list is out.
+  allow(line("writer", "append") + line("late", "read"));
+  ::kill((*site)->pid(), SIGHUP);
+  const std::vector<std::string> list = {"mark", "list", endpoint + "/shop", "--server-key", work / "site.key.pub", "--key"};
+  const auto list_as = [&](const std::string& who) {
+    std::vector<std::string> all = list;
+    all.push_back(work / who);
+    return tidemark_run(all).exit_code;
+  };
+  CHECK(list_as("late") == 0);
+  CHECK(list_as("keeper") == 12);
+  CHECK(list_as("writer") == 12);
+  CHECK(tidemark_json({"mark", "create", mountpoint, "still", "--wait", "away", "--timeout", "60s"})["confirmed"] == true);
   tidemark_ok({"umount", mountpoint});
 }
 

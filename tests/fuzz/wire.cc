@@ -23,6 +23,8 @@ void body(uint8_t type, Bytes bytes) {
     case 12: (void)decode_info(bytes); break;
     case 13: (void)decode_marks_request(bytes); break;
     case 14: (void)decode_log_request(bytes); break;
+    case 17: (void)decode_prune_request(bytes); break;
+    case 18: (void)decode_prune(bytes); break;
     default: {
       Decoder decoder(bytes);
       (void)decode_attr(decoder);
@@ -38,7 +40,7 @@ void fuzz_one(Bytes bytes) {
   Bytes inside;
   (void)open_message(bytes, inside);
   Input input(bytes);
-  body(input.byte() % 16, input.rest());
+  body(input.byte() % 19, input.rest());
   std::string sealed(kWireHeaderSize, '\0');
   sealed += as_text(input.rest());
   MutableBytes message(reinterpret_cast<std::byte*>(sealed.data()), sealed.size());
@@ -70,6 +72,13 @@ std::vector<std::string> fuzz_seeds() {
     add(type, out);
   };
   encoded(7, [](Encoder out) { encode_tree_request(out, {Seq(5), kRootIno, 1, 2, 3, true, "name"}); });
+  encoded(17, [](Encoder out) { encode_prune_request(out, {Seq(5), true}); });
+  encoded(18, [](Encoder out) {
+    RemotePrune pruned;
+    pruned.report.stopped_by = "a view";
+    pruned.report.marks.resize(2);
+    encode_prune(out, pruned);
+  });
   encoded(8, [](Encoder out) {
     out.put(uint32_t{1});
     encode_list_entry(out, {{"name", Ino(3), 0100000}, true, Attr{}});

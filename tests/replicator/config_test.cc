@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "replicator/endpoint.h"
 #include "replicator/keys.h"
+#include "replicator/log_budget.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;
@@ -177,7 +178,7 @@ TEST_CASE("the allow-list") {
     keys.push_back(*load_public_key(work / (std::string(name) + ".pub")));
   }
   write(work / "allow", "# who may do what\n\n" + keys[0] + " append,read primary\n" + keys[1] + "  read   reader  \n" +
-                            keys[2] + "\n" + keys[3] + " append read\n");
+                            keys[2] + " prune,read\n" + keys[3] + " append read\n");
   auto list = AllowList::load(work / "allow");
   INFO(list.status().text());
   REQUIRE(list.ok());
@@ -185,10 +186,11 @@ TEST_CASE("the allow-list") {
   CHECK((list->rights(keys[0]).append && list->rights(keys[0]).read));
   CHECK(list->rights(keys[0]).name == "primary");
   CHECK((!list->rights(keys[1]).append && list->rights(keys[1]).read));
-  CHECK((!list->rights(keys[2]).append && !list->rights(keys[2]).read));
+  CHECK((!list->rights(keys[2]).append && list->rights(keys[2]).read && list->rights(keys[2]).prune));
   CHECK((list->rights(keys[3]).append && list->rights(keys[3]).read));
   CHECK(!list->knows(std::string(40, '0')));
   CHECK(!list->rights(std::string(40, '0')).read);
+  CHECK((!list->rights(keys[0]).prune && !list->rights(keys[1]).prune && !list->rights(keys[3]).prune));
 
   auto refused = [&](const std::string& content, Code code) {
     write(work / "allow", content);
@@ -200,6 +202,25 @@ TEST_CASE("the allow-list") {
   refused("# nobody\n", Code::kNotAuthorised);
   CHECK(refused("\n" + keys[0] + " write x\n", Code::kCorrupt).find(":2:") != std::string::npos);
   refused("short append\n", Code::kCorrupt);
+  // Nobody gets a right by saying nothing, nor does who appends ever prune.
+  CHECK(refused(keys[1] + " read\n\n" + keys[0] + "\n", Code::kCorrupt).find(":3: this key has no right") !=
+        std::string::npos);
+  CHECK(refused(keys[0] + " primary\n", Code::kCorrupt).find(":1: this key has no right") != std::string::npos);
+  CHECK(refused(keys[0] + " append,prune primary\n", Code::kCorrupt).find("cannot prune") != std::string::npos);
+  CHECK(refused(keys[0] + " append read prune\n", Code::kCorrupt).find("cannot prune") != std::string::npos);
   refused(keys[0] + " read\n" + keys[0] + " append\n", Code::kCorrupt);
   CHECK(AllowList::load(work / "none").status().code() == Code::kNotFound);
+}
+
+TEST_CASE("what strangers can have written to the log is bounded") {
+  LogBudget budget;
+  uint64_t left_out = 0;
+  for (uint32_t i = 0; i < LogBudget::kLinesMax; ++i) CHECK(budget.take(1000 + i, left_out));
+  for (int i = 0; i < 5000; ++i) CHECK_FALSE(budget.take(2000 + i, left_out));
+  CHECK(left_out == 0);
+  const int64_t later = 1000 + std::chrono::nanoseconds(LogBudget::kPeriod).count();
+  CHECK(budget.take(later, left_out));
+  CHECK(left_out == 5000);
+  CHECK(budget.take(later, left_out));
+  CHECK(left_out == 0);
 }

@@ -1,5 +1,5 @@
 // A site or a primary as a process, for tests that stop and kill one.
-//   replicator_peer site DIR LISTEN              first line: the endpoint
+//   replicator_peer site DIR LISTEN [KEY ALLOW]  first line: the endpoint
 //   replicator_peer primary DIR SITE ENDPOINT    opens DIR, ships it, and writes and syncs until it is killed; first line: "up"
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -29,10 +29,14 @@ int fail(const Status& status) {
   return 1;
 }
 
-int run_site(const std::string& directory, const std::string& listen) {
+int run_site(const std::vector<std::string>& arguments) {
   SiteOptions settings;
-  settings.directory = directory;
-  settings.listen = listen;
+  settings.directory = arguments[1];
+  settings.listen = arguments[2];
+  if (arguments.size() == 5) {
+    settings.key = arguments[3];
+    settings.allow = arguments[4];
+  }
   settings.group = options();
   Result<std::unique_ptr<Site>> site = Site::open(settings);
   if (!site.ok()) return fail(site.status());
@@ -73,7 +77,7 @@ int main(int argc, char** argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that dies takes it along
   tidemark::log_to_stderr(tidemark::LogLevel::kError);
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.size() == 3 && arguments[0] == "site") return tidemark::run_site(arguments[1], arguments[2]);
+  if ((arguments.size() == 3 || arguments.size() == 5) && arguments[0] == "site") return tidemark::run_site(arguments);
   if (arguments.size() == 4 && arguments[0] == "primary") {
     return tidemark::run_primary(arguments[1], arguments[2], arguments[3]);
   }
