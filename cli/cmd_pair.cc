@@ -159,7 +159,10 @@ void add_pair(CLI::App& app, Invocation& invocation) {
   CLI::App* pair = app.add_subcommand("pair", "Which sites a volume is copied to");
   pair->require_subcommand(1);
   CLI::App* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
-  create->add_option("ENDPOINT", flags->endpoint, "tcp://HOST:PORT or ipc://PATH of `tidemark serve`")->required();
+  create
+      ->add_option("ENDPOINT", flags->endpoint,
+                   "tcp://HOST:PORT or ipc://PATH of `tidemark serve`; several lines to it with commas between")
+      ->required();
   add_setting(*create, kPairMode, flags->mode);
   add_setting(*create, kPairFence, flags->fence);
   add_setting(*create, kPairBandwidth, flags->bandwidth);

@@ -99,6 +99,25 @@ Result<Endpoint> parse_endpoint(std::string_view text, bool listening) {
   return bad_endpoint(text, "unknown transport");
 }
 
+Result<std::vector<Endpoint>> parse_lines(std::string_view text) {
+  std::vector<Endpoint> lines;
+  for (std::string_view rest = text;;) {
+    const size_t comma = rest.find(',');
+    TM_ASSIGN(Endpoint line, parse_endpoint(rest.substr(0, comma), false));
+    for (const Endpoint& other : lines) {
+      if (other.text() == line.text()) return bad_endpoint(text, "one line is there twice");
+    }
+    lines.push_back(std::move(line));
+    if (lines.size() > kLinesMax) return bad_endpoint(text, "at most 4 lines lead to a site");
+    if (comma == std::string_view::npos) return lines;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+bool all_local(const std::vector<Endpoint>& lines) {
+  return std::all_of(lines.begin(), lines.end(), [](const Endpoint& line) { return line.is_local(); });
+}
+
 bool is_remote(std::string_view source) { return source.starts_with(kTcp) || source.starts_with(kIpc); }
 
 Result<RemoteAddress> parse_remote(std::string_view source) {

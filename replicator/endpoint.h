@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "replicator/remote.h"
@@ -25,5 +26,11 @@ struct Endpoint {
 };
 // kInvalid says what is accepted. `listening`: "*" and port 0 are allowed.
 Result<Endpoint> parse_endpoint(std::string_view text, bool listening);
+
+// The lines to one site: endpoints with commas between, 1 to kLinesMax, none twice. kInvalid.
+inline constexpr size_t kLinesMax = 4;
+Result<std::vector<Endpoint>> parse_lines(std::string_view text);
+// True where none of them can be reached from outside this machine.
+bool all_local(const std::vector<Endpoint>& lines);
 
 }  // namespace tidemark

@@ -21,9 +21,13 @@ struct ShipSession {
   std::atomic<uint64_t> durable{0};
   std::atomic<uint64_t> consumed_bytes{0};
   std::atomic<uint64_t> consumed_frames{0};
-  std::atomic<bool> begun{false};       // it ships, or did until nobody else took over
-  std::atomic<bool> over{false};        // dropped: its queued messages are not looked at
-  std::atomic<bool> ack_queued{false};  // an Outgoing for it is in the outbox
+  std::atomic<bool> several_lines{false};  // its DATA may arrive in another order
+  std::atomic<bool> begun{false};          // it ships, or did until nobody else took over
+  std::atomic<bool> over{false};           // dropped: its queued messages are not looked at
+  std::atomic<bool> ack_queued{false};     // an Outgoing for it is in the outbox
+  // Of the router thread: DATA and DIFFERENCE that have come, over all lines.
+  uint64_t arrived_bytes = 0;
+  uint64_t arrived_frames = 0;
 };
 
 struct Outgoing {

@@ -142,7 +142,7 @@ Status check_syntax(const PairConfig& pair) {
   if (pair.bytes_per_second != 0 && pair.bytes_per_second < kBandwidthMin) {
     return Status(Code::kInvalid, "a bandwidth limit is at least 64 KiB a second; 0 means none");
   }
-  return parse_endpoint(pair.endpoint, false).status();
+  return parse_lines(pair.endpoint).status();
 }
 
 Result<Pair*> find_pair(std::vector<Pair>& pairs, const std::string& site) {
@@ -218,8 +218,8 @@ Status save_pairs(const std::string& directory, const std::vector<Pair>& pairs, 
 
 Status check_pair(const PairConfig& pair) {
   TM_TRY(check_syntax(pair));
-  TM_ASSIGN(Endpoint endpoint, parse_endpoint(pair.endpoint, false));
-  return load_client_keys(pair.server_key, pair.own_key, endpoint.is_local(), pair.endpoint).status();
+  TM_ASSIGN(const std::vector<Endpoint> lines, parse_lines(pair.endpoint));
+  return load_client_keys(pair.server_key, pair.own_key, all_local(lines), pair.endpoint).status();
 }
 
 Status edit_pairs(const std::string& directory, const std::function<Status(std::vector<Pair>&)>& change) {

@@ -14,7 +14,7 @@ namespace tidemark {
 
 struct PairConfig {
   std::string site;        // a name, [A-Za-z0-9._-], at most 63
-  std::string endpoint;    // tcp://HOST:PORT or ipc://PATH
+  std::string endpoint;    // tcp://HOST:PORT or ipc://PATH; several lines to the site with commas between (parse_lines)
   std::string server_key;  // file with the site's public key; "" only for loopback and ipc
   std::string own_key;     // file with our key pair; "" only for loopback and ipc
   PairMode mode = PairMode::kAsync;

@@ -215,6 +215,7 @@ Status PairCore::begin(const Welcome& welcome) {
   cursor_ = std::make_unique<LogCursor>(group_.log(), sent_.next());
   control_.push_back(encode_begin(welcome.position, session_, 1));
   shipping_ = true;
+  begun_ = false;
   refused_ = false;
   last_error_.clear();
   tokens_ = 0;
@@ -238,6 +239,7 @@ Status PairCore::take_ack(Bytes body) {
   if (falls || invented) return Status(Code::kCorrupt, "the site acknowledges what cannot be");
   if (ack.durable > acked_.durable) progress_ns_ = now();
   acked_ = ack;
+  begun_ = true;
   acked_wall_ns_ = clock_.wall_ns();
   if (difference_ && acked_.received == difference_->offer().target.base.seq) {
     difference_.reset();

@@ -45,6 +45,8 @@ class PairCore {
   void disconnected(const Status& why);
   // The session to say BYE in; 0: none.
   [[nodiscard]] uint64_t session() const { return session_; }
+  // The site has begun to take what is sent: from now on DATA may go over further connections of the session.
+  [[nodiscard]] bool under_way() const { return shipping_ && begun_; }
 
   // --- how it stands
   [[nodiscard]] const PairConfig& config() const { return config_; }
@@ -95,6 +97,7 @@ class PairCore {
   // Of the connection.
   bool connected_ = false;
   bool shipping_ = false;  // BEGIN has been said
+  bool begun_ = false;     // and answered
   bool full_ = false;
   uint64_t session_ = 0;
   std::deque<std::string> control_;  // small messages to go out before any DATA

@@ -8,6 +8,7 @@ namespace {
 
 // A session shorter than this was none: the pause before the next keeps growing (two primaries that push each other out).
 constexpr std::chrono::seconds kSessionCounts{2};
+constexpr std::chrono::milliseconds kConnectMax = kHandshakeMax + std::chrono::milliseconds(500);
 constexpr std::chrono::seconds kIdle{60};  // suspended: until a command comes
 
 void wait_for(const WakeFd& wake, std::chrono::milliseconds timeout) {
@@ -94,19 +95,26 @@ void PairLink::run() {
 }
 
 Status PairLink::attempt() {
-  ConnectTarget target;
-  TM_ASSIGN(Endpoint endpoint, parse_endpoint(config_.endpoint, false));
-  target.endpoint = endpoint.text();
-  TM_ASSIGN(target.keys, load_client_keys(config_.server_key, config_.own_key, endpoint.is_local(), config_.endpoint));
-  TM_ASSIGN(std::unique_ptr<Connection> connection,
-            Connection::open(context_, target, kHandshakeMax + std::chrono::milliseconds(500), &halt_));
-  Status status = converse(*connection);
+  TM_ASSIGN(const std::vector<Endpoint> endpoints, parse_lines(config_.endpoint));
+  TM_ASSIGN(const ClientKeys keys,
+            load_client_keys(config_.server_key, config_.own_key, all_local(endpoints), config_.endpoint));
+  const size_t main = main_line_++ % endpoints.size();  // where this one fails, the next is tried next
+  auto opened = Connection::open(context_, {endpoints[main].text(), keys}, kConnectMax, &halt_);
+  TM_TRY(opened.status());
+  std::unique_ptr<Connection> connection = std::move(*opened);
+  Lines lines(context_, keys, work_);
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    if (i != main) lines.add(endpoints[i].text());
+  }
+  main_line_ = main;
+  Status status = converse(*connection, lines);
+  if (!status.ok()) ++main_line_;
   MutexLock lock(mutex_);
   if (core_.session() != 0) connection->send_last(encode_bye(core_.session()));
   return status;
 }
 
-Status PairLink::converse(Connection& connection) {
+Status PairLink::converse(Connection& connection, Lines& lines) {
   {
     MutexLock lock(mutex_);
     TM_TRY(core_.greet());
@@ -118,7 +126,8 @@ Status PairLink::converse(Connection& connection) {
     {
       MutexLock lock(mutex_);
       TM_TRY(take_messages(connection));  // before anybody is called silent: it may be us who slept
-      TM_TRY(core_.send([&](Message& message) { return connection.try_send(message); }));
+      TM_TRY(lines.keep(core_.under_way() ? core_.session() : 0));
+      TM_TRY(core_.send([&](Message& message) { return lines.try_send(connection, message); }));
       if (core_.done()) return Status();
       pause = core_.pause();
       full = core_.full();

@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "replicator/connection.h"
+#include "replicator/lines.h"
 #include "replicator/pair_core.h"
 
 namespace tidemark {
@@ -50,8 +51,8 @@ class PairLink {
 
  private:
   void run();
-  Status attempt();  // one connection, from connect to loss
-  Status converse(Connection& connection);
+  Status attempt();  // one session, from connect to loss
+  Status converse(Connection& connection, Lines& lines);
   Status take_messages(Connection& connection) TM_REQUIRES(mutex_);
 
   ZmqContext& context_;
@@ -61,7 +62,8 @@ class PairLink {
   std::atomic<bool> stopping_{false};
   Mutex mutex_;  // not held while the thread waits
   PairCore core_ TM_GUARDED_BY(mutex_);
-  Backoff backoff_;  // of the thread alone
+  Backoff backoff_;       // of the thread alone, as is the next
+  size_t main_line_ = 0;  // which line to try first
   std::thread thread_;
 };
 

@@ -239,6 +239,8 @@ Result<Seq> decode_heartbeat(Bytes bytes) {
   return durable;
 }
 
+std::string encode_line(uint64_t session) { return MessageWriter().finish(MessageType::kLine, session, 0); }
+
 std::string encode_bye(uint64_t session) { return MessageWriter().finish(MessageType::kBye, session, 0); }
 
 namespace {

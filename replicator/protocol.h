@@ -65,6 +65,7 @@ enum class MessageType : uint8_t {
   kOffer = 11,       // shipper → site, after BEGIN: what you lack I no longer hold; take a difference
   kAccept = 12,      // site → shipper: what of it is here already
   kDifference = 13,  // shipper → site: a piece of it; counts against the window as DATA does
+  kLine = 14,        // shipper → site, on a further connection: it belongs to the session named; answered by ACK
   // Reading: each is answered by the same type + kReplyBit, or by ERROR.
   kInfo = 16,
   kListGroups = 17,
@@ -176,6 +177,7 @@ std::string encode_heartbeat(Seq durable, uint64_t session);
 Result<Seq> decode_heartbeat(Bytes body);
 
 std::string encode_bye(uint64_t session);
+std::string encode_line(uint64_t session);
 
 // The target keeps the newest. The cause is cut to kCauseMax bytes, the source to kIdentityMax.
 inline constexpr size_t kCauseMax = 512;

@@ -188,7 +188,7 @@ void ReplicaHost::handle(Item item) {
     case Item::Kind::kHello: return handle_hello(item);
     case Item::Kind::kBegin: return handle_begin(item);
     case Item::Kind::kOffer: return handle_offer(item);
-    case Item::Kind::kData: return handle_data(item);
+    case Item::Kind::kData: return handle_data(std::move(item));
     case Item::Kind::kNews:
       if (Status saved = core_.news(item.news); !saved.ok()) fail_session(item.session, saved, Retry::kLater);
       return;
@@ -255,11 +255,40 @@ void ReplicaHost::handle_offer(const Item& item) {
   outbox_.post(std::move(answer));
 }
 
-void ReplicaHost::handle_data(const Item& item) {
+void ReplicaHost::handle_data(Item item) {
   {
     MutexLock lock(mutex_);
     if (active_ != item.session) return;
   }
+  if (!early_.empty() && early_.begin()->second.session != item.session) early_.clear();
+  if (item.session->several_lines && put_in_order(item)) return;
+  take_data(item);
+  while (!early_.empty() && !item.session->over && early_.begin()->first == group()->log().appended().next()) {
+    const Item next = std::move(early_.extract(early_.begin()).mapped());
+    take_data(next);
+  }
+}
+
+bool ReplicaHost::put_in_order(Item& item) {
+  Bytes body;
+  Result<WireHeader> header = open_message(item.message.bytes(), body);
+  if (!header.ok() || header->type != MessageType::kData) return false;
+  Result<DataHeader> data = decode_data_message(body);
+  if (!data.ok()) return false;  // whoever takes it says why
+  const Seq appended = group()->log().appended();
+  if (data->first > appended.next()) return early_.try_emplace(data->first, std::move(item)).second;
+  if (data->last > appended) return false;
+  count_consumed(item);
+  outbox_.post_ack(item.session);
+  return true;
+}
+
+void ReplicaHost::count_consumed(const Item& item) {
+  item.session->consumed_bytes += item.message.bytes().size();
+  item.session->consumed_frames += 1;
+}
+
+void ReplicaHost::take_data(const Item& item) {
   Bytes message = item.message.bytes();
   Bytes body;
   Result<WireHeader> header = open_message(message, body);
@@ -272,8 +301,7 @@ void ReplicaHost::handle_data(const Item& item) {
   }
   ShipSession& session = *item.session;
   session.received = position->seq.value();
-  session.consumed_bytes += message.size();
-  session.consumed_frames += 1;
+  count_consumed(item);
   {
     MutexLock lock(mutex_);
     if (!unsynced_) {

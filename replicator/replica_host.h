@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -83,7 +84,12 @@ class ReplicaHost {
   void handle_hello(const Item& item);
   void handle_begin(const Item& item);
   void handle_offer(const Item& item);
-  void handle_data(const Item& item);
+  void handle_data(Item item);
+  // DATA that came over several lines is taken in the order of its seqs: true where this has to wait for what comes before it, or is
+  // here already.
+  bool put_in_order(Item& item);
+  void take_data(const Item& item);
+  static void count_consumed(const Item& item);
   void fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry);
   void opened(Group& group);
   void commit_once();
@@ -111,6 +117,9 @@ class ReplicaHost {
   bool progressed_ TM_GUARDED_BY(mutex_) = false;  // the sites behind this one have
   std::thread ingest_thread_ TM_GUARDED_BY(mutex_);
   std::thread commit_thread_ TM_GUARDED_BY(mutex_);
+
+  // Of the ingestion: DATA of the active session that came too early, by first seq. Bounded by its window.
+  std::map<Seq, Item> early_;
 
   std::vector<DownstreamSite> reported_;  // of the commit thread, as is the next
   uint64_t reported_to_ = 0;              // session

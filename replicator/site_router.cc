@@ -113,6 +113,7 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   Result<WireHeader> header = open_message(message.bytes(), body);
   if (!header.ok()) return strike(origin, header.status(), 0);
   if (header->type == MessageType::kHello) return handle_hello(origin, body, header->request);
+  if (header->type == MessageType::kLine) return handle_line(origin, *header);
   auto found = peers_.find(origin.routing_id);
   if (found == peers_.end() || found->second.session != header->session || found->second.user != origin.user) {
     // What was on its way when its session ended is no offence.
@@ -237,7 +238,44 @@ void SiteRouter::handle_session(const Origin& origin, Peer& peer, const WireHead
   strike(origin, Status(Code::kInvalid, "a reader may not send this"), header.request);
 }
 
+// A session's number is known to its peer alone, who must be the same one here.
+void SiteRouter::handle_line(const Origin& origin, const WireHeader& header) {
+  drop(origin.routing_id);
+  const auto main = std::find_if(peers_.begin(), peers_.end(), [&](const auto& one) {
+    const Peer& peer = one.second;
+    return peer.ship != nullptr && !peer.line && peer.session == header.session && peer.user == origin.user;
+  });
+  if (main == peers_.end() || header.session == 0 || peers_.size() >= kSessionsMax ||
+      sessions_of(origin.user) >= kSessionsPerKeyMax) {
+    send(origin.routing_id, encode_error(Status(Code::kStale, "there is no such session, or no room for a line of it"),
+                                         Retry::kHello, header.session, header.request));
+    return;
+  }
+  const std::shared_ptr<ShipSession> ship = main->second.ship;
+  ReplicaHost* host = main->second.host;
+  ship->several_lines = true;
+  Peer& peer = add_peer(origin, header.session);
+  peer.ship = ship;
+  peer.host = host;
+  peer.line = true;
+  send(origin.routing_id, encode_ack(Ack(), header.session));
+}
+
+bool SiteRouter::handle_on_line(const Origin& origin, Peer& peer, const WireHeader& header) {
+  if (peer.ship->over) {
+    drop(origin.routing_id);
+    return false;
+  }
+  switch (header.type) {
+    case MessageType::kData: return true;
+    case MessageType::kBye: drop(origin.routing_id); return false;
+    case MessageType::kHeartbeat: send(origin.routing_id, encode_ack(Ack(), header.session)); return false;
+    default: strike(origin, Status(Code::kInvalid, "this does not belong on a further line"), header.request); return false;
+  }
+}
+
 void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message) {
+  if (peer.line && !handle_on_line(origin, peer, header)) return;
   switch (header.type) {
     case MessageType::kBegin: {
       Result<Position> agreed = decode_begin(body);
@@ -270,13 +308,15 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
     }
     case MessageType::kDifference:
     case MessageType::kData: {
-      peer.arrived_bytes += message.bytes().size();
-      peer.arrived_frames += 1;
+      ShipSession& ship = *peer.ship;
+      ship.arrived_bytes += message.bytes().size();
+      ship.arrived_frames += 1;
+      const uint64_t unconsumed = ship.arrived_bytes - ship.consumed_bytes;
       // Never more in memory than the window the shipper was given, whatever it sends.
-      if (peer.unconsumed() > kWindowBytes || peer.arrived_frames - peer.ship->consumed_frames > kWindowFrames) {
+      if (unconsumed > kWindowBytes || ship.arrived_frames - ship.consumed_frames > kWindowFrames) {
         return strike(origin, Status(Code::kLimit, "more was sent than the window allows"), header.request);
       }
-      if (peer.unconsumed() > kDataUnshared && data_of(peer.user) > kDataPerKeyMax) {
+      if (unconsumed > kDataUnshared && data_of(peer.user) > kDataPerKeyMax) {
         return strike(origin, Status(Code::kLimit, "the sessions of this key sent more than the site can take now"),
                       header.request);
       }
@@ -321,7 +361,8 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
 void SiteRouter::drop(const std::string& routing_id, bool orderly) {
   auto found = peers_.find(routing_id);
   if (found == peers_.end()) return;
-  if (found->second.ship != nullptr) found->second.host->forget(found->second.ship, orderly);
+  const bool main = found->second.ship != nullptr && !found->second.line;
+  if (main) found->second.host->forget(found->second.ship, orderly);
   peers_.erase(found);
 }
 

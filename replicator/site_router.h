@@ -57,9 +57,10 @@ class SiteRouter {
     int64_t heard_ns = 0;
     std::shared_ptr<ShipSession> ship;  // one of the two
     ReplicaHost* host = nullptr;
-    uint64_t arrived_bytes = 0;  // of DATA
-    uint64_t arrived_frames = 0;
-    [[nodiscard]] uint64_t unconsumed() const { return ship == nullptr ? 0 : arrived_bytes - ship->consumed_bytes; }
+    bool line = false;  // a further connection of the session `ship`
+    [[nodiscard]] uint64_t unconsumed() const {
+      return ship == nullptr || line ? 0 : ship->arrived_bytes - ship->consumed_bytes;
+    }
     std::unique_ptr<ReadSession> read;
   };
   // Where a message came from.
@@ -78,6 +79,9 @@ class SiteRouter {
   void drain_outbox();
   void dispatch(const Origin& origin, Message message);
   void handle_hello(const Origin& origin, Bytes body, uint64_t request);
+  void handle_line(const Origin& origin, const WireHeader& header);
+  // What comes over a further connection; false: it may not.
+  bool handle_on_line(const Origin& origin, Peer& peer, const WireHeader& header);
   Status greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights);
   Status greet_reader(const Origin& origin, const Hello& hello, const Rights& rights);
   void handle_session(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message);

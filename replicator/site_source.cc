@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/mutex.h"
+#include "replicator/endpoint.h"
 
 namespace tidemark {
 namespace {
@@ -54,11 +55,18 @@ class SiteSource final : public RecordSource {
   }
 
  private:
+  [[nodiscard]] auto connect(const Endpoint& line, const PairConfig& pair) const {
+    return RemoteGroup::connect({line.text(), group_.name}, {pair.server_key, pair.own_key, kAnswerMax});
+  }
+
   Result<std::string> ask(const PairConfig& pair, Seq next, size_t bytes_max) TM_REQUIRES(mutex_) {
     auto& remote = remotes_[pair.endpoint];
     if (remote == nullptr) {
-      TM_ASSIGN(auto connected,
-                RemoteGroup::connect({pair.endpoint, group_.name}, {pair.server_key, pair.own_key, kAnswerMax}));
+      // Over the first of its lines that answers.
+      TM_ASSIGN(const auto lines, parse_lines(pair.endpoint));
+      auto opened = connect(lines.front(), pair);
+      for (size_t i = 1; i < lines.size() && !opened.ok(); ++i) opened = connect(lines[i], pair);
+      TM_ASSIGN(auto connected, std::move(opened));
       TM_TRY(check_group(group_, *connected, "site '" + pair.site + "'"));
       remote = std::move(connected);
     }

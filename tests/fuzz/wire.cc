@@ -25,6 +25,9 @@ void body(uint8_t type, Bytes bytes) {
     case 14: (void)decode_log_request(bytes); break;
     case 17: (void)decode_prune_request(bytes); break;
     case 18: (void)decode_prune(bytes); break;
+    case 19: (void)decode_offer(bytes); break;
+    case 20: (void)decode_accept(bytes); break;
+    case 21: (void)decode_difference(bytes); break;
     default: {
       Decoder decoder(bytes);
       (void)decode_attr(decoder);
@@ -40,7 +43,7 @@ void fuzz_one(Bytes bytes) {
   Bytes inside;
   (void)open_message(bytes, inside);
   Input input(bytes);
-  body(input.byte() % 19, input.rest());
+  body(input.byte() % 22, input.rest());
   std::string sealed(kWireHeaderSize, '\0');
   sealed += as_text(input.rest());
   MutableBytes message(reinterpret_cast<std::byte*>(sealed.data()), sealed.size());
@@ -65,6 +68,12 @@ std::vector<std::string> fuzz_seeds() {
   add(2, body_of(encode_begin({Epoch(1), Seq(2), 3}, 1, 2)));
   add(4, body_of(encode_ack({Seq(1), Seq(1), 10, 1}, 1)));
   add(5, body_of(encode_heartbeat(Seq(9), 1)));
+  add(19, body_of(encode_offer({{Epoch(1), Seq(2), 3}, {}}, 1)));
+  add(20, body_of(encode_accept({Ino(5), Seq(7)}, 1)));
+  DifferencePart end;
+  end.piece.kind = DifferencePiece::Kind::kEnd;
+  end.held_marks = {MarkId(1), MarkId(4)};
+  add(21, body_of(encode_difference(end, 1)));
   add(6, body_of(encode_error(Status(Code::kCorrupt, "text"), Retry::kLater, 1, 2)));
   const auto encoded = [&](char type, auto&& encode) {
     std::string out;

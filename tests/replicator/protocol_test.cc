@@ -74,6 +74,12 @@ std::vector<Decodable> everything() {
   request.point = Seq(77);
   request.ino = Ino(9);
   request.name = "x";
+  DifferenceOffer offer;
+  offer.from = some_position();
+  offer.target.base = {Epoch(3), Seq(99), 5};
+  DifferencePart end;
+  end.piece.kind = DifferencePiece::Kind::kEnd;
+  end.held_marks = {MarkId(1), MarkId(4)};
   auto tail = [](const std::string& message) { return message.substr(kWireHeaderSize); };
   return {
       {"hello", tail(encode_hello(some_hello())), [](Bytes b) { return decode_hello(b).ok(); }},
@@ -84,6 +90,9 @@ std::vector<Decodable> everything() {
       {"heartbeat", tail(encode_heartbeat(Seq(9), 1)), [](Bytes b) { return decode_heartbeat(b).ok(); }},
       {"error", tail(encode_error(Status(Code::kNoSpace, "full", 28), Retry::kLater, 1, 2)),
        [](Bytes b) { return decode_error(b).ok(); }},
+      {"offer", tail(encode_offer(offer, 1)), [](Bytes b) { return decode_offer(b).ok(); }},
+      {"accept", tail(encode_accept({Ino(5), Seq(7)}, 1)), [](Bytes b) { return decode_accept(b).ok(); }},
+      {"difference", tail(encode_difference(end, 1)), [](Bytes b) { return decode_difference(b).ok(); }},
       {"tree request", body_text([&](Encoder to) { encode_tree_request(to, request); }),
        [](Bytes b) { return decode_tree_request(b).ok(); }},
       {"list", body_text([&](Encoder to) {
@@ -139,7 +148,7 @@ TEST_CASE("messages come back as they were") {
   CHECK(header->session == 5);
   CHECK(header->request == 6);
 
-  std::string listing = everything()[8].body;
+  std::string listing = everything()[11].body;
   auto listed = decode_list(as_bytes(listing));
   REQUIRE(listed.ok());
   CHECK((*listed)[0].attr == some_attr());
@@ -225,6 +234,38 @@ TEST_CASE("names no directory can hold are not taken from the wire") {
     });
     CHECK(!decode_list(as_bytes(body)).ok());
   }
+}
+
+TEST_CASE("a difference comes back as it was, and nothing that cannot be one") {
+  DifferenceOffer offer;
+  offer.from = some_position();
+  offer.target.base = {Epoch(3), Seq(99), 5};
+  offer.target.time_ns = 17;
+  offer.target.tombstones_from = Seq(70);
+  offer.target.next_ino = Ino(12);
+  offer.target.next_mark = MarkId(3);
+  offer.target.inodes = 8;
+  offer.target.group[2] = std::byte{9};
+  auto offered = decode_offer(body_of(encode_offer(offer, 1)));
+  REQUIRE(offered.ok());
+  CHECK(offered->from == offer.from);
+  CHECK(offered->target == offer.target);
+  offer.target.base.seq = Seq(UINT64_MAX);
+  CHECK(!decode_offer(body_of(encode_offer(offer, 1))).ok());
+
+  const std::string rows(100, 'r');
+  DifferencePart part;
+  part.piece = {DifferencePiece::Kind::kRows, as_bytes(rows)};
+  const std::string message = encode_difference(part, 1);
+  auto decoded = decode_difference(body_of(message));
+  REQUIRE(decoded.ok());
+  CHECK(decoded->piece.kind == DifferencePiece::Kind::kRows);
+  CHECK(as_text(decoded->piece.bytes) == rows);
+  for (const char kind : {0, 4, 17}) CHECK(!decode_difference(as_bytes(std::string(1, kind) + "content")).ok());
+  CHECK(!decode_difference(as_bytes(std::string("\1"))).ok());
+  std::string many(1, '\3');
+  Encoder(many).put(uint8_t{1}).put(uint32_t{0x40000000});
+  CHECK(!decode_difference(as_bytes(many)).ok());
 }
 
 TEST_CASE("an ack may not claim more durable than received") {

@@ -281,6 +281,43 @@ def scenario_bandwidth(sites, dice, lines):
     print(f"  12 MiB in {took:.1f} s", flush=True)
 
 
+def scenario_several_lines(sites, dice, lines):
+    """One session over three lines, each of another length, so that records arrive out of order; then the lines get bad."""
+    near = sites.site("near")
+    lines.extend(Line(near.port) for _ in range(3))
+    for line, delay in zip(lines, (0.0, 0.03, 0.08)):
+        line.delay = delay
+    sites.start_primary()
+    sites.run("pair", "create", sites.volume, "near", ",".join(line.endpoint for line in lines), "--mode", "sync")
+    sites.duplex("near")
+    sites.wait(lambda: all(line.connections for line in lines), "all lines to be connected", 15)
+    before = [line.carried for line in lines]
+
+    def all_carry():
+        with open(os.path.join(sites.mount, "bulk"), "wb") as out:
+            out.write(dice.randbytes(24 * MIB))
+            os.fsync(out.fileno())
+        return all(line.carried - one > 2 * MIB for line, one in zip(lines, before))
+    sites.wait(all_carry, "all lines to carry their share", 60)
+    sites.duplex("near")
+    sites.compare(near)
+    print("  MiB over each line: " + ", ".join(f"{(line.carried - one) / MIB:.0f}" for line, one in zip(lines, before)), flush=True)
+
+    lines[0].refusing = True            # the first one is gone for good: the others go on
+    lines[0].cut()
+    with open(os.path.join(sites.mount, "bulk"), "wb") as out:
+        out.write(dice.randbytes(4 * MIB))
+        os.fsync(out.fileno())
+    sites.duplex("near")
+    lines[0].refusing = False
+    trouble = Trouble(sites, dice, lines)
+    trouble.start_load()
+    trouble.go_on(6)
+    trouble.end()
+    sites.duplex("near")
+    sites.compare(near)
+
+
 def scenario_dead_peer(sites, dice, lines):
     """Silence, or a process that stands still, is noticed within 5 s, by an idle pair as well; and it heals by itself."""
     near, far = sites.site("near"), sites.site("far")
