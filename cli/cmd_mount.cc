@@ -49,7 +49,8 @@ Result<MountJob> make_job(const MountFlags& flags) {
   job.salvage = std::erase(job.options, "salvage") != 0;
   TM_ASSIGN(job.history, parse_history(flags.history));
   if (flags.history.given() && (job.source.remote || !job.source.point.empty())) {
-    return Status(Code::kInvalid, "a point of the past is mounted read-only: --retention and --max-log are for a volume");
+    return Status(Code::kInvalid,
+                  "a point of the past is mounted read-only: --retention, --max-log and --pool are for a volume");
   }
   if (!flags.keys.own_key.empty()) job.keys.own_key = absolute_path(flags.keys.own_key);
   if (!flags.keys.server_key.empty()) job.keys.server_key = absolute_path(flags.keys.server_key);

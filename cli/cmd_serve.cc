@@ -70,8 +70,7 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
   options.allow = flags.allow;
   options.group.purpose = "site at " + flags.listen;
   TM_ASSIGN(const History history, parse_history(flags.history));
-  options.group.retention = history.retention;
-  options.group.log_limit = history.limit;
+  TM_TRY(use_history(options.group, history));
   TM_ASSIGN(auto site, Site::open(options));
   SiteControls controls(*site);
   site->on_group([&controls](Group& group) { controls.add(group); });

@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "cli/duration.h"
+#include "cli/pool.h"
 #include "cli/size.h"
 
 namespace tidemark::cli {
@@ -19,6 +20,10 @@ void add_history_options(CLI::App& command, HistoryFlags& flags) {
   command.add_option("--retention-bytes", flags.retention_bytes, "Prune by itself so that the log stays about this small")
       ->option_text("SIZE");
   command.add_option("--max-log", flags.max_log, "The log's limit; an alert is given at 80 %")->option_text("SIZE");
+  command
+      .add_option("--pool", flags.pool, "Where new segments go when the log's own directory has no room; may be repeated")
+      ->option_text("DIR[:SIZE]")
+      ->allow_extra_args(false);
   command.add_option("--on-full", flags.on_full, "At the limit: suspend-pair or block-writes")->option_text("WHAT");
 }
 
@@ -42,7 +47,14 @@ Result<History> parse_history(const HistoryFlags& flags) {
   } else if (flags.on_full != "suspend-pair") {
     return Status(Code::kInvalid, "--on-full is suspend-pair or block-writes, not '" + flags.on_full + "'");
   }
+  TM_ASSIGN(history.pool, parse_pool(flags.pool));
   return history;
+}
+
+Status use_history(GroupOptions& options, const History& history) {
+  options.retention = history.retention;
+  options.log_limit = history.limit;
+  return use_pool(options, history.pool);
 }
 
 }  // namespace tidemark::cli

@@ -133,7 +133,9 @@ Result<Opened> recover(const std::string& directory, const GroupIdentity& identi
   if (!index.ok() && !is_damage(index.status())) return index.status();
   if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
   const Seq known_durable = core.state ? core.state->meta().applied.seq : Seq(0);
-  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, known_durable,
+  LogOptions log_options = options.log;
+  log_options.pool_owner = group_id_text(identity.id);
+  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), log_options, known_durable,
                                 &opened.recovery));
   if (core.log->group() != identity.id) {
     return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");
@@ -336,6 +338,8 @@ class OpenGroup final : public Group {
     space.disk.available_bytes -= std::min(space.disk.available_bytes, options_.log.reserve_bytes);
     space.log_bytes = core_->log->bytes();
     space.pack_bytes = core_->log->pack_bytes();
+    space.pool = core_->log->pool();
+    for (const PoolUse& each : space.pool) space.disk.available_bytes += each.available;
     space.inodes = core_->state->meta().inodes;
     return space;
   }
