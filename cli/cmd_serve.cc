@@ -80,12 +80,12 @@ Result<SiteOptions> options_for(const ServeFlags& flags) {
   TM_ASSIGN(options.key, Settings::ours().value(kServeKey, flags.key));
   TM_ASSIGN(options.allow, Settings::ours().value(kServeAllow, flags.allow));
   options.group.purpose = "site at " + options.listen;
-  TM_TRY(history_for(flags.history, {}).status());  // what is wrong is known before the start
+  TM_ASSIGN(const History history, history_for(flags.history, {}));  // what is wrong is known before the start
+  TM_TRY(use_history(options.group, history));
   options.adjust = [history = flags.history, directory = options.directory](const std::string& name, GroupOptions& group) {
     Result<History> own = history_for(history, {name, directory + "/" + name, ""});
-    if (!own.ok()) return;  // as above, all was well
-    group.retention = own->retention;
-    group.log_limit = own->limit;
+    Status used = own.ok() ? use_history(group, *own) : own.status();
+    if (!used.ok()) log_error("group " + name + ": " + used.text());  // as above, all was well
   };
   options.prune = [](Group& group, Shipper* shipper, Seq to, bool dry_run) -> Result<PruneReport> {
     if (shipper == nullptr) return Status(Code::kIo, "the pairs of this group could not be read; the site's log says why");

@@ -1,6 +1,7 @@
 #include "cli/history.h"
 
 #include "cli/duration.h"
+#include "cli/pool.h"
 #include "cli/size.h"
 
 namespace tidemark::cli {
@@ -10,6 +11,7 @@ void add_history_options(CLI::App& command, HistoryFlags& flags) {
   add_setting(command, kRetentionBytes, flags.retention_bytes);
   add_setting(command, kMaxLog, flags.max_log);
   add_setting(command, kOnFull, flags.on_full);
+  add_setting(command, kPool, flags.pool);
 }
 
 Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
@@ -26,7 +28,18 @@ Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
   TM_ASSIGN(history.limit.max_bytes, parse_limit(max_log));
   TM_ASSIGN(const std::string on_full, settings.value(kOnFull, flags.on_full, group));
   history.limit.on_full = on_full == "block-writes" ? OnFull::kBlockWrites : OnFull::kSuspendPair;
+  std::vector<std::string> pool = flags.pool;
+  if (pool.empty()) {
+    TM_ASSIGN(pool, settings.listed(kPool, group));
+  }
+  TM_ASSIGN(history.pool, parse_pool(pool));
   return history;
+}
+
+Status use_history(GroupOptions& options, const History& history) {
+  options.retention = history.retention;
+  options.log_limit = history.limit;
+  return use_pool(options, history.pool);
 }
 
 }  // namespace tidemark::cli

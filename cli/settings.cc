@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "cli/duration.h"
+#include "cli/pool.h"
 #include "cli/size.h"
 #include "fs/options.h"
 #include "replicator/endpoint.h"
@@ -92,6 +93,16 @@ const Setting kOnFull{"history",
                       ValueForm::kText,
                       Override::kGroup};
 
+const Setting kPool{"history",
+                    "pool",
+                    "--pool",
+                    "DIR[:SIZE]",
+                    "Where new segments go when the log's own directory has no room; may be repeated",
+                    "",
+                    [](const std::string& value) { return parse_pool({value}).status(); },
+                    ValueForm::kList,
+                    Override::kGroup};
+
 const Setting kMountOptions{"mount",
                             "options",
                             "-o",
@@ -143,9 +154,9 @@ const Setting kServerKey{"keys", "server",   "--server-key",   "FILE",         "
 Result<uint64_t> parse_limit(const std::string& value) { return value == kNone ? Result<uint64_t>(0) : parse_size(value); }
 
 std::span<const Setting* const> all_settings() {
-  static constexpr std::array kAll{&kServeDir,       &kServeListen,   &kServeKey, &kServeAllow,   &kRetention,
-                                   &kRetentionBytes, &kMaxLog,        &kOnFull,   &kMountOptions, &kPairMode,
-                                   &kPairFence,      &kPairBandwidth, &kOwnKey,   &kServerKey};
+  static constexpr std::array kAll{&kServeDir,       &kServeListen, &kServeKey,      &kServeAllow, &kRetention,
+                                   &kRetentionBytes, &kMaxLog,      &kOnFull,        &kPool,       &kMountOptions,
+                                   &kPairMode,       &kPairFence,   &kPairBandwidth, &kOwnKey,     &kServerKey};
   return kAll;
 }
 

@@ -80,6 +80,7 @@ enum class MessageType : uint8_t {
   kGetXattr = 26,
   kListXattr = 27,
   kReadLog = 28,
+  kBlockSums = 29,
   kPrune = 30,
 };
 inline constexpr uint8_t kReplyBit = 0x80;

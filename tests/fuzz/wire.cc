@@ -28,6 +28,7 @@ void body(uint8_t type, Bytes bytes) {
     case 19: (void)decode_offer(bytes); break;
     case 20: (void)decode_accept(bytes); break;
     case 21: (void)decode_difference(bytes); break;
+    case 22: (void)decode_sums(bytes); break;
     default: {
       Decoder decoder(bytes);
       (void)decode_attr(decoder);
@@ -43,7 +44,7 @@ void fuzz_one(Bytes bytes) {
   Bytes inside;
   (void)open_message(bytes, inside);
   Input input(bytes);
-  body(input.byte() % 22, input.rest());
+  body(input.byte() % 23, input.rest());
   std::string sealed(kWireHeaderSize, '\0');
   sealed += as_text(input.rest());
   MutableBytes message(reinterpret_cast<std::byte*>(sealed.data()), sealed.size());
@@ -99,6 +100,7 @@ std::vector<std::string> fuzz_seeds() {
     encode_mark(out, {MarkId(1), "mark", Seq(2), 3, "app", 4, 5, "note", true});
   });
   encoded(12, [](Encoder out) { encode_info(out, {GroupId{}, "shop", {}, Seq(1), Seq(2), 3, 4}); });
+  encoded(22, [](Encoder out) { encode_sums(out, {1, 2}); });
   encoded(15, [](Encoder out) { encode_attr(out, Attr{}); });
   return seeds;
 }

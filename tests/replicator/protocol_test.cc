@@ -261,7 +261,9 @@ TEST_CASE("a difference comes back as it was, and nothing that cannot be one") {
   REQUIRE(decoded.ok());
   CHECK(decoded->piece.kind == DifferencePiece::Kind::kRows);
   CHECK(as_text(decoded->piece.bytes) == rows);
-  for (const char kind : {0, 4, 17}) CHECK(!decode_difference(as_bytes(std::string(1, kind) + "content")).ok());
+  for (const int kind : {0, 4, 17}) {
+    CHECK(!decode_difference(as_bytes(std::string(1, static_cast<char>(kind)) + "content")).ok());
+  }
   CHECK(!decode_difference(as_bytes(std::string("\1"))).ok());
   std::string many(1, '\3');
   Encoder(many).put(uint8_t{1}).put(uint32_t{0x40000000});
