@@ -104,6 +104,12 @@ Result<Position> Reader::newest() {
   return info.newest;
 }
 
+Result<Position> Reader::newest_durable() {
+  if (group_) return group_->position();  // what a reader sees is on disk
+  TM_ASSIGN(RemoteGroupInfo info, remote_->info());
+  return info.durable < info.newest.seq ? position_at(info.durable) : Result<Position>(info.newest);
+}
+
 Result<Position> Reader::position_at(Seq seq) {
   if (seq == Seq{}) return Position{};
   if (group_) return group_->log().position_at(seq);

@@ -42,6 +42,8 @@ class Reader {
   Result<std::vector<Mark>> marks();
   Result<Mark> find_mark(const std::string& name);
   Result<Position> newest();
+  // The same, but nothing that a site may still lose.
+  Result<Position> newest_durable();
   // kNotFound where the record is not held.
   Result<Position> position_at(Seq seq);
   // Records first … last (inclusive) in order, each checked. `visit` may end the walk with a failure.

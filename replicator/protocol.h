@@ -79,11 +79,12 @@ enum class MessageType : uint8_t {
   kGetXattr = 26,
   kListXattr = 27,
   kReadLog = 28,
+  kBlockSums = 29,
 };
 inline constexpr uint8_t kReplyBit = 0x80;
 constexpr MessageType reply_to(MessageType type) { return static_cast<MessageType>(static_cast<uint8_t>(type) | kReplyBit); }
 // True for the requests of reading.
-constexpr bool is_read_request(MessageType type) { return type >= MessageType::kInfo && type <= MessageType::kReadLog; }
+constexpr bool is_read_request(MessageType type) { return type >= MessageType::kInfo && type <= MessageType::kBlockSums; }
 
 struct WireHeader {
   uint8_t version = kWireVersion;

@@ -102,6 +102,14 @@ Status answer_ranges(TreeView& view, const TreeRequest& request, Answer& answer)
   return Status();
 }
 
+Status answer_sums(TreeView& view, const TreeRequest& request, Answer& answer) {
+  if (request.at % kBlockSize != 0) return Status(Code::kInvalid, "sums are of whole blocks");
+  TM_ASSIGN(std::vector<uint64_t> sums,
+            view.block_sums(request.ino, request.at, std::clamp<uint32_t>(request.count, 1, kBlockSumsMax)));
+  encode_sums(answer.body(), sums);
+  return Status();
+}
+
 Status answer_xattr_names(TreeView& view, const TreeRequest& request, Answer& answer) {
   TM_ASSIGN(std::vector<std::string> names, view.list_xattr(request.ino));
   size_t bytes = 0;
@@ -136,6 +144,7 @@ Status answer_tree(ReplicaHost& host, MessageType type, Bytes body, Answer& answ
     case MessageType::kReadLink: return put_text(view->read_link(request.ino), answer);
     case MessageType::kRead: return answer_read_bytes(*view, request, answer);
     case MessageType::kDataRanges: return answer_ranges(*view, request, answer);
+    case MessageType::kBlockSums: return answer_sums(*view, request, answer);
     case MessageType::kGetXattr: return put_text(view->get_xattr(request.ino, request.name), answer);
     case MessageType::kListXattr: return answer_xattr_names(*view, request, answer);
     default: return Status(Code::kUnsupported, "unknown request");

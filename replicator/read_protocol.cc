@@ -121,6 +121,18 @@ Result<std::vector<DataRange>> decode_ranges(Bytes bytes) {
   return ranges;
 }
 
+void encode_sums(Encoder to, const std::vector<uint64_t>& sums) {
+  for (const uint64_t sum : sums) to.put(sum);
+}
+
+Result<std::vector<uint64_t>> decode_sums(Bytes bytes) {
+  if (bytes.size() % 8 != 0 || bytes.size() / 8 > kBlockSumsMax) return malformed("BLOCK_SUMS answer");
+  Decoder body(bytes);
+  std::vector<uint64_t> sums(bytes.size() / 8);
+  for (uint64_t& sum : sums) sum = body.get<uint64_t>();
+  return sums;
+}
+
 void encode_texts(Encoder to, const std::vector<std::string>& texts) {
   to.put(static_cast<uint32_t>(texts.size()));
   for (const std::string& text : texts) to.put_text16(text);

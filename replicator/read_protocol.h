@@ -16,6 +16,7 @@ namespace tidemark {
 inline constexpr uint32_t kListEntriesMax = 2048;
 inline constexpr uint32_t kRangesMax = 32768;
 inline constexpr uint32_t kMarksMax = 1024;
+inline constexpr uint32_t kBlockSumsMax = 1024;  // 4 MiB are read for them
 inline constexpr size_t kPointTextMax = 512;
 inline constexpr size_t kReadRequestMax = 1024;  // bytes of any request of reading, header included
 inline constexpr size_t kReplyBodyMax = kWireMax - kWireHeaderSize;
@@ -24,9 +25,9 @@ inline constexpr size_t kReplyBodyMax = kWireMax - kWireHeaderSize;
 struct TreeRequest {
   Seq point;
   Ino ino;
-  uint64_t at = 0;     // READ: byte; DATA_RANGES: from
+  uint64_t at = 0;     // READ, BLOCK_SUMS: byte; DATA_RANGES: from
   uint64_t to = 0;     // DATA_RANGES: to (exclusive)
-  uint32_t count = 0;  // READ: bytes; LIST, DATA_RANGES: most items wanted
+  uint32_t count = 0;  // READ: bytes; LIST, DATA_RANGES, BLOCK_SUMS: most items wanted
   bool plus = false;   // LIST: with attributes
   std::string name;    // LOOKUP, GET_XATTR; LIST: the name before the first
 };
@@ -47,6 +48,9 @@ Result<std::vector<ListEntry>> decode_list(Bytes body);
 
 void encode_ranges(Encoder to, const std::vector<DataRange>& ranges);
 Result<std::vector<DataRange>> decode_ranges(Bytes body);
+
+void encode_sums(Encoder to, const std::vector<uint64_t>& sums);
+Result<std::vector<uint64_t>> decode_sums(Bytes body);
 
 void encode_texts(Encoder to, const std::vector<std::string>& texts);
 Result<std::vector<std::string>> decode_texts(Bytes body);

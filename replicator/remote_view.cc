@@ -158,6 +158,30 @@ Result<std::vector<DataRange>> RemoteView::data_ranges(Ino ino, uint64_t from, u
   return ranges;
 }
 
+Result<std::vector<uint64_t>> RemoteView::block_sums(Ino ino, uint64_t at, size_t count) {
+  std::vector<uint64_t> sums;
+  while (sums.size() < count) {
+    std::vector<std::string> bodies;
+    std::vector<uint32_t> sizes;
+    for (size_t asked = sums.size(); asked < count && bodies.size() < kReadsAtOnceMax; asked += sizes.back()) {
+      TreeRequest request;
+      request.ino = ino;
+      request.at = at + asked * kBlockSize;
+      request.count = static_cast<uint32_t>(std::min<size_t>(count - asked, kBlockSumsMax));
+      sizes.push_back(request.count);
+      bodies.push_back(body_of(std::move(request)));
+    }
+    TM_ASSIGN(std::vector<Received> answers, pool_->call_many(MessageType::kBlockSums, bodies));
+    for (size_t i = 0; i < answers.size(); ++i) {
+      TM_ASSIGN(const std::vector<uint64_t> some, decode_sums(answers[i].body));
+      if (some.size() > sizes[i]) return Status(Code::kCorrupt, "malformed answer");
+      sums.insert(sums.end(), some.begin(), some.end());
+      if (some.size() < sizes[i]) return sums;  // the end of the file
+    }
+  }
+  return sums;
+}
+
 Result<std::string> RemoteView::get_xattr(Ino ino, std::string_view name) {
   TreeRequest request;
   request.ino = ino;

@@ -22,6 +22,7 @@ class RemoteView final : public TreeView {
   Result<std::string> read_link(Ino ino) override;
   Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) override;
   Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) override;
+  Result<std::vector<uint64_t>> block_sums(Ino ino, uint64_t at, size_t count) override;
   Result<std::string> get_xattr(Ino ino, std::string_view name) override;
   Result<std::vector<std::string>> list_xattr(Ino ino) override;
 

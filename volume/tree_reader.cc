@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "volume/block_reader.h"
 
 namespace tidemark {
@@ -199,6 +200,21 @@ class PointView final : public TreeView {
 std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds) {
   const bool there = holds ? core->views.enter(point) : point >= core->views.floor();
   return there ? std::make_shared<PointView>(std::move(core), point, holds) : nullptr;
+}
+
+Result<std::vector<uint64_t>> TreeView::block_sums(Ino ino, uint64_t at, size_t count) {
+  constexpr size_t kBlocksAtOnce = 256;
+  std::vector<uint64_t> sums;
+  Buffer buffer(std::min(count, kBlocksAtOnce) * kBlockSize);
+  while (sums.size() < count) {
+    const size_t wanted = std::min(count - sums.size(), kBlocksAtOnce) * kBlockSize;
+    TM_ASSIGN(const size_t got, read(ino, at + sums.size() * kBlockSize, buffer.span().first(wanted)));
+    for (size_t done = 0; done < got; done += kBlockSize) {
+      sums.push_back(hash64(buffer.span().subspan(done, std::min<size_t>(kBlockSize, got - done))));
+    }
+    if (got < wanted) break;
+  }
+  return sums;
 }
 
 Result<Attr> resolve_path(TreeView& view, std::string_view path) {

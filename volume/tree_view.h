@@ -67,6 +67,9 @@ class TreeView {
   virtual Result<size_t> read(Ino ino, uint64_t at, MutableBytes out) = 0;
   // Data in [from, to), in order, adjoining runs joined, cut to the size of the file; at most `max` runs. Block granularity.
   virtual Result<std::vector<DataRange>> data_ranges(Ino ino, uint64_t from, uint64_t to, size_t max) = 0;
+  // XXH3-64 of each block from byte `at` (a multiple of kBlockSize) on, at most `count` of them; fewer only at the end of the file,
+  // whose last block counts as far as it goes. Each is read and verified where it lies: from a site come the sums alone.
+  virtual Result<std::vector<uint64_t>> block_sums(Ino ino, uint64_t at, size_t count);
   virtual Result<std::string> get_xattr(Ino ino, std::string_view name) = 0;  // kNoData
   virtual Result<std::vector<std::string>> list_xattr(Ino ino) = 0;           // sorted
 };

@@ -23,6 +23,7 @@ void body(uint8_t type, Bytes bytes) {
     case 12: (void)decode_info(bytes); break;
     case 13: (void)decode_marks_request(bytes); break;
     case 14: (void)decode_log_request(bytes); break;
+    case 15: (void)decode_sums(bytes); break;
     default: {
       Decoder decoder(bytes);
       (void)decode_attr(decoder);
@@ -38,7 +39,7 @@ void fuzz_one(Bytes bytes) {
   Bytes inside;
   (void)open_message(bytes, inside);
   Input input(bytes);
-  body(input.byte() % 16, input.rest());
+  body(input.byte() % 17, input.rest());
   std::string sealed(kWireHeaderSize, '\0');
   sealed += as_text(input.rest());
   MutableBytes message(reinterpret_cast<std::byte*>(sealed.data()), sealed.size());
@@ -81,7 +82,8 @@ std::vector<std::string> fuzz_seeds() {
     encode_mark(out, {MarkId(1), "mark", Seq(2), 3, "app", 4, 5, "note", true});
   });
   encoded(12, [](Encoder out) { encode_info(out, {GroupId{}, "shop", {}, Seq(1), Seq(2), 3, 4}); });
-  encoded(15, [](Encoder out) { encode_attr(out, Attr{}); });
+  encoded(15, [](Encoder out) { encode_sums(out, {1, 2}); });
+  encoded(16, [](Encoder out) { encode_attr(out, Attr{}); });
   return seeds;
 }
 

@@ -169,6 +169,7 @@ def scenario_initial_copy(sites, dice, lines):
             shipped += before["shipped_bytes"]
             sites.kill_primary()
             sites.start_primary()
+        sites.wait(lambda: sites.pair("near").get("connected"), "the pair to be connected again", 20)
         if sites.pair("near")["durable"] < before["durable"]:
             raise AssertionError(f"after {kind} the pair has forgotten how far it was")
     line.rate = 0
