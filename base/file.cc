@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 
 namespace tidemark {
 namespace {
@@ -107,7 +109,7 @@ class PosixFileSystem final : public FileSystem {
     int flags = how == Open::kRead ? O_RDONLY : O_RDWR;
     if (how == Open::kCreateNew) flags |= O_CREAT | O_EXCL;
     int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
-    if (fd < 0) return failure(errno, "opening", path);
+    if (fd < 0) return open_failure(errno, path);
     return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
   }
 
@@ -124,6 +126,19 @@ class PosixFileSystem final : public FileSystem {
   Status rename(const std::string& from, const std::string& to) override {
     if (::rename(from.c_str(), to.c_str()) != 0) return failure(errno, "renaming to " + to + " from", from);
     return Status();
+  }
+
+  Status make_link(const std::string& path, const std::string& target) override {
+    if (::symlink(target.c_str(), path.c_str()) != 0) return failure(errno, "creating link", path);
+    return Status();
+  }
+
+  Result<std::string> read_link(const std::string& path) override {
+    std::array<char, PATH_MAX> target;
+    const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+    if (size >= 0) return std::string(target.data(), static_cast<size_t>(size));
+    if (errno == EINVAL || errno == ENOENT || errno == ENOTDIR) return std::string();
+    return failure(errno, "reading link", path);
   }
 
   Result<std::vector<std::string>> list(const std::string& directory) override {
@@ -158,6 +173,13 @@ class PosixFileSystem final : public FileSystem {
     struct statvfs info {};
     if (::statvfs(path.c_str(), &info) != 0) return failure(errno, "reading the free space of", path);
     return FileSystemSpace{info.f_blocks * info.f_frsize, info.f_bfree * info.f_frsize, info.f_bavail * info.f_frsize};
+  }
+
+ private:
+  Status open_failure(int error, const std::string& path) {
+    const auto target = read_link(path);
+    if (error != ENOENT || !target.ok() || target->empty()) return failure(error, "opening", path);
+    return Status(Code::kIo, path + " lies at " + *target + ", which is not there; is its disk mounted?", error);
   }
 };
 

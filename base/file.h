@@ -42,11 +42,15 @@ class FileSystem {
  public:
   enum class Open { kRead, kReadWrite, kCreateNew };  // kCreateNew: read-write; fails with kExists if it is there
   virtual ~FileSystem() = default;
-  // kNotFound where there is no such file. Created files have mode 0600, directories 0700.
+  // kNotFound where there is no such file; kIo where there is a link, and nothing at its end. Created files have mode 0600, directories 0700.
   virtual Result<std::unique_ptr<File>> open(const std::string& path, Open how) = 0;
   virtual Status make_directory(const std::string& path) = 0;  // kExists
   virtual Status remove(const std::string& path) = 0;          // a file; kNotFound
   virtual Status rename(const std::string& from, const std::string& to) = 0;
+  // A symbolic link at `path` to the file `target` (an absolute path); kExists. open() follows it, remove() and rename() do not.
+  virtual Status make_link(const std::string& path, const std::string& target) = 0;
+  // Where the link at `path` leads; "" where there is no link.
+  virtual Result<std::string> read_link(const std::string& path) = 0;
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // names, sorted, without . and ..
   virtual Result<bool> exists(const std::string& path) = 0;
   // Makes creations, renames and removals in the directory durable.

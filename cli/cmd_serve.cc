@@ -83,9 +83,8 @@ Result<SiteOptions> options_for(const ServeFlags& flags) {
   TM_TRY(history_for(flags.history, {}).status());  // what is wrong is known before the start
   options.adjust = [history = flags.history, directory = options.directory](const std::string& name, GroupOptions& group) {
     Result<History> own = history_for(history, {name, directory + "/" + name, ""});
-    if (!own.ok()) return;  // as above, all was well
-    group.retention = own->retention;
-    group.log_limit = own->limit;
+    Status used = own.ok() ? use_history(group, *own) : own.status();
+    if (!used.ok()) log_error(directory + "/" + name + ": " + used.text());  // above, all was well
   };
   return options;
 }

@@ -1,6 +1,11 @@
 #include "cli/history.h"
 
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
 #include "cli/duration.h"
+#include "cli/pool.h"
 #include "cli/size.h"
 
 namespace tidemark::cli {
@@ -10,6 +15,9 @@ void add_history_options(CLI::App& command, HistoryFlags& flags) {
   add_setting(command, kRetentionBytes, flags.retention_bytes);
   add_setting(command, kMaxLog, flags.max_log);
   add_setting(command, kOnFull, flags.on_full);
+  command.add_option("--pool", flags.pool, "Where new segments go when the log's own directory has no room; may be repeated")
+      ->option_text("DIR[:SIZE]")
+      ->allow_extra_args(false);
 }
 
 Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
@@ -26,7 +34,14 @@ Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
   TM_ASSIGN(history.limit.max_bytes, parse_limit(max_log));
   TM_ASSIGN(const std::string on_full, settings.value(kOnFull, flags.on_full, group));
   history.limit.on_full = on_full == "block-writes" ? OnFull::kBlockWrites : OnFull::kSuspendPair;
+  TM_ASSIGN(history.pool, parse_pool(flags.pool));
   return history;
+}
+
+Status use_history(GroupOptions& options, const History& history) {
+  options.retention = history.retention;
+  options.log_limit = history.limit;
+  return use_pool(options, history.pool);
 }
 
 }  // namespace tidemark::cli

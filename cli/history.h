@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/config_file.h"
@@ -14,8 +15,9 @@ struct HistoryFlags {  // "" where the command line says nothing
   std::string retention_bytes;
   std::string max_log;
   std::string on_full;
+  std::vector<std::string> pool;  // DIR or DIR:SIZE
   [[nodiscard]] bool given() const {
-    return !retention.empty() || !retention_bytes.empty() || !max_log.empty() || !on_full.empty();
+    return !retention.empty() || !retention_bytes.empty() || !max_log.empty() || !on_full.empty() || !pool.empty();
   }
 };
 void add_history_options(CLI::App& command, HistoryFlags& flags);
@@ -23,8 +25,10 @@ void add_history_options(CLI::App& command, HistoryFlags& flags);
 struct History {
   RetentionPolicy retention;
   LogLimit limit;
+  std::vector<PoolDirectory> pool;
 };
-// What the flags say, and the configuration file for this group. kInvalid.
+// What the flags say, and the configuration file for this group. kInvalid, kNotFound (a pool directory).
 Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group);
+Status use_history(GroupOptions& options, const History& history);
 
 }  // namespace tidemark::cli

@@ -86,8 +86,7 @@ Status mount_live(const MountJob& job, Readiness& readiness) {
   GroupOptions options;
   options.purpose = kMountPurpose + job.mountpoint;
   TM_TRY(wait_until_closed(job.source.directory));
-  options.retention = job.history.retention;
-  options.log_limit = job.history.limit;
+  TM_TRY(use_history(options, job.history));
   TM_ASSIGN(auto group, Group::open(job.source.directory, OpenMode::kPrimary, options));
   if (!group->recovery().text.empty()) log_info(group->recovery().text);
   Status served = serve_live(*group, job, readiness);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/output.h"
+#include "cli/pool.h"
 
 namespace tidemark::cli {
 namespace {
@@ -199,6 +200,7 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
   if (space.ok()) {
     made["log_bytes"] = space->log_bytes;
     made["pack_bytes"] = space->pack_bytes;
+    if (!space->pool.empty()) made["pool"] = pool_json(space->pool);
     if (const LogLimit& limit = group.log_limit(); limit.max_bytes != 0) {
       made["log_limit"] = limit.max_bytes;
       made["log_pressure"] = log_pressure_name(log_pressure(space->log_bytes, limit));
@@ -255,6 +257,7 @@ void print_status(const Json& status) {
       print_field("log limit", text);
     }
   }
+  print_pool(status);
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);
   if (status.contains("source")) print_source(status["source"]);

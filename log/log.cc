@@ -112,15 +112,17 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
                                        const LogOptions& options, Seq known_durable, RecoveryReport* report) {
   LogOptions sane = options;
   sane.segment_bytes = std::clamp(options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax);
+  TM_ASSIGN(std::shared_ptr<SegmentPool> pool, SegmentPool::open(files, directory, sane));
   TM_ASSIGN(const Floor floor, read_floor(files, directory));
-  TM_TRY(finish_retirement(files, directory, floor));
+  TM_TRY(finish_retirement(*pool, directory, floor));
   TM_ASSIGN(const Recovered recovered, examine_log(files, directory, std::max(known_durable, floor.base.seq)));
-  TM_TRY(repair_log(files, directory, recovered));
+  TM_TRY(repair_log(*pool, directory, recovered));
   const std::string last = segment_path(directory, recovered.segments.back().known.first_seq);
   TM_ASSIGN(std::shared_ptr<File> tail, files.open(last, FileSystem::Open::kReadWrite));
   if (report != nullptr)
     *report = {recovered.end.seq, recovered.torn_bytes, recovered.removed.size(), describe(recovered), Status()};
-  return std::unique_ptr<Log>(std::make_unique<LogWriter>(files, clock, directory, sane, recovered, floor, std::move(tail)));
+  return std::unique_ptr<Log>(
+      std::make_unique<LogWriter>(std::move(pool), clock, directory, sane, recovered, floor, std::move(tail)));
 }
 
 Result<std::unique_ptr<Log>> Log::open_read_only(FileSystem& files, const std::string& directory, Seq last) {

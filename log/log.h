@@ -23,6 +23,20 @@
 
 namespace tidemark {
 
+// A directory that segments may go to where the log's own has no room (log/segment_pool).
+struct PoolDirectory {
+  std::string path;        // absolute
+  uint64_t bytes_max = 0;  // of this log's segments there; 0: as many as there is room for
+  bool operator==(const PoolDirectory&) const = default;
+};
+struct PoolUse {
+  std::string path;
+  uint64_t bytes_max = 0;
+  uint64_t segments = 0;   // of this log
+  uint64_t available = 0;  // bytes that it may still take
+  bool in_use = false;     // the newest segment lies there
+};
+
 struct LogOptions {
   uint32_t segment_bytes = 64u << 20;
   // Whatever was appended is durable this much later without anybody asking (DESIGN 6); 0: only sync() makes durable.
@@ -30,6 +44,11 @@ struct LogOptions {
   // Appends are refused with kNoSpace when the disk has less than this free: recovery and the index need room to work. Records
   // that only remove something may use half of it.
   uint64_t reserve_bytes = 64u << 20;
+  // Taken into use in this order where the log's own directory has no room for another segment beside the reserve, or holds
+  // `own_bytes_max` of them (0: however many). `pool_owner`: the group's id, in the names of the files there.
+  std::vector<PoolDirectory> pool;
+  uint64_t own_bytes_max = 0;
+  std::string pool_owner;
 };
 
 // What open() found and did.
@@ -132,6 +151,7 @@ class Log {
   [[nodiscard]] virtual Floor floor() const = 0;            // zeros where nothing was pruned yet
   [[nodiscard]] virtual Seq base() const = 0;               // floor().base.seq
   [[nodiscard]] virtual std::vector<Gap> gaps() const = 0;  // floor().gaps
+  [[nodiscard]] virtual std::vector<PoolUse> pool() { return {}; }  // of a log that is appended to
 
   // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
   // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on

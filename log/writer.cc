@@ -73,10 +73,11 @@ bool only_remove(std::span<const RecordDraft> drafts) {
 
 }  // namespace
 
-LogWriter::LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
-                     const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail)
-    : LogReader(files, directory, recovered.group),
-      files_(files),
+LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std::string& directory,
+                     const LogOptions& options, const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail)
+    : LogReader(*files, directory, recovered.group),
+      pool_(std::move(files)),
+      files_(*pool_),
       clock_(clock),
       directory_(directory),
       options_(options),
@@ -198,7 +199,11 @@ Status LogWriter::before_append(bool received, uint64_t bytes, bool removes) {
 
 Status LogWriter::check_space(uint64_t bytes, bool removes) {
   if (bytes > space_credit_) {
-    TM_ASSIGN(const FileSystemSpace space, files_.space(directory_));
+    TM_ASSIGN(FileSystemSpace space, files_.space(directory_));
+    if (space.available_bytes < options_.reserve_bytes + bytes && tail_.records > 0 && pool_->room_elsewhere()) {
+      TM_TRY(start_born_segment(tail_.segment->header.flags));
+      TM_ASSIGN(space, files_.space(directory_));
+    }
     const uint64_t reserve = removes ? options_.reserve_bytes / 2 : options_.reserve_bytes;
     if (space.available_bytes < reserve + bytes) return refuse_full(space);
     space_credit_ = bytes;

@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "log/reader.h"
 #include "log/recovery.h"
+#include "log/segment_pool.h"
 
 namespace tidemark {
 
@@ -28,7 +29,7 @@ inline constexpr uint64_t kZeroAhead = uint64_t{1} << 20;
 
 class LogWriter final : public LogReader {
  public:
-  LogWriter(FileSystem& files, Clock& clock, const std::string& directory, const LogOptions& options,
+  LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std::string& directory, const LogOptions& options,
             const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail);
   ~LogWriter() override;
 
@@ -39,6 +40,7 @@ class LogWriter final : public LogReader {
   [[nodiscard]] Seq durable() const override { return Seq(durable_.load(std::memory_order_acquire)); }
   [[nodiscard]] Position tail_position() const override;
   [[nodiscard]] Status health() const override;
+  [[nodiscard]] std::vector<PoolUse> pool() override { return pool_->use(); }
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
   Result<RetireReport> retire(const RetireOrder& order) override;
   Status cross(const CrossOrder& order) override;
@@ -129,7 +131,8 @@ class LogWriter final : public LogReader {
   Result<std::vector<Position>> positions_to_keep(const RetireOrder& order, Seq held_from);
   void clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going);
 
-  FileSystem& files_;
+  const std::shared_ptr<SegmentPool> pool_;
+  FileSystem& files_;  // the same
   Clock& clock_;
   const std::string directory_;
   const LogOptions options_;

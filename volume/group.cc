@@ -102,6 +102,8 @@ class OpenGroup final : public Group {
     space.disk.available_bytes -= std::min(space.disk.available_bytes, options_.log.reserve_bytes);
     space.log_bytes = core_->log->bytes();
     space.pack_bytes = core_->log->pack_bytes();
+    space.pool = core_->log->pool();
+    for (const PoolUse& each : space.pool) space.disk.available_bytes += each.available;
     space.inodes = core_->state->meta().inodes;
     return space;
   }

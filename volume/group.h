@@ -75,10 +75,11 @@ struct MarkRequest {
 };
 
 struct VolumeSpace {
-  FileSystemSpace disk;     // `available` without what the log keeps in reserve
-  uint64_t log_bytes = 0;   // segments: the history
-  uint64_t pack_bytes = 0;  // what older records live on takes
-  uint64_t inodes = 0;      // in use at the newest record (approximate)
+  FileSystemSpace disk;       // `available` without what the log keeps in reserve
+  uint64_t log_bytes = 0;     // segments: the history
+  uint64_t pack_bytes = 0;    // what older records live on takes
+  std::vector<PoolUse> pool;  // directories beside the log's own; their room counts as available
+  uint64_t inodes = 0;        // in use at the newest record (approximate)
 };
 
 // Where damaged records show: blocks of a file that lie in one of them, and from when until when.

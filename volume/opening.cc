@@ -204,7 +204,9 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
   if (!index.ok() && !is_damage(index.status())) return index.status();
   if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
   const Seq known_durable = core.state ? core.state->meta().applied.seq : Seq(0);
-  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, known_durable,
+  LogOptions log_options = options.log;
+  log_options.pool_owner = group_id_text(identity.id);
+  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), log_options, known_durable,
                                 &opened.recovery));
   if (core.log->group() != identity.id) {
     return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");

@@ -56,6 +56,7 @@ void apply_part(std::string& disk, const Change& change, Random& random, unsigne
 struct FaultFileSystem::Node {
   std::string seen;
   std::string disk;
+  std::string target;           // not "": a link
   std::vector<Change> pending;  // what leads from disk to seen, unless a failed sync lost some
 
   void sync() {
@@ -192,6 +193,10 @@ Result<std::unique_ptr<File>> FaultFileSystem::open(const std::string& path, Ope
     pending_names_.push_back({parent_of(path), "", path, found->second});
   }
   if (found == names_.end()) return missing(path);
+  if (!found->second->target.empty()) {
+    found = names_.find(found->second->target);
+    if (found == names_.end()) return Status(Code::kIo, path + " leads nowhere", ENOENT);
+  }
   return std::unique_ptr<File>(std::make_unique<OpenFile>(*this, found->second, path, how != Open::kRead));
 }
 
@@ -217,6 +222,24 @@ Status FaultFileSystem::rename(const std::string& from, const std::string& to) {
   pending_names_.push_back({parent_of(to), from, to, found->second});
   pending_names_.back().apply(names_);
   return Status();
+}
+
+Status FaultFileSystem::make_link(const std::string& path, const std::string& target) {
+  TM_TRY(begin(Operation::kCreate, path));
+  MutexLock lock(mutex_);
+  if (names_.contains(path)) return Status(Code::kExists, path + " exists", EEXIST);
+  if (!directories_.contains(parent_of(path))) return missing(path);
+  auto node = std::make_shared<Node>();
+  node->target = target;
+  pending_names_.push_back({parent_of(path), "", path, node});
+  names_[path] = std::move(node);
+  return Status();
+}
+
+Result<std::string> FaultFileSystem::read_link(const std::string& path) {
+  MutexLock lock(mutex_);
+  auto found = names_.find(path);
+  return found == names_.end() ? std::string() : found->second->target;
 }
 
 Result<std::vector<std::string>> FaultFileSystem::list(const std::string& directory) {
@@ -278,6 +301,7 @@ std::unique_ptr<FaultFileSystem> FaultFileSystem::after_crash(uint64_t seed) con
   for (const auto& [path, node] : names) {
     if (!survivor->directories_.contains(parent_of(path))) continue;
     auto copy = std::make_shared<Node>();
+    copy->target = node->target;
     copy->disk = copy->seen = node->torn(random, percent);
     survivor->names_[path] = survivor->durable_names_[path] = std::move(copy);
   }

@@ -13,7 +13,7 @@
 //    still read it and the next sync succeeds.
 //  - set_capacity() runs out of space, a part of the write in question being done.
 //
-// Counting: operations are write, truncate, sync, sync_directory, open with kCreateNew, remove and rename, of all files, in
+// Counting: operations are write, truncate, sync, sync_directory, open with kCreateNew, make_link, remove and rename, of all files, in
 // the order in which they begin. on_operation() sees each before it happens, without a lock held, so it may call
 // after_crash(): with every number tried in turn, power fails at every possible moment.
 //
@@ -48,6 +48,8 @@ class FaultFileSystem final : public FileSystem {
   Status make_directory(const std::string& path) override;
   Status remove(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status make_link(const std::string& path, const std::string& target) override;
+  Result<std::string> read_link(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
   Result<bool> exists(const std::string& path) override;
   Status sync_directory(const std::string& directory) override;

@@ -1,0 +1,83 @@
+#include "cli/pool.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "cli/output.h"
+#include "cli/size.h"
+
+namespace tidemark::cli {
+namespace {
+
+Result<PoolDirectory> parse_one(const std::string& given) {
+  PoolDirectory made;
+  std::string directory = given;
+  if (const size_t colon = given.rfind(':'); colon != std::string::npos) {
+    if (auto bytes = parse_size(std::string_view(given).substr(colon + 1)); bytes.ok()) {
+      made.bytes_max = *bytes;
+      directory = given.substr(0, colon);
+    }
+  }
+  std::error_code error;
+  const auto canonical = std::filesystem::canonical(directory, error);
+  if (error || !std::filesystem::is_directory(canonical)) {
+    return Status(Code::kNotFound, "the pool directory " + directory + " is not there; is its disk mounted?");
+  }
+  made.path = canonical.string();
+  if (made.bytes_max != 0 && made.bytes_max < LogOptions().segment_bytes) {
+    return Status(Code::kInvalid, "a pool directory takes at least a segment, 64MiB: " + given);
+  }
+  return made;
+}
+
+}  // namespace
+
+Result<std::vector<PoolDirectory>> parse_pool(const std::vector<std::string>& given) {
+  std::vector<PoolDirectory> pool;
+  for (const std::string& each : given) {
+    TM_ASSIGN(PoolDirectory one, parse_one(each));
+    for (const PoolDirectory& other : pool) {
+      if (other.path == one.path) return Status(Code::kInvalid, "the pool directory " + one.path + " is given twice");
+    }
+    pool.push_back(std::move(one));
+  }
+  return pool;
+}
+
+Status use_pool(GroupOptions& options, const std::vector<PoolDirectory>& pool) {
+  options.log.pool = pool;
+  options.log.own_bytes_max = options.log_limit.max_bytes;
+  if (options.log_limit.max_bytes == 0) return Status();
+  for (const PoolDirectory& each : pool) {
+    uint64_t bytes = each.bytes_max;
+    if (bytes == 0) {
+      TM_ASSIGN(const FileSystemSpace space, posix_file_system().space(each.path));
+      bytes = space.total_bytes - std::min(space.total_bytes, options.log.reserve_bytes);
+    }
+    options.log_limit.max_bytes += bytes;
+  }
+  return Status();
+}
+
+Json pool_json(const std::vector<PoolUse>& pool) {
+  Json list = Json::array();
+  for (const PoolUse& each : pool) {
+    list.push_back({{"directory", each.path},
+                    {"bytes_max", each.bytes_max},
+                    {"segments", each.segments},
+                    {"available_bytes", each.available},
+                    {"in_use", each.in_use}});
+  }
+  return list;
+}
+
+void print_pool(const Json& status) {
+  for (const Json& each : status.value("pool", Json::array())) {
+    std::string line = printable(text_field(each, "directory")) + ": " + human_count(number_field(each, "segments")) +
+                       " segments, room for " + human_bytes(number_field(each, "available_bytes"));
+    if (flag_field(each, "in_use")) line += "; ALERT: in use, the log has outgrown its own directory";
+    print_line("  pool        " + line);
+  }
+}
+
+}  // namespace tidemark::cli
