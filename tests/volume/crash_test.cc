@@ -21,7 +21,7 @@ GroupOptions simulated(FaultFileSystem& files) {
   options.log.segment_bytes = 256 * 1024;
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.reserve_bytes = 0;
-  options.log.own_bytes_max = 2 * options.log.segment_bytes;  // then the pool
+  options.log.own_bytes_max = 1;  // all segments but the first go to the pool
   options.log.pool = {{"/pool", 0}};
   (void)files.make_directory("/pool");
   options.index_cache_bytes = 1 << 20;
