@@ -1,6 +1,7 @@
 #include "volume/history_keeper.h"
 
 #include <thread>
+#include <utility>
 
 #include "base/logging.h"
 #include "base/mutex.h"
@@ -10,6 +11,9 @@ namespace {
 
 // A prune walks over the index: it is not begun for less than this share of the log.
 constexpr uint64_t kWorthwhileShare = 16;
+
+constexpr uint64_t kFarBytes = uint64_t{2} << 30;  // more than is written until the next look
+constexpr std::chrono::milliseconds kFarLook{1'000};
 
 class Keeper final : public HistoryKeeper {
  public:
@@ -30,12 +34,21 @@ class Keeper final : public HistoryKeeper {
 
   void run() {
     auto next_prune = Clock::now() + options_.prune_every;
-    while (!wait(pressure_ == LogPressure::kOk ? options_.look_every : options_.look_every / 10)) {
+    while (!wait(until_look())) {
       const bool risen = look();
-      if (!risen && pressure_ != LogPressure::kFull && Clock::now() < next_prune) continue;
-      prune();
-      next_prune = Clock::now() + options_.prune_every;
+      if (!risen && Clock::now() < next_prune) continue;
+      const bool moved = prune();
+      const bool full = pressure_ == LogPressure::kFull;
+      next_prune = Clock::now() + (!full ? options_.prune_every : moved ? options_.look_every : options_.retry_every);
     }
+  }
+
+  // Far from the limit there is time: a site may have hundreds of groups.
+  std::chrono::milliseconds until_look() const {
+    const uint64_t limit = group_.log_limit().max_bytes;
+    const uint64_t bytes = limit == 0 ? 0 : group_.log().bytes();
+    const bool far = limit == 0 || (bytes < limit && limit - bytes > kFarBytes);
+    return far ? std::max(options_.look_every, std::min(options_.prune_every, kFarLook)) : options_.look_every;
   }
 
   // True: the keeper is being stopped.
@@ -95,28 +108,32 @@ class Keeper final : public HistoryKeeper {
     return plan(request);
   }
 
-  void prune() {
+  // True: the base has moved.
+  bool prune() {
     PruneRequest request;
     request.policy = policy();
-    if (request.policy.keeps_everything()) return;
+    if (request.policy.keeps_everything()) return false;
     request.bytes_per_second = pressure_ == LogPressure::kFull ? 0 : options_.bytes_per_second;
     auto plan = this->plan(request);
-    if (plan.ok() && (plan->segments == 0 || plan->segment_bytes < plan->log_bytes / kWorthwhileShare)) return;
+    if (plan.ok() && (plan->segments == 0 || plan->segment_bytes < plan->log_bytes / kWorthwhileShare)) return false;
     request.dry_run = false;
     if (plan.ok()) plan = group_.prune(request);
     const Code code = plan.status().code();
     if (!plan.ok() && code != Code::kInterrupted && code != Code::kBusy) {
-      return log_warning(group_.directory() + " could not be pruned: " + plan.status().text());
+      const std::string text = group_.directory() + " could not be pruned: " + plan.status().text();
+      if (std::exchange(told_, text) != text) log_warning(text);
     }
-    if (plan.ok() && plan->base > plan->base_before) {
-      log_info(group_.directory() + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
-               std::to_string(plan->segments) + " segments are gone");
-    }
+    if (!plan.ok() || plan->base == plan->base_before) return false;
+    log_info(group_.directory() + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
+             std::to_string(plan->segments) + " segments are gone");
+    return true;
   }
 
   Group& group_;
   const HistoryKeeperOptions options_;
-  LogPressure pressure_ = LogPressure::kOk;  // the thread's
+  // The thread's.
+  LogPressure pressure_ = LogPressure::kOk;
+  std::string told_;  // the failure that was logged last
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ TM_GUARDED_BY(mutex_) = false;

@@ -18,7 +18,8 @@ struct HistoryKeeperOptions {
   // The log has come under another pressure. On the keeper's thread.
   std::function<void(LogPressure now)> on_pressure;
   std::chrono::milliseconds prune_every{60'000};   // also at once when the pressure rises, and as long as the log is full
-  std::chrono::milliseconds look_every{1'000};     // at the pressure; ten times as often while there is any
+  std::chrono::milliseconds retry_every{1'000};    // where the log is full and could not be pruned
+  std::chrono::milliseconds look_every{50};        // at the pressure: how much beyond the limit is written depends on it
   uint64_t bytes_per_second = uint64_t{64} << 20;  // of records that a prune moves, unless the log is full
 };
 
