@@ -67,7 +67,8 @@ Result<MountJob> make_job(const MountFlags& flags) {
   job.salvage = std::erase(job.options, "salvage") != 0;
   TM_ASSIGN(job.history, history_for(flags.history, whom));
   if (flags.history.given() && point) {
-    return Status(Code::kInvalid, "a point of the past is mounted read-only: --retention, --max-log and --pool are for a volume");
+    return Status(Code::kInvalid,
+                  "a point of the past is mounted read-only: --retention, --max-log and --pool are for a volume");
   }
   TM_ASSIGN(job.keys, keys_for(flags.keys, job.source.address.endpoint));
   return job;

@@ -15,7 +15,8 @@ void add_history_options(CLI::App& command, HistoryFlags& flags) {
   add_setting(command, kRetentionBytes, flags.retention_bytes);
   add_setting(command, kMaxLog, flags.max_log);
   add_setting(command, kOnFull, flags.on_full);
-  command.add_option("--pool", flags.pool, "Where new segments go when the log's own directory has no room; may be repeated")
+  command
+      .add_option("--pool", flags.pool, "Where new segments go when the log's own directory has no room; may be repeated")
       ->option_text("DIR[:SIZE]")
       ->allow_extra_args(false);
 }
