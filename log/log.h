@@ -148,10 +148,10 @@ class Log {
   // Bytes of all segments: the history. What older records live on takes pack_bytes() more.
   [[nodiscard]] virtual uint64_t bytes() const = 0;
   [[nodiscard]] virtual uint64_t pack_bytes() const = 0;
+  [[nodiscard]] virtual Floor floor() const = 0;                    // zeros where nothing was pruned yet
+  [[nodiscard]] virtual Seq base() const = 0;                       // floor().base.seq
+  [[nodiscard]] virtual std::vector<Gap> gaps() const = 0;          // floor().gaps
   [[nodiscard]] virtual std::vector<PoolUse> pool() { return {}; }  // of a log that is appended to
-  [[nodiscard]] virtual Floor floor() const = 0;            // zeros where nothing was pruned yet
-  [[nodiscard]] virtual Seq base() const = 0;               // floor().base.seq
-  [[nodiscard]] virtual std::vector<Gap> gaps() const = 0;  // floor().gaps
 
   // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
   // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
