@@ -95,8 +95,8 @@ class DifferenceWriter {
   [[nodiscard]] const DifferenceOffer& offer() const { return offer_; }
   [[nodiscard]] Seq staged() const { return staged_; }  // records up to here need not be sent again
   [[nodiscard]] Ino next_ino() const { return state_.meta().next_ino; }
-  Status add_records(Bytes run);                        // kCorrupt
-  Status add_rows(Bytes rows);                          // kCorrupt
+  Status add_records(Bytes run);  // kCorrupt
+  Status add_rows(Bytes rows);    // kCorrupt
   // Brings everything to its place but the floor: the order for Log::cross(). kCorrupt: it is not complete.
   Result<CrossOrder> finish(const std::optional<std::vector<MarkId>>& held_marks);
   // After the log has crossed the gap, or for one that is given up for good.
