@@ -20,7 +20,7 @@ constexpr size_t kReplayRunBytes = 4u << 20;
 constexpr size_t kReplayBatchBytes = 4u << 20;
 // A reader that finds another reader recovering the group waits this long for it.
 constexpr auto kReaderPatience = std::chrono::seconds(10);
-constexpr int kReaderAttempts = 10;  // to open an index whose owner is changing it
+constexpr int kReaderAttempts = 20;  // to open an index whose owner is changing it
 constexpr std::string_view kReadingPurpose = "reading";
 
 Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupOptions& options, GroupCore* core,
