@@ -1,6 +1,7 @@
 #include "cli/reader.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/logging.h"
 #include "cli/config_file.h"
@@ -126,16 +127,14 @@ Status Reader::walk_log(Seq first, Seq last, const std::function<Status(const Re
 }
 
 Status Reader::walk_local(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {
-  first = std::max(first, group_->log().first());
-  last = std::min(last, group_->log().appended());
-  LogCursor cursor(group_->log(), first);
-  while (cursor.next() <= last) {
-    TM_ASSIGN(LogCursor::Run run, cursor.read(kRunBytes, last));
-    Bytes rest = run.bytes;
-    if (rest.empty()) return Status();
-    while (!rest.empty()) {
-      TM_ASSIGN(RecordView record, take_unordered(rest));  // the cursor has checked the order
-      TM_TRY(visit(record));
+  for (const HeldStretch& held : held_stretches(group_->log(), first)) {
+    LogCursor cursor(group_->log(), held.first);
+    while (cursor.next() <= std::min(held.last, last)) {
+      TM_ASSIGN(LogCursor::Run run, cursor.read(kRunBytes, std::min(held.last, last)));
+      for (Bytes rest = run.bytes; !rest.empty();) {
+        TM_ASSIGN(RecordView record, take_unordered(rest));  // the cursor has checked the order
+        TM_TRY(visit(record));
+      }
     }
   }
   return Status();
@@ -145,13 +144,21 @@ Status Reader::walk_remote(Seq first, Seq last, const std::function<Status(const
   TM_ASSIGN(const RemoteGroupInfo info, remote_->info());
   // What was pruned is not there to be read; the record of the base is, so that what follows it can be checked.
   first = std::max(first, info.base > Seq{1} ? info.base.next() : Seq{1});
-  TM_ASSIGN(Position before, position_at(first.prev()));
-  while (before.seq < last) {
-    TM_ASSIGN(std::string run, remote_->read_log(before.seq.next(), kRunBytes));
+  Seq next = first;
+  std::optional<Position> before;  // of record next - 1, where it is known: not behind what was pruned, nor behind a gap
+  while (next <= last) {
+    TM_ASSIGN(std::string run, remote_->read_log(next, kRunBytes));
     Bytes rest = as_bytes(run);
     if (rest.empty()) return Status();
-    while (!rest.empty() && before.seq < last) {
-      TM_ASSIGN(RecordView record, take_record(rest, before));
+    RecordHeader head;
+    const bool jumps = !before || (decode_header(rest, head) == RecordFault::kNone && head.seq > next);
+    for (bool first_of_run = true; !rest.empty() && next <= last; first_of_run = false) {
+      TM_ASSIGN(RecordView record, first_of_run && jumps ? take_unordered(rest) : take_record(rest, *before));
+      if (record.header.seq < next)
+        return Status(Code::kCorrupt, source_.text + " sent another record than it was asked for");
+      if (record.header.seq > last) return Status();
+      before = record.header.position();
+      next = record.header.seq.next();
       TM_TRY(visit(record));
     }
   }

@@ -155,6 +155,9 @@ Status answer_log(ReplicaHost& host, Bytes body, Answer& answer) {
   TM_ASSIGN(LogRequest request, decode_log_request(body));
   Log& log = host.group()->log();
   Seq last = log.durable();
+  for (const Gap& gap : log.gaps()) {  // what was never here is passed over
+    if (gap.covers(request.next)) request.next = gap.to.seq.next();
+  }
   if (request.next > last) return Status();
   LogCursor cursor(log, request.next);
   TM_ASSIGN(LogCursor::Run run, cursor.read(std::min<size_t>(request.bytes_max, kRunMax), last));

@@ -171,6 +171,12 @@ TEST_CASE("suspend-pair: the pair of a dead site is dropped at the limit, the ot
              read_file(posix_file_system(), limited.mountpoint + file).value()));
     }
   }
+  // The log is listed up to the gap and from it on; a site that began at the base has it from there.
+  const auto listed = [&](const std::string& endpoint) { return tidemark_ok({"log", endpoint + "/shop"}); };
+  CHECK(listed(far_endpoint).find("before") != std::string::npos);
+  CHECK(listed(far_endpoint).find("after") != std::string::npos);
+  CHECK(listed(third.endpoint).find("after") != std::string::npos);
+  CHECK(listed(third.endpoint).find("before") == std::string::npos);
   tidemark_ok({"umount", limited.mountpoint});
   for (const std::string& endpoint : {far_endpoint, third.endpoint}) {
     CHECK(tidemark_json({"verify", limited.volume, "--against", endpoint + "/shop"})["relation"] == "equal");
