@@ -9,24 +9,28 @@
 namespace tidemark::cli {
 namespace {
 
-Result<PoolDirectory> parse_one(const std::string& given) {
-  PoolDirectory made;
-  std::string directory = given;
+// DIR or DIR:SIZE, taken apart.
+Result<PoolDirectory> take_apart(const std::string& given) {
+  PoolDirectory made{given, 0};
   if (const size_t colon = given.rfind(':'); colon != std::string::npos) {
     if (auto bytes = parse_size(std::string_view(given).substr(colon + 1)); bytes.ok()) {
-      made.bytes_max = *bytes;
-      directory = given.substr(0, colon);
+      made = {given.substr(0, colon), *bytes};
     }
   }
-  std::error_code error;
-  const auto canonical = std::filesystem::canonical(directory, error);
-  if (error || !std::filesystem::is_directory(canonical)) {
-    return Status(Code::kNotFound, "the pool directory " + directory + " is not there; is its disk mounted?");
-  }
-  made.path = canonical.string();
   if (made.bytes_max != 0 && made.bytes_max < LogOptions().segment_bytes) {
     return Status(Code::kInvalid, "a pool directory takes at least a segment, 64MiB: " + given);
   }
+  return made;
+}
+
+Result<PoolDirectory> find_one(const std::string& given) {
+  TM_ASSIGN(PoolDirectory made, take_apart(given));
+  std::error_code error;
+  const auto canonical = std::filesystem::canonical(made.path, error);
+  if (error || !std::filesystem::is_directory(canonical)) {
+    return Status(Code::kNotFound, "the pool directory " + made.path + " is not there; is its disk mounted?");
+  }
+  made.path = canonical.string();
   return made;
 }
 
@@ -35,13 +39,19 @@ Result<PoolDirectory> parse_one(const std::string& given) {
 Result<std::vector<PoolDirectory>> parse_pool(const std::vector<std::string>& given) {
   std::vector<PoolDirectory> pool;
   for (const std::string& each : given) {
-    TM_ASSIGN(PoolDirectory one, parse_one(each));
+    TM_ASSIGN(PoolDirectory one, find_one(each));
     for (const PoolDirectory& other : pool) {
       if (other.path == one.path) return Status(Code::kInvalid, "the pool directory " + one.path + " is given twice");
     }
     pool.push_back(std::move(one));
   }
   return pool;
+}
+
+Status check_pool_text(const std::string& given) {
+  TM_ASSIGN(const PoolDirectory made, take_apart(given));
+  if (made.path.starts_with('/')) return Status();
+  return Status(Code::kInvalid, "a pool directory is an absolute path: " + given);
 }
 
 Status use_pool(GroupOptions& options, const std::vector<PoolDirectory>& pool) {

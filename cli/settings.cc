@@ -99,7 +99,7 @@ const Setting kPool{"history",
                     "DIR[:SIZE]",
                     "Where new segments go when the log's own directory has no room; may be repeated",
                     "",
-                    [](const std::string& value) { return parse_pool({value}).status(); },
+                    check_pool_text,
                     ValueForm::kList,
                     Override::kGroup};
 

@@ -69,6 +69,8 @@ TEST_CASE("every fault of a file is named with line, column and what is allowed"
       {"[history]\nmax_log = -1\n", 2, 11, "amount of bytes"},
       {"[history]\nmax_log = true\n", 2, 11, "\"10GiB\" or a number"},
       {"[history]\non_full = \"panic\"\n", 2, 11, "suspend-pair or block-writes"},
+      {"[history]\npool = [\"/mnt/more:1MiB\"]\n", 2, 9, "at least a segment"},
+      {"[history]\npool = [\"more\"]\n", 2, 9, "absolute path"},
       {"[serve]\nlisten = \"7400\"\n", 2, 10, "tcp://"},
       {"[serve]\nkey = \"site.key\"\n", 2, 7, "absolute path"},
       {"[mount]\noptions = \"sync\"\n", 2, 11, "a list"},
