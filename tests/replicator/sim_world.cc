@@ -318,7 +318,7 @@ std::string SimWorld::compare_trees() {
   Group& primary = nodes_.front()->group();
   const uint64_t newest = primary.newest().value();
   for (auto& node : nodes_) {
-    for (const uint64_t back : {0, 1, 7, 40, 100}) {
+    for (const uint64_t back : std::initializer_list<uint64_t>{0, 1, 7, 40, 100}) {
       const Seq point(newest - std::min(newest - 1, back));
       auto there = node->group().view(point);
       auto here = primary.view(point);
