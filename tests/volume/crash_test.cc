@@ -78,8 +78,7 @@ class Living {
     RandomOps ops(group_->volume(), seed_);
     const uint64_t start = files_.operations();
     const uint64_t crash_at = start + 1 + below(160), fails_at = start + 1 + below(120);
-    // Called until the group is gone, which is after this function.
-    files_.on_operation([this, crash_at, fails_at](const FaultFileSystem::Step& step) {
+    files_.on_operation([&](const FaultFileSystem::Step& step) {
       if (step.number >= crash_at && !life_.disk && !fails_ever()) crash();
       const bool fails = (kind_ == Disk::kFailsToSync && step.operation == FaultFileSystem::Operation::kSync) ||
                          (kind_ == Disk::kFailsToWrite && step.operation == FaultFileSystem::Operation::kWrite);
@@ -87,6 +86,7 @@ class Living {
     });
     while (!life_.disk && group_->log().health().ok()) step(ops);
     finish();
+    files_.on_operation(nullptr);  // what the group does when it goes is of no interest
     return std::move(life_);
   }
 
