@@ -13,6 +13,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,8 @@ from kill_rounds import make_mark  # noqa: E402
 from world import World  # noqa: E402
 
 WORKERS = 3
-DISK_MIB = 1024
+DISK_MIB = 4096
+ROOM_MIB = 512             # a round begins with at least this much: what the log does on a full disk is disk_faults.py's
 
 
 LIE = "int fdatasync(int fd) { (void)fd; return 0; } int fsync(int fd) { (void)fd; return 0; }"
@@ -68,7 +70,12 @@ class Rounds:
             pass  # the crash came first: it was not made, or nobody was told
 
     def crash(self):
-        """The moment itself. A machine without power has no processes either."""
+        """The moment itself. A machine without power has no processes either.
+
+        The daemon dies first: an fdatasync under way while EXT4_IOC_SHUTDOWN comes may return 0 for what is lost (Linux 6.18: in 12 of 100
+        shutdowns under one writer on a bare ext4), and nobody may be told of that one.
+        """
+        self.world.primary.send_signal(signal.SIGKILL)
         if self.disk:
             self.disk.lose_power()
         self.world.kill_primary()
@@ -111,6 +118,9 @@ class Rounds:
         if missing:
             raise file_load.Loss(f"round {number}: marks that were made are gone: {missing}{self.world.tail()}")
 
+    def room(self):
+        return self.disk is None or self.disk.free() >> 20 >= ROOM_MIB
+
     def finish(self):
         self.world.run("umount", self.world.mount)
         self.world.run("verify", self.world.volume)
@@ -145,7 +155,7 @@ def main():
         rounds.prepare()
         end = time.monotonic() + options.seconds
         number = 0
-        while number < options.rounds and time.monotonic() < end:
+        while number < options.rounds and time.monotonic() < end and rounds.room():
             rounds.one(number)
             number += 1
         rounds.finish()
