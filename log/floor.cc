@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "log/pack.h"
+#include "log/position.h"
 #include "log/segment.h"
 
 namespace tidemark {
@@ -45,18 +46,6 @@ Status check_order(const Floor& floor) {
     last = position.seq;
   }
   return Status();
-}
-
-void put_position(Encoder& out, const Position& position) {
-  out.put(position.epoch.value()).put(position.seq.value()).put(position.chain);
-}
-
-Position get_position(Decoder& in) {
-  Position position;
-  position.epoch = Epoch(in.get<uint64_t>());
-  position.seq = Seq(in.get<uint64_t>());
-  position.chain = in.get<uint64_t>();
-  return position;
 }
 
 }  // namespace

@@ -237,6 +237,11 @@ Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& or
                        [&](const auto& range) { return range.first <= seq && seq <= range.second; });
   };
   std::vector<Position> known;
+  const auto trim = [&] {
+    std::sort(known.begin(), known.end(), [](const Position& a, const Position& b) { return a.seq < b.seq; });
+    known.erase(std::unique(known.begin(), known.end()), known.end());
+    if (known.size() > kKnownMax) known.erase(known.begin(), known.end() - static_cast<ptrdiff_t>(kKnownMax));
+  };
   for (const Position& position : floor().known) {
     if (wanted(position.seq)) known.push_back(position);
   }
@@ -252,12 +257,11 @@ Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& or
           known.push_back(header.position());
           rest = rest.subspan(header.size_in_log());
         }
+        if (known.size() > 2 * kKnownMax) trim();
       }
     }
   }
-  std::sort(known.begin(), known.end(), [](const Position& a, const Position& b) { return a.seq < b.seq; });
-  known.erase(std::unique(known.begin(), known.end()), known.end());
-  if (known.size() > kKnownMax) known.erase(known.begin(), known.end() - static_cast<ptrdiff_t>(kKnownMax));
+  trim();
   return known;
 }
 

@@ -17,6 +17,9 @@ struct ConnectTarget {
   ClientKeys keys;
 };
 
+// What opening one may take: the handshake, and a little.
+inline constexpr std::chrono::milliseconds kConnectMax = kHandshakeMax + std::chrono::milliseconds(500);
+
 class Connection {
  public:
   // Connected, and the security handshake done. kUnreachable, kTimeout, kNotAuthorised, kInvalid; kInterrupted if `wake` fires.

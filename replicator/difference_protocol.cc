@@ -1,22 +1,11 @@
 // The messages of a difference: OFFER, ACCEPT, DIFFERENCE.
+#include "log/position.h"
 #include "replicator/protocol.h"
 
 namespace tidemark {
 namespace {
 
 Status malformed(std::string_view what) { return Status(Code::kCorrupt, "malformed " + std::string(what)); }
-
-void put_position(Encoder& body, const Position& position) {
-  body.put(position.epoch.value()).put(position.seq.value()).put(position.chain);
-}
-
-Position get_position(Decoder& body) {
-  Position position;
-  position.epoch = Epoch(body.get<uint64_t>());
-  position.seq = Seq(body.get<uint64_t>());
-  position.chain = body.get<uint64_t>();
-  return position;
-}
 
 }  // namespace
 

@@ -6,7 +6,6 @@
 namespace tidemark {
 namespace {
 
-constexpr std::chrono::milliseconds kConnectMax = kHandshakeMax + std::chrono::milliseconds(500);
 constexpr std::chrono::seconds kAgain{10};  // a line that cannot be had is tried again after this
 
 int64_t now_ns() { return system_clock().steady_ns(); }

@@ -8,7 +8,6 @@ namespace {
 
 // A session shorter than this was none: the pause before the next keeps growing (two primaries that push each other out).
 constexpr std::chrono::seconds kSessionCounts{2};
-constexpr std::chrono::milliseconds kConnectMax = kHandshakeMax + std::chrono::milliseconds(500);
 constexpr std::chrono::seconds kIdle{60};  // suspended: until a command comes
 
 void wait_for(const WakeFd& wake, std::chrono::milliseconds timeout) {

@@ -5,22 +5,13 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "log/position.h"
 
 namespace tidemark {
 namespace {
 
 Status malformed(std::string_view what) { return Status(Code::kCorrupt, "malformed " + std::string(what) + " message"); }
 
-void put_position(Encoder& to, const Position& position) {
-  to.put(position.epoch.value()).put(position.seq.value()).put(position.chain);
-}
-Position get_position(Decoder& from) {
-  Position position;
-  position.epoch = Epoch(from.get<uint64_t>());
-  position.seq = Seq(from.get<uint64_t>());
-  position.chain = from.get<uint64_t>();
-  return position;
-}
 void put_group_id(Encoder& to, const GroupId& id) { to.put_raw(as_text(Bytes(id))); }
 GroupId get_group_id(Decoder& from) {
   GroupId id{};

@@ -154,6 +154,7 @@ void ReplicaHost::forget(const std::shared_ptr<ShipSession>& session, bool order
   if (stopping_) return;
   Item item;
   item.kind = Item::Kind::kLost;
+  item.session = session;
   item.orderly = orderly;
   queue_.push_back(std::move(item));  // one an active session
   work_.notify_one();
@@ -179,6 +180,7 @@ void ReplicaHost::run_ingest() {
 
 void ReplicaHost::handle(Item item) {
   if (item.kind == Item::Kind::kLost) {
+    std::erase_if(early_, [&](const auto& early) { return early.second.session == item.session; });  // a newer one may have begun
     if (Status saved = core_.lost(item.orderly); !saved.ok()) log_error("group " + name_ + ": " + saved.text());
     return;
   }
