@@ -74,9 +74,8 @@ std::vector<Alert> alerts_of_all(const Json& volumes, std::optional<std::chrono:
 }
 
 int alerts_exit_code(const std::vector<Alert>& alerts) {
-  const bool exceeded =
-      std::any_of(alerts.begin(), alerts.end(), [](const Alert& one) { return one.kind != AlertKind::kLogFailed; });
-  return exceeded ? TIDEMARK_EXIT_RPO_EXCEEDED : TIDEMARK_EXIT_OK;
+  if (alerts.empty()) return TIDEMARK_EXIT_OK;
+  return alerts.front().kind == AlertKind::kLogFailed ? TIDEMARK_EXIT_FAILURE : TIDEMARK_EXIT_RPO_EXCEEDED;
 }
 
 }  // namespace tidemark::cli

@@ -29,7 +29,8 @@ struct Alert {
 // Of all volumes, the worst first; within one kind as they come.
 [[nodiscard]] std::vector<Alert> alerts_of_all(const Json& volumes, std::optional<std::chrono::milliseconds> rpo);
 
-// TIDEMARK_EXIT_RPO_EXCEEDED for what the log limit or --rpo has to say. A failed log is what the commands that use it report.
+// Of alerts with the worst first: TIDEMARK_EXIT_FAILURE for a failed log, TIDEMARK_EXIT_RPO_EXCEEDED for what the log limit or --rpo has
+// to say.
 [[nodiscard]] int alerts_exit_code(const std::vector<Alert>& alerts);
 
 }  // namespace tidemark::cli

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -158,6 +159,11 @@ void show(const Json& all, const std::vector<Alert>& alerts, const StatusFlags& 
   }
 }
 
+// One of the mounted volumes does not answer.
+bool unreadable(const Json& all) {
+  return std::any_of(all.begin(), all.end(), [](const Json& one) { return one.contains("error"); });
+}
+
 Outcome run(const StatusFlags& flags) {
   const std::atomic<bool>* interrupted = flags.watch ? interrupted_flag() : nullptr;
   bool clear = flags.watch && !flags.json && ::isatty(STDOUT_FILENO) == 1;
@@ -172,7 +178,7 @@ Outcome run(const StatusFlags& flags) {
     show(all, alerts, flags);
     TM_TRY(flush_output());
     show_alerts(alerts);
-    if (!flags.watch) return alerts_exit_code(alerts);
+    if (!flags.watch) return unreadable(all) && alerts.empty() ? TIDEMARK_EXIT_PARTIAL : alerts_exit_code(alerts);
     std::this_thread::sleep_for(kWatchEvery);
     if (interrupted->load()) return TIDEMARK_EXIT_INTERRUPTED;
   }
@@ -191,9 +197,9 @@ void add_status(CLI::App& app, Invocation& invocation) {
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(
-      "Exit code 15: the log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more than DURATION or has "
-      "not\n"
-      "been duplex for longer. What it is stands on stderr, the worst first.");
+      "Exit code 1: a log has failed. 15: the log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more than\n"
+      "DURATION or has not been duplex for longer. 3: a mounted volume did not answer. What it is stands on stderr, the worst\n"
+      "first.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

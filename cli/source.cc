@@ -74,6 +74,7 @@ Result<Source> find_local(std::string_view text) {
     source.text = split.base;
   } else {
     Result<Source> mounted = find_in_mounts(split);
+    if (!mounted.ok() && identity.status().code() == Code::kIo) return identity.status();  // a disk that is gone
     if (!mounted.ok()) return mounted.status();
     source = std::move(mounted).value();
   }

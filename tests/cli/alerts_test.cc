@@ -62,8 +62,9 @@ TEST_CASE("of several alerts the worst comes first, over all volumes") {
   CHECK(alerts[2].kind == AlertKind::kRpoExceeded);
   CHECK(alerts[3].kind == AlertKind::kLogAlert);
   CHECK(alerts[4].kind == AlertKind::kLogAlert);
-  CHECK(alerts_exit_code({alerts[0]}) == 0);
-  CHECK(alerts_exit_code(alerts) == 15);
+  CHECK(alerts_exit_code(alerts) == 1);
+  CHECK(alerts_exit_code({alerts[0]}) == 1);
+  CHECK(alerts_exit_code({alerts[1]}) == 15);
 }
 
 }  // namespace tidemark::cli

@@ -112,7 +112,7 @@ TEST_CASE("every fault of a file is named with line, column and what is allowed"
   CHECK(tidemark_run({"status", "--config", file}).exit_code == 2);
   CHECK(tidemark_run({"status", "--config", work / "none"}).exit_code == 2);
   CHECK(tidemark_run({"config", "check", work / "none"}).exit_code == 2);
-  CHECK(tidemark_run({"status", "--config", "/dev/null"}).exit_code == 0);
+  CHECK(tidemark_run({"status", "--config", "/dev/null", work / "none"}).exit_code == 10);
 }
 
 TEST_CASE("a pair takes mode, fence, bandwidth and keys from the file, and flags before it") {

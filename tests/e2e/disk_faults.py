@@ -217,6 +217,9 @@ def dead(case):
         case.expect_error(lambda: os.mkdir(case.path("too late as well")), errno.EIO)
         case.expect_error(lambda: make_mark(case.world.mount, "never"), errno.EIO)
         expect("takes nothing more until it is opened anew" in case.messages(), "the log does not say that it failed")
+        for whom in (case.world.mount, case.world.volume):
+            told = case.world.run("status", whom, ok=None)
+            expect(told.returncode == 1 and os.strerror(errno.EIO).encode() in told.stderr, f"status says {told}")
         case.world.kill_primary()
         subprocess.run(["umount", "-l", case.world.mount], capture_output=True)
         case.disk.plug_in()
@@ -235,7 +238,8 @@ def read_only(case):
     case.disk.go_read_only()
     case.expect_error(lambda: case.write("too late", MIB), errno.EIO, errno.EROFS)
     case.check()
-    case.world.run("status", case.world.volume)
+    told = case.world.run("status", case.world.volume, ok=None)
+    expect(told.returncode == 1 and b"the log has failed" in told.stderr, f"status says {told}")
     case.world.kill_primary()
     subprocess.run(["umount", "-l", case.world.mount], capture_output=True)
     case.disk.plug_in()  # mends the journal, which takes writing
