@@ -39,7 +39,8 @@ Json shown_json(const Findings& findings) {
 
 void print_log_damage(const Findings& findings) {
   for (const LogDamage& damage : findings.log.damage) {
-    std::string line = "damage: segment " + damage.segment + " byte " + std::to_string(damage.offset);
+    std::string line = "damage: " + std::string(damage.segment.ends_with(".pack") ? "pack " : "segment ") + damage.segment +
+                       " byte " + std::to_string(damage.offset);
     line += damage.seq == Seq{} ? ", seq unknown" : ", seq " + number(damage.seq);
     if (damage.ino != Ino{}) line += ", inode " + std::to_string(damage.ino.value());
     if (auto path = findings.paths.find(damage.ino); path != findings.paths.end()) line += ", " + printable(path->second);

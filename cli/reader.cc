@@ -14,22 +14,6 @@ constexpr std::chrono::seconds kCheckpointTimeout{60};
 constexpr size_t kMarksPerCall = 1000;
 constexpr size_t kRunBytes = 1 << 20;
 
-// Takes the first record of `run`, whose order has been checked already or cannot be.
-Result<RecordView> take_unordered(Bytes& run) {
-  RecordView record;
-  if (run.size() < kRecordHeaderSize || decode_header(run, record.header) != RecordFault::kNone ||
-      run.size() < record.header.size_in_log()) {
-    return Status(Code::kCorrupt, "a run of records is damaged or ends inside a record");
-  }
-  record.whole = run.first(record.header.size_in_log());
-  record.payload = run.subspan(kRecordHeaderSize, record.header.stored_length);
-  if (check_payload(record.header, record.payload) != RecordFault::kNone) {
-    return Status(Code::kCorrupt, "the payload of record " + std::to_string(record.header.seq.value()) + " is damaged");
-  }
-  run = run.subspan(record.header.size_in_log());
-  return record;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory, bool salvage) {

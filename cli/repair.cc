@@ -1,4 +1,5 @@
 // tidemark verify --repair.
+#include <filesystem>
 #include <optional>
 
 #include "cli/findings.h"
@@ -31,10 +32,10 @@ Result<std::shared_ptr<RecordSource>> find_copy(const GroupIdentity& identity, c
 Status repair_log(const std::string& directory, const GroupIdentity& identity, const Position& newest, bool in_use,
                   RecordSource& source, Findings& done) {
   return mend_log(posix_file_system(), log_directory(directory), identity.id, newest, in_use, source,
-                  [&](const std::string& segment, const MendReport& report) {
+                  [&](const std::string& where, const MendReport& report) {
                     for (const Mended& each : report.mended) {
-                      done.repaired.push_back("segment " + segment + ", byte " + std::to_string(each.offset) + ": " +
-                                              describe(each) + ", from " + source.name());
+                      done.repaired.push_back(where + ", byte " + std::to_string(each.offset) + ": " + describe(each) +
+                                              ", from " + source.name());
                     }
                     if (!report.left.ok()) done.not_repaired.push_back(report.left.text());
                   });
@@ -60,8 +61,14 @@ Status repair(const Source& source, const std::string& from, const RemoteKeys& k
   auto identity = Group::identify(directory);
   if (identity.status().code() == Code::kCorrupt) {
     TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));
-    TM_ASSIGN(identity, rewrite_identity(directory));
-    done.repaired.emplace_back("group.json: written anew from the log");
+    // A site's copy, and mostly a directory, is called as the group is.
+    std::string name = std::filesystem::path(directory).filename().string();
+    if (!from.empty()) {
+      TM_ASSIGN(const RemoteAddress address, parse_remote(from));
+      name = address.group;
+    }
+    TM_ASSIGN(identity, rewrite_identity(directory, name));
+    done.repaired.emplace_back("group.json: written anew from the log; the group is called '" + identity->name + "'");
   }
   if (!identity.ok()) return identity.status();
   TM_ASSIGN(const auto findings, check_directory(directory));

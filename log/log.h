@@ -173,6 +173,13 @@ class Log {
   // A hint that read() will be asked for these bytes soon: fetching them begins, so that two reads of one record wait once.
   virtual void prefetch(const Location& location, uint32_t skip, uint32_t size) = 0;
 
+  // Records of pruned segments that are still needed, from `from` on, in order: at least one, at most about `bytes_max`; empty where
+  // there is none. Each is sound. kCorrupt where the first one is not.
+  virtual Result<std::string> read_packed(Seq from, size_t bytes_max) = 0;
+
+  // kCorrupt, naming where `what` was found: segment or pack, byte and seq.
+  virtual Status damaged_at(const Location& location, Seq seq, std::string_view what) = 0;
+
   // Reads, checks (header and payload sums) and returns the record; `storage` keeps its bytes.
   virtual Result<RecordView> read_record(const Location& location, Buffer& storage) = 0;
 

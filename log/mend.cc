@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "log/pack.h"
 #include "log/segment.h"
 
 namespace tidemark {
@@ -259,11 +260,21 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
 }
 
 Status mend_log(FileSystem& files, const std::string& directory, const GroupId& group, const Position& newest, bool in_use,
-                RecordSource& source, const std::function<void(const std::string& segment, const MendReport&)>& told) {
+                RecordSource& source, const std::function<void(const std::string& where, const MendReport&)>& told) {
   TM_ASSIGN(const auto heads, read_heads(files, directory));
   for (size_t i = 0; i < heads.size() && !(in_use && heads[i].first_seq > newest.seq); ++i) {
     TM_ASSIGN(const MendReport report, mend_segment(files, directory, describe(heads, i, group, newest, in_use), source));
-    if (!report.mended.empty() || !report.left.ok()) told(segment_name(heads[i].first_seq), report);
+    if (!report.mended.empty() || !report.left.ok()) told("segment " + segment_name(heads[i].first_seq), report);
+  }
+  const auto floor = read_floor(files, directory);
+  if (floor.status().code() == Code::kCorrupt) {
+    told("floor", {{}, floor.status()});
+    return Status();
+  }
+  TM_TRY(floor.status());
+  for (const PackInfo& pack : floor->packs) {
+    TM_ASSIGN(const MendReport report, mend_pack(files, directory, pack, *floor, source));
+    if (!report.mended.empty() || !report.left.ok()) told("pack " + pack_name(pack), report);
   }
   return Status();
 }

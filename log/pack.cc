@@ -115,6 +115,11 @@ Status check_pack(FileSystem& files, const std::string& directory, const PackInf
 
 Status Pack::damaged(uint64_t at, std::string_view what) const { return bad_pack(info_, at, what); }
 
+Status Pack::damaged(uint64_t at, Seq seq, std::string_view what) const {
+  return Status(Code::kCorrupt, "pack " + pack_name(info_) + ", byte " + std::to_string(at) + ", seq " +
+                                    std::to_string(seq.value()) + ": " + std::string(what));
+}
+
 Result<std::shared_ptr<Pack>> Pack::open(FileSystem& files, const std::string& directory, const PackInfo& pack,
                                          const GroupId& group) {
   TM_ASSIGN(std::shared_ptr<File> file, files.open(pack_path(directory, pack), FileSystem::Open::kRead));
@@ -180,6 +185,32 @@ Result<PackEntry> Pack::find(const Location& location) const {
                        [](const PackEntry& entry, const Location& wanted) { return before(entry.location, wanted); });
   if (found == entries.end() || !(found->location == location)) return none;
   return *found;
+}
+
+Result<std::vector<PackEntry>> Pack::entries_from(uint64_t index) const {
+  std::vector<PackEntry> entries;
+  if (index < info_.entries) {
+    TM_ASSIGN(entries, block(static_cast<size_t>(index / kPackBlockEntries)));
+    entries.erase(entries.begin(), entries.begin() + static_cast<ptrdiff_t>(index % kPackBlockEntries));
+  }
+  return entries;
+}
+
+Result<uint64_t> Pack::first_from(Seq seq) const {
+  uint64_t low = 0;
+  uint64_t high = info_.entries;
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    TM_ASSIGN(const auto entries, entries_from(middle));
+    HeaderBytes head;
+    RecordHeader header;
+    TM_ASSIGN(const size_t got, file_->read(entries.front().at, head));
+    if (got < head.size() || decode_header(head, header) != RecordFault::kNone) {
+      return damaged(entries.front().at, record_fault_name(RecordFault::kHeaderDamaged));
+    }
+    (header.seq < seq ? low : high) = header.seq < seq ? middle + 1 : middle;
+  }
+  return low;
 }
 
 Status Pack::entries(const std::function<Status(const PackEntry&)>& visit) const {
@@ -275,6 +306,13 @@ uint64_t PackSet::bytes() const {
 std::vector<Gap> PackSet::gaps() const {
   MutexLock lock(mutex_);
   return floor_.gaps;
+}
+
+std::optional<PackInfo> PackSet::pack_from(Seq from) const {
+  MutexLock lock(mutex_);
+  const auto found =
+      std::find_if(floor_.packs.begin(), floor_.packs.end(), [&](const PackInfo& pack) { return from < pack.end; });
+  return found == floor_.packs.end() ? std::nullopt : std::optional(*found);
 }
 
 std::optional<Position> PackSet::known(Seq seq) const {

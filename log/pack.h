@@ -51,6 +51,10 @@ struct PackEntry {
 // The pack is there, of the right size, and its header is the one the floor names. Reads the header only.
 Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group);
 
+// A record in a pack: as sound as it was in its segment. The chain before it is gone, so its place in the order is not checked.
+// `header` is set as far as it can be.
+RecordFault check_packed_record(Bytes whole, RecordHeader& header);
+
 // An open pack. Thread-safe.
 class Pack {
  public:
@@ -59,8 +63,14 @@ class Pack {
                                             const GroupId& group);
   // kNotFound: no such record here.
   Result<PackEntry> find(const Location& location) const;
+  // The entries from `index` on, in order, that one block of the table holds: none behind the last.
+  Result<std::vector<PackEntry>> entries_from(uint64_t index) const;
+  // Index of the first record with this seq or a later one. kCorrupt where a record on the way to it is damaged.
+  Result<uint64_t> first_from(Seq seq) const;
   // All entries in order; visit returns Status and may end the walk.
   Status entries(const std::function<Status(const PackEntry&)>& visit) const;
+  // kCorrupt, naming the pack, the byte and the record.
+  [[nodiscard]] Status damaged(uint64_t at, Seq seq, std::string_view what) const;
   [[nodiscard]] const std::shared_ptr<File>& file() const { return file_; }
   [[nodiscard]] const PackInfo& info() const { return info_; }
 
@@ -117,6 +127,8 @@ class PackSet {
   [[nodiscard]] Position base() const;
   [[nodiscard]] uint64_t bytes() const;
   [[nodiscard]] std::vector<Gap> gaps() const;
+  // The first pack that may hold a record from `from` on.
+  [[nodiscard]] std::optional<PackInfo> pack_from(Seq from) const;
   // The position of a record that is no longer held, where the floor still has it.
   [[nodiscard]] std::optional<Position> known(Seq seq) const;
 

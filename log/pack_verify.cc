@@ -4,20 +4,16 @@
 #include "log/pack.h"
 
 namespace tidemark {
-namespace {
 
-// A record in a pack: as sound as it was in its segment. The chain before it is gone, so its place in the order is not checked.
-RecordFault check_record(Bytes whole, RecordHeader& header) {
-  RecordFault fault = decode_header(whole, header);
-  if (fault == RecordFault::kUnwritten) return RecordFault::kHeaderDamaged;
-  if (fault != RecordFault::kNone) return fault;
-  if (header.size_in_log() != whole.size()) return RecordFault::kHeaderDamaged;
-  const Bytes padding = whole.subspan(kRecordHeaderSize + header.stored_length);
-  if (std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {
-    return RecordFault::kPayloadDamaged;
-  }
-  return check_payload(header, whole.subspan(kRecordHeaderSize, header.stored_length));
+RecordFault check_packed_record(Bytes whole, RecordHeader& header) {
+  RecordView record;
+  RecordFault fault = check_record(whole, record);
+  header = record.header;
+  if (fault == RecordFault::kUnwritten) fault = RecordFault::kHeaderDamaged;
+  return fault == RecordFault::kNone && record.whole.size() != whole.size() ? RecordFault::kHeaderDamaged : fault;
 }
+
+namespace {
 
 Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>& report, LogVerdict& verdict) {
   Buffer buffer(kRecordHeaderSize + kPayloadMax + kRecordAlignment);
@@ -30,7 +26,7 @@ Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>
     TM_ASSIGN(const size_t got, pack.file()->read(entry.at, buffer.span().first(entry.size)));
     RecordHeader header;
     const RecordFault fault =
-        got < entry.size ? RecordFault::kPayloadDamaged : check_record(buffer.bytes().first(entry.size), header);
+        got < entry.size ? RecordFault::kPayloadDamaged : check_packed_record(buffer.bytes().first(entry.size), header);
     ++verdict.records;
     if (fault != RecordFault::kNone) report({place.segment, entry.at, header.seq, header.ino, fault});
     return Status();

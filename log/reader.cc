@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/logging.h"
-#include "log/mend.h"
 
 namespace tidemark {
 namespace {
@@ -57,10 +56,13 @@ void LogReader::prefetch(const Location& location, uint32_t skip, uint32_t size)
   if (auto found = place_once(location); found.ok()) found->file->prefetch(found->at + skip, size);
 }
 
+Status LogReader::damaged_at(const Location& location, Seq seq, std::string_view what) {
+  if (const auto packed = packs_.find(location); packed.ok()) return packed->pack->damaged(packed->entry.at, seq, what);
+  return corrupt_segment(Seq(location.segment), location.offset, seq, what);
+}
+
 Result<RecordView> LogReader::read_record(const Location& location, Buffer& storage) {
-  const auto corrupt = [&](Seq seq, RecordFault fault) {
-    return corrupt_segment(Seq(location.segment), location.offset, seq, record_fault_name(fault));
-  };
+  const auto corrupt = [&](Seq seq, RecordFault fault) { return damaged_at(location, seq, record_fault_name(fault)); };
   HeaderBytes head;
   TM_TRY(read(location, 0, head));
   RecordView record;
@@ -76,6 +78,27 @@ Result<RecordView> LogReader::read_record(const Location& location, Buffer& stor
   fault = check_payload(record.header, record.payload);
   if (fault != RecordFault::kNone) return corrupt(record.header.seq, fault);
   return record;
+}
+
+Result<std::string> LogReader::read_packed(Seq from, size_t bytes_max) {
+  std::string records;
+  Buffer buffer;
+  while (const auto info = packs_.pack_from(from)) {
+    TM_ASSIGN(const auto pack, packs_.open(*info));
+    TM_ASSIGN(uint64_t index, pack->first_from(from));
+    while (index < info->entries) {
+      TM_ASSIGN(const auto entries, pack->entries_from(index));
+      for (const PackEntry& entry : entries) {
+        if (!records.empty() && records.size() + entry.size > bytes_max) return records;
+        auto record = read_record(entry.location, buffer);
+        if (!record.ok()) return records.empty() ? record.status() : Result<std::string>(records);
+        records += as_text(record->whole);
+      }
+      index += entries.size();
+    }
+    from = info->end;
+  }
+  return records;
 }
 
 Result<LogReader::Hop> LogReader::hop(const KnownSegment& segment, const IndexPoint& from, Seq to, int64_t until_ns) {
@@ -167,15 +190,12 @@ void LogReader::set_record_source(std::shared_ptr<RecordSource> source) {
 Status LogReader::mend(const Location& location) {
   MutexLock lock(mend_mutex_);
   if (source_ == nullptr) return Status(Code::kNotFound, "there is no site to fetch damaged records from");
-  const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
-  const auto segment = segments_.find(Seq(location.segment));
-  if (!segment) return gone(Seq(location.segment));
   const auto now = std::chrono::steady_clock::now();
   const auto failed = in_vain_.find(location.segment);
   if (failed != in_vain_.end() && now - failed->second < kMendPause) {
-    return Status(Code::kCorrupt, "segment " + segment_name(segment->first_seq) + " could not be repaired a moment ago");
+    return Status(Code::kCorrupt, "segment " + segment_name(Seq(location.segment)) + " could not be repaired a moment ago");
   }
-  Status mended = mend_now(*segment, tail, *source_);
+  Status mended = mend_now(location, *source_);
   if (mended.ok()) {
     in_vain_.erase(location.segment);
   } else {
@@ -184,7 +204,30 @@ Status LogReader::mend(const Location& location) {
   return mended;
 }
 
-Status LogReader::mend_now(const KnownSegment& segment, const Position& tail, RecordSource& source) {
+Status LogReader::mend_now(const Location& location, RecordSource& source) {
+  const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
+  const auto segment = segments_.find(Seq(location.segment));
+  std::string where;
+  MendReport report;
+  if (segment) {
+    where = "segment " + segment_name(segment->first_seq);
+    TM_ASSIGN(report, mend_in_segment(*segment, tail, source));
+  } else {
+    TM_ASSIGN(const auto packed, packs_.find(location));
+    where = "pack " + pack_name(packed.pack->info());
+    TM_ASSIGN(report, mend_pack(mended_files_, mended_directory_, packed.pack->info(), packs_.floor(), source));
+  }
+  for (const Mended& each : report.mended) {
+    log_warning("repaired: " + where + ", byte " + std::to_string(each.offset) + ", " + describe(each) + ", from " +
+                source.name());
+  }
+  if (!report.left.ok()) log_error("not repaired: " + report.left.text());
+  if (!report.mended.empty()) return Status();
+  // Somebody may have repaired it while this one waited for its turn.
+  return report.left;
+}
+
+Result<MendReport> LogReader::mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source) {
   MendTarget target{segment.first_seq, segment.bytes, std::nullopt, group_, Position()};
   // The next segment knows what stands before it, even while its own header is not on disk yet.
   if (const auto next = segments_.after(segment.first_seq)) {
@@ -193,15 +236,7 @@ Status LogReader::mend_now(const KnownSegment& segment, const Position& tail, Re
   } else if (tail.seq >= segment.first_seq) {
     target.end = tail;
   }
-  TM_ASSIGN(const MendReport report, mend_segment(mended_files_, mended_directory_, target, source));
-  for (const Mended& each : report.mended) {
-    log_warning("repaired: segment " + segment_name(segment.first_seq) + ", byte " + std::to_string(each.offset) + ", " +
-                describe(each) + ", from " + source.name());
-  }
-  if (!report.left.ok()) log_error("not repaired: " + report.left.text());
-  if (!report.mended.empty()) return Status();
-  // Somebody may have repaired it while this one waited for its turn.
-  return report.left;
+  return mend_segment(mended_files_, mended_directory_, target, source);
 }
 
 }  // namespace tidemark

@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "log/log.h"
+#include "log/mend.h"
 #include "log/pack.h"
 #include "log/segment_set.h"
 
@@ -32,6 +33,8 @@ class LogReader : public Log {
   [[nodiscard]] std::vector<Gap> gaps() const override { return packs_.gaps(); }
   Status read(const Location& location, uint32_t skip, MutableBytes out) override;
   void prefetch(const Location& location, uint32_t skip, uint32_t size) override;
+  Status damaged_at(const Location& location, Seq seq, std::string_view what) override;
+  Result<std::string> read_packed(Seq from, size_t bytes_max) override;
   Result<RecordView> read_record(const Location& location, Buffer& storage) override;
   Result<Position> position_at(Seq seq) override;
   Result<int64_t> time_of(Seq seq) override;
@@ -69,14 +72,16 @@ class LogReader : public Log {
   // Walks the headers of `segment` from `from` to record `to`, or to the last one not younger than `until_ns`.
   Result<Hop> hop(const KnownSegment& segment, const IndexPoint& from, Seq to, int64_t until_ns);
   Result<Hop> find_record(Seq seq);
-  Status mend_now(const KnownSegment& segment, const Position& tail, RecordSource& source) TM_REQUIRES(mend_mutex_);
+  Status mend_now(const Location& location, RecordSource& source) TM_REQUIRES(mend_mutex_);
+  Result<MendReport> mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source);
 
   FileSystem& mended_files_;
   const std::string mended_directory_;
   const GroupId group_;
-  Mutex mend_mutex_;  // held while a segment is repaired: one at a time
+  Mutex mend_mutex_;  // held while a segment or a pack is repaired: one at a time
   std::shared_ptr<RecordSource> source_ TM_GUARDED_BY(mend_mutex_);
-  std::map<uint64_t, std::chrono::steady_clock::time_point> in_vain_ TM_GUARDED_BY(mend_mutex_);  // by segment
+  std::map<uint64_t, std::chrono::steady_clock::time_point> in_vain_
+      TM_GUARDED_BY(mend_mutex_);  // by segment of the address
 };
 
 }  // namespace tidemark

@@ -165,23 +165,46 @@ RecordDraft make_draft(RecordType type, uint16_t volume, Ino ino, std::string_vi
   return draft;
 }
 
-Result<RecordView> take_record(Bytes& run, Position& position) {
-  const Seq expected = position.seq.next();
-  RecordView record;
-  if (run.size() < kRecordHeaderSize) return corrupt(expected, RecordFault::kHeaderDamaged);
-  RecordFault fault = decode_header(run, record.header);
-  if (fault == RecordFault::kNone) fault = check_follows(record.header, run, position);
-  if (fault != RecordFault::kNone) return corrupt(expected, fault);
+namespace {
+
+RecordFault check_first_header(Bytes run, RecordHeader& header) {
+  return run.size() < kRecordHeaderSize ? RecordFault::kHeaderDamaged : decode_header(run, header);
+}
+
+// All of a record whose header is sound.
+RecordFault check_rest(Bytes run, RecordView& record) {
   const uint32_t size = record.header.size_in_log();
-  if (run.size() < size) return corrupt(expected, RecordFault::kPayloadDamaged);
+  if (run.size() < size) return RecordFault::kPayloadDamaged;
   record.whole = run.first(size);
   record.payload = record.whole.subspan(kRecordHeaderSize, record.header.stored_length);
-  fault = check_payload(record.header, record.payload);
   // The padding is not summed, but it travels and is stored: it must be what the format says, or copies would differ.
-  if (!all_zero(record.whole.subspan(kRecordHeaderSize + record.header.stored_length))) fault = RecordFault::kPayloadDamaged;
-  if (fault != RecordFault::kNone) return corrupt(expected, fault);
-  run = run.subspan(size);
+  if (!all_zero(record.whole.subspan(kRecordHeaderSize + record.header.stored_length))) return RecordFault::kPayloadDamaged;
+  return check_payload(record.header, record.payload);
+}
+
+}  // namespace
+
+Result<RecordView> take_record(Bytes& run, Position& position) {
+  RecordView record;
+  RecordFault fault = check_first_header(run, record.header);
+  if (fault == RecordFault::kNone) fault = check_follows(record.header, run, position);
+  if (fault == RecordFault::kNone) fault = check_rest(run, record);
+  if (fault != RecordFault::kNone) return corrupt(position.seq.next(), fault);
+  run = run.subspan(record.whole.size());
   position = record.header.position();
+  return record;
+}
+
+RecordFault check_record(Bytes run, RecordView& record) {
+  const RecordFault fault = check_first_header(run, record.header);
+  return fault == RecordFault::kNone ? check_rest(run, record) : fault;
+}
+
+Result<RecordView> take_unordered(Bytes& run) {
+  RecordView record;
+  const RecordFault fault = check_record(run, record);
+  if (fault != RecordFault::kNone) return corrupt(record.header.seq, fault);
+  run = run.subspan(record.whole.size());
   return record;
 }
 

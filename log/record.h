@@ -117,6 +117,11 @@ Status walk_records(Bytes run, Position& position, Visit&& visit);
 // One step of that walk: checks and takes the first record of `run`.
 Result<RecordView> take_record(Bytes& run, Position& position);
 
+// The same of a record whose order has been checked already, or cannot be.
+Result<RecordView> take_unordered(Bytes& run);
+// What is wrong with the first record of `run` by itself: all but its order.
+RecordFault check_record(Bytes run, RecordView& record);
+
 template <class Visit>
 Status walk_records(Bytes run, Position& position, Visit&& visit) {
   while (!run.empty()) {

@@ -16,6 +16,8 @@ class RecordSource {
   // Whole stored records from `next` on, at least one, at most about `bytes_max`; empty where it has none. Nothing of it is
   // believed: whoever asks checks every byte. kUnreachable, kTimeout: nobody answers.
   virtual Result<std::string> fetch(Seq next, size_t bytes_max) = 0;
+  // The same of what it keeps of pruned segments: records from `from` on, in order, but not each follows the one before.
+  virtual Result<std::string> fetch_packed(Seq from, size_t bytes_max) = 0;
 };
 
 }  // namespace tidemark

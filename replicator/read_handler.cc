@@ -165,6 +165,14 @@ Status answer_log(ReplicaHost& host, Bytes body, Answer& answer) {
   return Status();
 }
 
+Status answer_packed(ReplicaHost& host, Bytes body, Answer& answer) {
+  TM_ASSIGN(const LogRequest request, decode_log_request(body));
+  TM_ASSIGN(const std::string records,
+            host.group()->log().read_packed(request.next, std::min<size_t>(request.bytes_max, kRunMax)));
+  answer.body().put_raw(records);
+  return Status();
+}
+
 Status answer_prune(SiteGroups& groups, ReplicaHost& host, Bytes body, Answer& answer) {
   TM_ASSIGN(const PruneAsked asked, decode_prune_request(body));
   RemotePrune pruned;
@@ -188,6 +196,7 @@ Status dispatch(SiteGroups& groups, ReplicaHost* host, MessageType type, Bytes b
     case MessageType::kResolve: return answer_resolve(*host, body, answer);
     case MessageType::kListMarks: return answer_marks(*host, body, answer);
     case MessageType::kReadLog: return answer_log(*host, body, answer);
+    case MessageType::kReadPacked: return answer_packed(*host, body, answer);
     case MessageType::kPrune: return answer_prune(groups, *host, body, answer);
     default: return answer_tree(*host, type, body, answer);
   }

@@ -29,7 +29,12 @@ class RemoteGroupImpl final : public RemoteGroup {
 
   Result<std::vector<Mark>> list_marks(MarkId after, size_t max) override;
   Result<std::shared_ptr<TreeView>> view(Seq point) override;
-  Result<std::string> read_log(Seq next, size_t bytes_max) override;
+  Result<std::string> read_log(Seq next, size_t bytes_max) override {
+    return read_records(MessageType::kReadLog, next, bytes_max);
+  }
+  Result<std::string> read_packed(Seq from, size_t bytes_max) override {
+    return read_records(MessageType::kReadPacked, from, bytes_max);
+  }
   Result<RemotePrune> prune(Seq to, bool dry_run) override {
     std::string body;
     encode_prune_request(Encoder(body), {to, dry_run});
@@ -38,6 +43,8 @@ class RemoteGroupImpl final : public RemoteGroup {
   }
 
  private:
+  Result<std::string> read_records(MessageType type, Seq next, size_t bytes_max);
+
   const std::shared_ptr<RemotePool> pool_;
 };
 
@@ -68,10 +75,10 @@ Result<std::shared_ptr<TreeView>> RemoteGroupImpl::view(Seq point) {
   return std::shared_ptr<TreeView>(std::move(made));
 }
 
-Result<std::string> RemoteGroupImpl::read_log(Seq next, size_t bytes_max) {
+Result<std::string> RemoteGroupImpl::read_records(MessageType type, Seq next, size_t bytes_max) {
   std::string body;
   Encoder(body).put(next.value()).put(static_cast<uint32_t>(std::min(bytes_max, kRunMax)));
-  TM_ASSIGN(Received answer, pool_->call(MessageType::kReadLog, body));
+  TM_ASSIGN(Received answer, pool_->call(type, body));
   return std::string(as_text(answer.body));
 }
 

@@ -58,6 +58,8 @@ class RemoteGroup {
   virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
   // Stored records from `next` on: whole records, unverified order (use walk_records). Empty at the newest.
   virtual Result<std::string> read_log(Seq next, size_t bytes_max) = 0;
+  // Of pruned segments, what is still needed, from `from` on: whole records, not each follows the one before. Empty: none.
+  virtual Result<std::string> read_packed(Seq from, size_t bytes_max) = 0;
   // Lets go of the history before `to` there, for which the site must have given our key the right; not repeated if the answer is
   // lost. kBusy: another prune is going on; kTimeout: it takes longer than kRemotePruneMax, and goes on without us.
   virtual Result<RemotePrune> prune(Seq to, bool dry_run) = 0;

@@ -22,6 +22,7 @@ class RemoteSource final : public RecordSource {
   RemoteSource(std::unique_ptr<RemoteGroup> remote, std::string name) : remote_(std::move(remote)), name_(std::move(name)) {}
   [[nodiscard]] std::string name() const override { return name_; }
   Result<std::string> fetch(Seq next, size_t bytes_max) override { return remote_->read_log(next, bytes_max); }
+  Result<std::string> fetch_packed(Seq from, size_t bytes_max) override { return remote_->read_packed(from, bytes_max); }
 
  private:
   const std::unique_ptr<RemoteGroup> remote_;
@@ -38,12 +39,20 @@ class SiteSource final : public RecordSource {
     return answered_.empty() ? "the group's sites" : "site '" + answered_ + "'";
   }
 
-  Result<std::string> fetch(Seq next, size_t bytes_max) override {
+  Result<std::string> fetch(Seq next, size_t bytes_max) override { return ask_all(&RemoteGroup::read_log, next, bytes_max); }
+  Result<std::string> fetch_packed(Seq from, size_t bytes_max) override {
+    return ask_all(&RemoteGroup::read_packed, from, bytes_max);
+  }
+
+ private:
+  using Question = Result<std::string> (RemoteGroup::*)(Seq, size_t);
+
+  Result<std::string> ask_all(Question question, Seq next, size_t bytes_max) {
     MutexLock lock(mutex_);
     answered_.clear();
     Status failure(Code::kNotFound, "there is no pair to fetch damaged records from");
     for (const PairConfig& pair : pairs_()) {
-      auto answer = ask(pair, next, bytes_max);
+      auto answer = ask(pair, question, next, bytes_max);
       if (answer.ok() && !answer->empty()) {
         answered_ = pair.site;
         return answer;
@@ -54,12 +63,11 @@ class SiteSource final : public RecordSource {
     return failure;
   }
 
- private:
   [[nodiscard]] auto connect(const Endpoint& line, const PairConfig& pair) const {
     return RemoteGroup::connect({line.text(), group_.name}, {pair.server_key, pair.own_key, kAnswerMax});
   }
 
-  Result<std::string> ask(const PairConfig& pair, Seq next, size_t bytes_max) TM_REQUIRES(mutex_) {
+  Result<std::string> ask(const PairConfig& pair, Question question, Seq next, size_t bytes_max) TM_REQUIRES(mutex_) {
     auto& remote = remotes_[pair.endpoint];
     if (remote == nullptr) {
       // Over the first of its lines that answers.
@@ -70,7 +78,7 @@ class SiteSource final : public RecordSource {
       TM_TRY(check_group(group_, *connected, "site '" + pair.site + "'"));
       remote = std::move(connected);
     }
-    auto answer = remote->read_log(next, bytes_max);
+    auto answer = (*remote.*question)(next, bytes_max);
     if (!answer.ok()) remote.reset();  // connected anew next time
     return answer;
   }

@@ -117,9 +117,10 @@ Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& d
   return lock;
 }
 
-Result<GroupIdentity> rewrite_identity(const std::string& directory) {
-  FileSystem& files = posix_file_system();
-  const std::string path = segment_path(log_directory(directory), Seq(1));
+namespace {
+
+// What record 1 says.
+Status read_genesis(FileSystem& files, const std::string& path, GroupIdentity& identity) {
   TM_ASSIGN(const auto file, files.open(path, FileSystem::Open::kRead));
   SegmentWindow window(*file, UINT64_MAX, kWalkStep);
   TM_ASSIGN(const Bytes head, window.view(0, kSegmentHeaderSize));
@@ -130,13 +131,29 @@ Result<GroupIdentity> rewrite_identity(const std::string& directory) {
   if (first.fault != RecordFault::kNone) return Status(Code::kCorrupt, path + ": its first record is damaged");
   TM_ASSIGN(const Bytes record, window.view(kSegmentHeaderSize, first.header.size_in_log()));
   TM_ASSIGN(const Genesis genesis, decode_genesis(record.subspan(kRecordHeaderSize, first.header.stored_length)));
-  GroupIdentity identity;
   identity.id = header.group;
   identity.name = genesis.name;
+  return Status();
+}
+
+}  // namespace
+
+Result<GroupIdentity> rewrite_identity(const std::string& directory, const std::string& name) {
+  FileSystem& files = posix_file_system();
+  GroupIdentity identity;
+  TM_ASSIGN(const Floor floor, read_floor(files, log_directory(directory)));
+  Status genesis = read_genesis(files, segment_path(log_directory(directory), Seq(1)), identity);
+  if (genesis.code() == Code::kNotFound && floor.base.seq != Seq()) {
+    identity.id = floor.group;
+    identity.name = name;
+    genesis = Status();
+  }
+  TM_TRY(genesis);
   // A group whose records came from another site is a replica, until it takes over: then its newest segment is its own.
   TM_ASSIGN(const auto segments, list_segments(files, log_directory(directory)));
   for (const Seq segment : segments) {
     TM_ASSIGN(const auto other, files.open(segment_path(log_directory(directory), segment), FileSystem::Open::kRead));
+    SegmentHeader header;
     SegmentHeaderBytes bytes{};
     TM_ASSIGN(const size_t got, other->read(0, bytes));
     if (decode_segment_header(Bytes(bytes).first(got), header) != SegmentFault::kNone) continue;

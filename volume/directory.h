@@ -17,9 +17,9 @@ Status check_group_name(std::string_view name);
 Result<GroupId> random_group_id();
 // What stands in a group.json; `path` is for messages. kCorrupt, kUnsupported.
 Result<GroupIdentity> parse_identity(std::string_view content, const std::string& path);
-// A damaged group.json, written anew from what the log's first segment says. kNotFound where record 1 is no longer held; kCorrupt
-// where it is damaged as well. The caller holds the lock.
-Result<GroupIdentity> rewrite_identity(const std::string& directory);
+// A damaged group.json, written anew from what the log says. Its record 1 has the name; where that was pruned, `name` it is.
+// kCorrupt where the log is damaged there as well. The caller holds the lock.
+Result<GroupIdentity> rewrite_identity(const std::string& directory, const std::string& name);
 // Durable on return, whole or not at all.
 Status write_identity(const std::string& directory, const GroupIdentity& identity, FileSystem& files);
 

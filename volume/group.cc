@@ -120,7 +120,7 @@ class OpenGroup final : public Group {
   Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) override;
   Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) override;
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) override {
-    return core_->state->where_shown(records);
+    return core_->state->where_shown(records, base());
   }
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 

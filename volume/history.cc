@@ -124,7 +124,7 @@ Result<std::optional<std::string>> TreeState::path_of(Ino ino, Seq at) {
   return std::optional<std::string>(std::move(path));
 }
 
-Result<std::vector<ShownDamage>> TreeState::where_shown(const std::vector<Seq>& records) {
+Result<std::vector<ShownDamage>> TreeState::where_shown(const std::vector<Seq>& records, Seq base) {
   std::vector<ShownDamage> all;
   const std::unordered_set<Seq> wanted(records.begin(), records.end());
   if (wanted.empty()) return all;
@@ -149,6 +149,10 @@ Result<std::vector<ShownDamage>> TreeState::where_shown(const std::vector<Seq>& 
   for (ShownDamage& shown : all) {
     TM_ASSIGN(const auto newest, index_->newest(inode_subject(shown.ino), kLatest));
     if (newest && newest->value.empty()) shown.until = std::min(shown.until, newest->seq);  // the file is gone since then
+    shown.from = std::max(shown.from, base);                                                // nothing older can be shown
+  }
+  std::erase_if(all, [](const ShownDamage& shown) { return shown.until <= shown.from; });
+  for (ShownDamage& shown : all) {
     if (&shown - all.data() >= static_cast<ptrdiff_t>(kShownPathsMax)) continue;
     TM_ASSIGN(auto path, path_of(shown.ino, shown.from));
     if (path) shown.path = std::move(*path);

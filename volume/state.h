@@ -48,7 +48,7 @@ class TreeState {
   [[nodiscard]] const Status& loaded() const { return loaded_; }
   // history.cc. A path of `ino` at `at`; nothing where it has none, or where it takes more than kPathRowsMax rows to find out.
   Result<std::optional<std::string>> path_of(Ino ino, Seq at);
-  Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records);
+  Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records, Seq base);
   Status flush() { return index_->flush(); }
   Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }
   [[nodiscard]] Status writable() const { return index_->writable(); }

@@ -56,11 +56,14 @@ class Story:
     def segments(self):
         return sorted(glob.glob(os.path.join(self.world.volume, "log", "*.seg")))
 
+    def packs(self):
+        return sorted(glob.glob(os.path.join(self.world.volume, "log", "*.pack")))
+
     def flip_in(self, name):
-        """One bit of one block of the file, in whatever segment it lies. Returns the segment's name."""
+        """One bit of one block of the file, in whatever segment or pack it lies. Returns the name of that."""
         block = 4096 * self.random.randrange(len(self.content[name]) // 4096)
         wanted = self.content[name][block + 64:block + 164]
-        for segment in self.segments():
+        for segment in self.segments() + self.packs():
             with open(segment, "r+b") as file:
                 data = file.read()
                 at = data.find(wanted)
@@ -70,7 +73,7 @@ class Story:
                 file.seek(at)
                 file.write(bytes([data[at] ^ (1 << self.random.randrange(8))]))
                 return os.path.basename(segment)
-        raise AssertionError(f"no segment holds {name}")
+        raise AssertionError(f"no segment and no pack holds {name}")
 
     def read(self, name):
         drop(self.path(name))
@@ -105,7 +108,7 @@ def without_a_site(story):
     time.sleep(0.1)
     said = [line for line in story.messages().splitlines() if victim in line and segment in line]
     assert said, "the log does not name the file and the segment" + world.tail()
-    assert re.search(r"inode \d+\), byte \d+: segment \d+\.seg, byte \d+, seq \d+: ", said[0]), said[0]
+    assert re.search(r"inode \d+\), byte \d+: (segment|pack) [-\d]+\.(seg|pack), byte \d+, seq \d+: ", said[0]), said[0]
     found = world.run("verify", world.volume, "--json", ok=(13,))
     verdict = json.loads(found.stdout)
     assert any(each["path"] == victim for each in verdict["file_damage"]), verdict
@@ -120,10 +123,34 @@ def repaired_under_load(story, rounds):
         segment = story.flip_in(victim)
         if story.read(victim) != story.content[victim]:
             raise AssertionError(f"{victim} was not repaired" + world.tail())
-        assert re.search(rf"repaired: segment {segment}, byte \d+, record \d+, from site 'away'", story.messages()), \
+        kind = "pack" if segment.endswith(".pack") else "segment"
+        assert re.search(rf"repaired: {kind} {segment}, byte \d+, record \d+, from site 'away'", story.messages()), \
             "the log does not tell of the repair" + world.tail()
     story.check_all()
     print(f"with a site: {rounds} damaged blocks repaired while they were read")
+
+
+def repaired_in_packs(story):
+    """What a prune has moved, from a site that still has the segments, and from one that was pruned as well."""
+    world = story.world
+    for _ in range(3):  # enough for the segments of the files to go
+        with open(story.path("filler"), "wb") as out:
+            out.write(story.random.randbytes(30 << 20))
+            os.fsync(out.fileno())
+    os.unlink(story.path("filler"))
+    world.wait(world.primary, lambda: at_site(world), "the pair")
+    for volume in (world.volume, os.path.join(world.site_dir, world.name)):
+        world.run("prune", volume, "--to", "latest")
+        assert story.packs(), "nothing was packed"
+        repaired_under_load(story, 5)
+    with open(story.packs()[0], "r+b") as file:  # the header of its first record
+        file.seek(88 + 30)
+        byte = file.read(1)
+        file.seek(88 + 30)
+        file.write(bytes([byte[0] ^ 16]))
+    repaired = json.loads(world.run("verify", world.volume, "--repair", "--from", world.remote(), "--json", ok=None).stdout)
+    assert repaired["sound"] and any(text.startswith("pack ") for text in repaired["repaired"]), repaired
+    print("in packs: repaired from a site's segments and from its packs")
 
 
 def main():
@@ -163,6 +190,7 @@ def tell(world, story):
     story.fill()
     world.wait(world.primary, lambda: at_site(world), "the pair")
     repaired_under_load(story, 20)
+    repaired_in_packs(story)
     verdict = world.json("verify", world.volume)
     assert verdict["sound"], verdict
 

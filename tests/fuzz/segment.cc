@@ -100,6 +100,7 @@ class Hostile final : public RecordSource {
   explicit Hostile(Bytes bytes) : bytes_(as_text(bytes)) {}
   [[nodiscard]] std::string name() const override { return "a hostile site"; }
   Result<std::string> fetch(Seq, size_t) override { return bytes_; }
+  Result<std::string> fetch_packed(Seq, size_t) override { return bytes_; }
 
  private:
   const std::string bytes_;

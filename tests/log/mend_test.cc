@@ -1,5 +1,6 @@
 // Damaged records put back from another copy of the log, and what must never be put anywhere.
 #include "log/mend.h"
+#include "log/pack.h"
 
 #include <iostream>
 
@@ -21,6 +22,12 @@ class Copy final : public RecordSource {
     LogCursor cursor(*log_, next);
     TM_ASSIGN(const auto run, cursor.read(bytes_max, kLatest));
     std::string records(as_text(run.bytes));
+    if (spoil) spoil(records);
+    return records;
+  }
+  Result<std::string> fetch_packed(Seq from, size_t bytes_max) override {
+    ++asked;
+    TM_ASSIGN(std::string records, log_->read_packed(from, bytes_max));
     if (spoil) spoil(records);
     return records;
   }
@@ -168,6 +175,147 @@ TEST_CASE("an open log repairs what a read comes upon") {
     must(t.log->mend(all[149].location));
     CHECK(read_all(*t.log, Seq(1)).size() == 170);
   }
+}
+
+namespace {
+
+// A log whose older records lie in packs, as a prune leaves it, and what it was before that.
+struct Pruned {
+  TestLog t;
+  Content content;
+  std::unique_ptr<Copy> whole;   // a copy that was not pruned
+  std::unique_ptr<Copy> pruned;  // one that was
+  std::map<std::string, std::string> sound;
+  Floor floor;
+
+  Pruned() {
+    note(*t.log, t.add(200), content);
+    must(t.log->sync(kLatest));
+    whole = std::make_unique<Copy>(t.files);
+    must(t.log->retire(order_to(Seq(150), content)));
+    pruned = std::make_unique<Copy>(t.files);
+    floor = t.log->floor();
+    sound = contents(t.files);
+  }
+  [[nodiscard]] std::string pack(size_t number) const { return pack_path(kDirectory, floor.packs.at(number)); }
+  // Where record `seq` lies in its pack.
+  PackEntry entry(Seq seq) {
+    PackSet packs(t.files, kDirectory);
+    packs.replace(floor);
+    return must(packs.find(content[seq].location)).entry;
+  }
+  std::string pack_of(Seq seq) {
+    PackSet packs(t.files, kDirectory);
+    packs.replace(floor);
+    return pack_path(kDirectory, must(packs.find(content[seq].location)).pack->info());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("any flipped bit of a pack's records is put right from another copy, pruned or not") {
+  Pruned p;
+  std::mt19937_64 random(Catch::rngSeed());
+  std::cout << "seed " << Catch::rngSeed() << "\n";
+  std::vector<Seq> packed;
+  for (const auto& [seq, written] : p.content) {
+    if (needed(seq) && seq < p.t.log->first()) packed.push_back(seq);
+  }
+  REQUIRE(packed.size() > 30);
+  for (int round = 0; round < 300; ++round) {
+    const Seq seq = packed[random() % packed.size()];
+    const PackEntry entry = p.entry(seq);
+    const uint64_t byte = random() % (random() % 2 == 0 ? kRecordHeaderSize : entry.size);
+    const auto bit = static_cast<unsigned>(random() % 8);
+    p.t.files.flip_bit(p.pack_of(seq), entry.at + byte, bit);
+    INFO("record " << seq.value() << " byte " << byte << " bit " << bit);
+    REQUIRE(damage_of(p.t.files) > 0);
+    const Outcome outcome = mend(p.t.files, random() % 2 == 0 ? *p.whole : *p.pruned);
+    REQUIRE(outcome.mended == 1);
+    REQUIRE(outcome.left == 0);
+    REQUIRE(contents(p.t.files) == p.sound);
+  }
+}
+
+TEST_CASE("a record of a pack of which nothing is left is put back where only one can have stood there") {
+  Pruned p;
+  const PackEntry entry = p.entry(Seq(60));
+  p.t.files.overwrite(p.pack_of(Seq(60)), entry.at, std::string(kRecordHeaderSize + 40, '!'));
+  SECTION("a pruned copy has one between its neighbours") {
+    const Outcome outcome = mend(p.t.files, *p.pruned);
+    CHECK(outcome.mended == 1);
+    CHECK(outcome.left == 0);
+    CHECK(contents(p.t.files) == p.sound);
+  }
+  SECTION("another has five of that length") {
+    const auto damaged = contents(p.t.files);
+    const Outcome outcome = mend(p.t.files, *p.whole);
+    CHECK(outcome.mended == 0);
+    CHECK(outcome.left == 1);
+    CHECK(contents(p.t.files) == damaged);
+  }
+}
+
+TEST_CASE("what does not belong into a pack is not written") {
+  const uint64_t byte = GENERATE(20u, 100u);  // of the record's header, of its payload
+  Pruned p;
+  std::unique_ptr<Copy> other;
+  Copy* copy = p.pruned.get();
+  SECTION("a copy that is damaged itself") {
+    copy->spoil = [](std::string& records) { records[80] ^= 1; };
+  }
+  SECTION("another history") {
+    TestLog strange;
+    strange.clock.now += 1'000'000;
+    strange.add(200);
+    must(strange.log->sync(kLatest));
+    other = std::make_unique<Copy>(strange.files);
+    copy = other.get();
+  }
+  SECTION("nothing") {
+    copy->spoil = [](std::string& records) { records.clear(); };
+  }
+  SECTION("the right records, cut") {
+    copy->spoil = [](std::string& records) { records.resize(std::min<size_t>(records.size(), 100)); };
+  }
+  SECTION("other records of the same log") {
+    p.whole->spoil = [&](std::string& records) { records = p.content[Seq(61)].whole; };
+    copy = p.whole.get();
+  }
+  p.t.files.flip_bit(p.pack_of(Seq(60)), p.entry(Seq(60)).at + byte, 3);
+  const auto damaged = contents(p.t.files);
+  const Outcome outcome = mend(p.t.files, *copy);
+  CHECK(outcome.mended == 0);
+  CHECK(outcome.left == 1);
+  CHECK(contents(p.t.files) == damaged);
+}
+
+TEST_CASE("an open log repairs what a read comes upon in a pack") {
+  Pruned p;
+  const Written& victim = p.content[Seq(60)];
+  p.t.files.flip_bit(p.pack_of(Seq(60)), p.entry(Seq(60)).at + 100, 0);
+  Buffer storage;
+  CHECK(p.t.log->read_record(victim.location, storage).status().code() == Code::kCorrupt);
+  CHECK(p.t.log->read_packed(Seq(60), 1).status().code() == Code::kCorrupt);
+  p.t.log->set_record_source(std::shared_ptr<RecordSource>(std::move(p.pruned)));
+  must(p.t.log->mend(victim.location));
+  CHECK(as_text(must(p.t.log->read_record(victim.location, storage)).whole) == victim.whole);
+  CHECK(contents(p.t.files) == p.sound);
+}
+
+TEST_CASE("what packs hold is read in order, from any record on") {
+  Pruned p;
+  std::string rest;
+  for (const auto& [seq, written] : p.content) {
+    if (needed(seq) && seq < p.t.log->first()) rest += written.whole;
+  }
+  for (Seq from(1); from < p.t.log->first(); from = from.next()) {
+    CHECK(must(p.t.log->read_packed(from, SIZE_MAX)) == rest);
+    const std::string some = must(p.t.log->read_packed(from, 1500));
+    CHECK((rest.empty() ? some.empty() : rest.starts_with(some) && !some.empty() && some.size() <= 1500));
+    if (needed(from)) rest.erase(0, p.content[from].whole.size());
+  }
+  CHECK(must(p.t.log->read_packed(p.t.log->first(), SIZE_MAX)).empty());
 }
 
 TEST_CASE("a damaged log can be read as far as it goes") {

@@ -8,36 +8,6 @@
 namespace tidemark::test {
 namespace {
 
-// Needed: every third record, as a prune of some volume might find.
-bool needed(Seq seq) { return seq.value() % 3 == 0; }
-
-struct Written {
-  Location location;
-  std::string whole;
-};
-using Content = std::map<Seq, Written>;
-
-void note(Log& log, const std::vector<Appended>& appended, Content& content) {
-  for (const Appended& each : appended) {
-    Buffer storage;
-    content[each.header.seq] = {each.location, std::string(as_text(must(log.read_record(each.location, storage)).whole))};
-  }
-}
-
-RetireOrder order_to(Seq base, const Content& content) {
-  RetireOrder order;
-  order.base = base;
-  order.live = [&content](uint64_t from, uint64_t end) -> Result<LiveWindow> {
-    LiveWindow window;
-    for (const auto& [seq, written] : content) {
-      if (needed(seq) && written.location.segment >= from && written.location.segment < end)
-        window.offsets[written.location.segment].push_back(written.location.offset);
-    }
-    return window;
-  };
-  return order;
-}
-
 // "" where everything a log must have is there: all needed records at their old addresses, and the order from first() on.
 std::string look(Log& log, const Content& content, Seq newest) {
   for (const auto& [seq, written] : content) {
