@@ -180,7 +180,8 @@ void ReplicaHost::run_ingest() {
 
 void ReplicaHost::handle(Item item) {
   if (item.kind == Item::Kind::kLost) {
-    std::erase_if(early_, [&](const auto& early) { return early.second.session == item.session; });  // a newer one may have begun
+    std::erase_if(early_,
+                  [&](const auto& early) { return early.second.session == item.session; });  // a newer one may have begun
     if (Status saved = core_.lost(item.orderly); !saved.ok()) log_error("group " + name_ + ": " + saved.text());
     return;
   }
