@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/hash.h"
+#include "base/logging.h"
 #include "log/pack.h"
 #include "log/position.h"
 #include "log/segment.h"
@@ -18,8 +19,16 @@ constexpr size_t kPackSize = 48;
 constexpr size_t kGapSize = 56;
 constexpr size_t kKnownSize = 24;
 constexpr size_t kCheckSize = 8;
+constexpr size_t kCopyAlignment = 4096;  // the two copies share no sector
 
 Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's floor is damaged: " + std::string(what)); }
+
+// What the counts in the header of the floor at the start of `bytes` make of it.
+uint64_t floor_size(Bytes bytes) {
+  if (bytes.size() < kFixedSize) return bytes.size();
+  const auto count = [&](size_t at) { return uint64_t{load_le<uint32_t>(bytes.data() + at)}; };
+  return kFixedSize + count(12) * kPackSize + count(64) * kGapSize + count(68) * kKnownSize + kCheckSize;
+}
 
 Status check_packs(const Floor& floor) {
   Seq end;
@@ -117,17 +126,52 @@ Result<Floor> decode_floor(Bytes bytes) {
   return floor;
 }
 
-Result<Floor> read_floor(FileSystem& files, const std::string& directory) {
+std::string encode_floor_file(const Floor& floor) {
+  const std::string once = encode_floor(floor);
+  std::string twice = once;
+  twice.resize((once.size() + kCopyAlignment - 1) / kCopyAlignment * kCopyAlignment);
+  return twice + once;
+}
+
+Result<Floor> decode_floor_file(Bytes bytes, bool& damaged) {
+  damaged = false;
+  const uint64_t size = floor_size(bytes);
+  auto first = decode_floor(bytes.first(static_cast<size_t>(std::min<uint64_t>(size, bytes.size()))));
+  if (first.ok()) {
+    damaged = size != bytes.size() && encode_floor_file(*first) != as_text(bytes);
+    return first;
+  }
+  // Where the second one begins follows from the length of both.
+  const size_t second_at = (bytes.size() + 2 * kCopyAlignment - 1) / (2 * kCopyAlignment) * kCopyAlignment;
+  if (second_at >= bytes.size()) return first;
+  auto second = decode_floor(bytes.subspan(second_at));
+  damaged = second.ok();
+  return second.ok() ? second : first;
+}
+
+Result<Floor> read_floor(FileSystem& files, const std::string& directory, bool* damaged) {
   auto content = read_file(files, floor_path(directory));
   if (!content.ok() && content.status().code() == Code::kNotFound) return Floor();
   if (!content.ok()) return content.status();
-  auto floor = decode_floor(as_bytes(*content));
+  bool one_damaged = false;
+  auto floor = decode_floor_file(as_bytes(*content), one_damaged);
   if (!floor.ok()) return floor.status().within(floor_path(directory));
+  if (damaged != nullptr) *damaged = one_damaged;
+  return floor;
+}
+
+Result<Floor> heal_floor(FileSystem& files, const std::string& directory) {
+  bool damaged = false;
+  TM_ASSIGN(Floor floor, read_floor(files, directory, &damaged));
+  if (damaged) {
+    TM_TRY(write_floor(files, directory, floor));
+    log_warning("repaired: " + floor_path(directory) + ", of which one of two copies was damaged");
+  }
   return floor;
 }
 
 Status write_floor(FileSystem& files, const std::string& directory, const Floor& floor) {
-  return write_file_atomically(files, floor_path(directory), encode_floor(floor));
+  return write_file_atomically(files, floor_path(directory), encode_floor_file(floor));
 }
 
 std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, Seq base) {

@@ -52,8 +52,14 @@ struct Floor {
 std::string floor_path(const std::string& directory);
 std::string encode_floor(const Floor& floor);
 Result<Floor> decode_floor(Bytes bytes);  // kCorrupt, kUnsupported
+// The file has it twice, so that no one place that is damaged keeps a volume from being opened.
+std::string encode_floor_file(const Floor& floor);
+// `damaged`: one of the two is. (A floor that stands there once, as earlier versions wrote it, is none.)
+Result<Floor> decode_floor_file(Bytes bytes, bool& damaged);
 // A Floor of zeros where there is none. kCorrupt names the file.
-Result<Floor> read_floor(FileSystem& files, const std::string& directory);
+Result<Floor> read_floor(FileSystem& files, const std::string& directory, bool* damaged = nullptr);
+// The same; where one of the two is damaged both are written anew. The caller holds the group's lock.
+Result<Floor> heal_floor(FileSystem& files, const std::string& directory);
 // Durable on return. A failure leaves it open which floor the disk has.
 Status write_floor(FileSystem& files, const std::string& directory, const Floor& floor);
 

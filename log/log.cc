@@ -113,7 +113,7 @@ Result<std::unique_ptr<Log>> Log::open(FileSystem& files, Clock& clock, const st
   LogOptions sane = options;
   sane.segment_bytes = std::clamp(options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax);
   TM_ASSIGN(std::shared_ptr<SegmentPool> pool, SegmentPool::open(files, directory, sane));
-  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_ASSIGN(const Floor floor, heal_floor(files, directory));
   TM_TRY(finish_retirement(*pool, directory, floor));
   TM_ASSIGN(const Recovered recovered, examine_log(files, directory, std::max(known_durable, floor.base.seq)));
   TM_TRY(repair_log(*pool, directory, recovered));

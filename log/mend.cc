@@ -249,7 +249,7 @@ MendTarget describe(const std::vector<Head>& heads, size_t i, const GroupId& gro
 }  // namespace
 
 std::string describe(const Mended& mended) {
-  if (mended.first == Seq()) return "the segment's header";
+  if (mended.first == Seq()) return mended.offset == 0 ? "its header" : "its table";
   if (mended.first == mended.last) return "record " + std::to_string(mended.first.value());
   return "records " + std::to_string(mended.first.value()) + " to " + std::to_string(mended.last.value());
 }

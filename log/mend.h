@@ -21,7 +21,7 @@ inline constexpr uint64_t kMendBytesMax = uint64_t{8} << 20;
 struct Mended {
   uint64_t offset = 0;  // byte in the segment
   uint64_t bytes = 0;
-  Seq first;  // of the records put back; 0 for the segment's own header, which needs no other copy
+  Seq first;  // of the records put back; 0 for a segment's header, or a pack's header or table, which need no other copy
   Seq last;
 };
 std::string describe(const Mended& mended);  // "records 5 to 7" …
@@ -45,7 +45,7 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
 
 // The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it. Its own
 // header does, where that is sound; else the copy's record floor.base has to be this log's, and it has to have one record alone that fits
-// between the sound ones around, in length as well, or one to which what stands there bears witness. The pack's table has to be sound.
+// between the sound ones around, in length as well, or one to which what stands there bears witness. Its table has a copy of its own.
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
                              RecordSource& source);
 

@@ -82,11 +82,12 @@ class PackMender {
 
  private:
   Status mend() {
-    TM_ASSIGN(const auto pack,
-              Pack::open(files_, directory_, info_, floor_.group));  // its table must be sound: it has no copy
+    TM_ASSIGN(const auto pack, Pack::open(files_, directory_, info_, floor_.group));
+    TM_ASSIGN(const auto spoilt, pack->spoilt());
     TM_ASSIGN(const std::vector<Wound> wounds, examine(*pack));
-    if (wounds.empty()) return Status();
+    if (wounds.empty() && spoilt.empty()) return Status();
     TM_ASSIGN(file_, files_.open(path_, FileSystem::Open::kReadWrite));
+    for (const Pack::Spoilt& each : spoilt) TM_TRY(write(each.at, each.content, Seq()));
     Status first;
     for (const Wound& wound : wounds) {
       Status mended = mend_one(wound);
@@ -182,9 +183,13 @@ class PackMender {
 
   Status write(const PackEntry& entry, std::string_view whole, Seq seq) {
     if (whole.size() != entry.size) return cannot(entry, "the other copy's record is of another length");
-    const iovec part{const_cast<char*>(whole.data()), whole.size()};
-    TM_TRY(file_->write(entry.at, {&part, 1}));
-    report_.mended.push_back({entry.at, whole.size(), seq, seq});
+    return write(entry.at, whole, seq);
+  }
+
+  Status write(uint64_t at, std::string_view content, Seq seq) {
+    const iovec part{const_cast<char*>(content.data()), content.size()};
+    TM_TRY(file_->write(at, {&part, 1}));
+    report_.mended.push_back({at, content.size(), seq, seq});
     return Status();
   }
 

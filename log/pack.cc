@@ -16,6 +16,7 @@ constexpr size_t kOpenPacksMax = 64;
 constexpr uint64_t kCheckAt = 80;
 
 struct PackHeader {
+  uint16_t version = kPackVersion;  // and how many tables there are
   GroupId group{};
   PackInfo info;
   uint64_t table_at = 0;
@@ -35,7 +36,7 @@ std::string digits(Seq seq) {
 std::string encode_header(const PackHeader& header) {
   std::string bytes;
   Encoder out(bytes);
-  out.put_raw(kMagic).put(kPackVersion).put(uint16_t{0}).put(uint32_t{0}).put_raw(as_text(header.group));
+  out.put_raw(kMagic).put(header.version).put(uint16_t{0}).put(uint32_t{0}).put_raw(as_text(header.group));
   out.put(header.info.first.value()).put(header.info.end.value()).put(header.info.made_for.value());
   out.put(header.table_at).put(header.info.entries).put(header.table_check);
   out.put(hash64(as_bytes(bytes)));
@@ -47,21 +48,45 @@ Status bad_pack(const PackInfo& pack, uint64_t at, std::string_view what) {
   return Status(Code::kCorrupt, "pack " + pack_name(pack) + ", byte " + std::to_string(at) + ": " + std::string(what));
 }
 
+// A damaged header worked out from what the floor says of this pack and from the sums of a table's blocks: what the floor has of the
+// header itself proves it.
+Result<PackHeader> derive_header(File& file, const PackInfo& pack, const GroupId& group) {
+  const uint64_t size = table_size(pack.entries);
+  for (uint16_t version = kPackVersion; version > 0 && version * size + kPackHeaderSize <= pack.bytes; --version) {
+    for (uint16_t copy = 0; copy < version; ++copy) {
+      PackHeader header{version, group, pack, pack.bytes - version * size, 0};
+      const uint64_t begin = header.table_at + copy * size;
+      for (uint64_t done = 0; done < size;) {
+        done += std::min<uint64_t>(kPackBlockSize, size - done);
+        std::array<std::byte, sizeof(uint64_t)> check{};
+        TM_TRY(file.read(begin + done - check.size(), check).status());
+        header.table_check = hash64(check, header.table_check);
+      }
+      if (load_le<uint64_t>(as_bytes(encode_header(header)).data() + kCheckAt) == pack.check) return header;
+    }
+  }
+  return bad_pack(pack, 0, "the header is damaged, and so is the table");
+}
+
 // The header, checked against what the floor says of this pack.
 Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& group) {
   std::array<std::byte, kPackHeaderSize> bytes;
   TM_ASSIGN(const uint64_t size, file.size());
   TM_ASSIGN(const size_t got, file.read(0, bytes));
   if (got < bytes.size() || size != pack.bytes) return bad_pack(pack, size, "it has another size than the log's floor says");
-  if (as_text(Bytes(bytes).first(kMagic.size())) != kMagic) return bad_pack(pack, 0, "it is no pack");
+  if (pack.entries > size / kPackEntrySize) return bad_pack(pack, 0, "its table does not fit its size");
   const auto check = load_le<uint64_t>(bytes.data() + kCheckAt);
-  if (check != hash64(Bytes(bytes).first(kCheckAt))) return bad_pack(pack, 0, "the header is damaged");
+  if (as_text(Bytes(bytes).first(kMagic.size())) != kMagic || check != hash64(Bytes(bytes).first(kCheckAt)) ||
+      check != pack.check) {
+    return derive_header(file, pack, group);
+  }
   Decoder in(Bytes(bytes).subspan(kMagic.size()));
-  if (in.get<uint16_t>() != kPackVersion) {
+  PackHeader header;
+  header.version = in.get<uint16_t>();
+  if (header.version == 0 || header.version > kPackVersion) {
     return Status(Code::kUnsupported, "pack " + pack_name(pack) + " has a format newer than this program");
   }
   const bool blank = in.get<uint16_t>() == 0 && in.get<uint32_t>() == 0;
-  PackHeader header;
   const Bytes held = in.get_raw(header.group.size());
   std::copy(held.begin(), held.end(), header.group.begin());
   header.info = pack;
@@ -71,9 +96,8 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
   header.table_at = in.get<uint64_t>();
   header.info.entries = in.get<uint64_t>();
   header.table_check = in.get<uint64_t>();
-  header.info.check = check;
   if (!blank || header.info != pack || header.group != group) return bad_pack(pack, 0, "it is not the pack the floor names");
-  if (pack.entries > size / kPackEntrySize || header.table_at + table_size(pack.entries) != size) {
+  if (header.table_at + header.version * table_size(pack.entries) != size) {
     return bad_pack(pack, 0, "its table does not fit its size");
   }
   return header;
@@ -89,6 +113,13 @@ PackEntry load_entry(const std::byte* from) {
   entry.size = load_le<uint32_t>(from + 12);
   entry.at = load_le<uint64_t>(from + 16);
   return entry;
+}
+
+// Of a block with its sum.
+std::vector<PackEntry> load_block(Bytes bytes) {
+  std::vector<PackEntry> entries(bytes.size() / kPackEntrySize);
+  for (size_t i = 0; i < entries.size(); ++i) entries[i] = load_entry(bytes.data() + i * kPackEntrySize);
+  return entries;
 }
 
 }  // namespace
@@ -125,19 +156,23 @@ Result<std::shared_ptr<Pack>> Pack::open(FileSystem& files, const std::string& d
   TM_ASSIGN(std::shared_ptr<File> file, files.open(pack_path(directory, pack), FileSystem::Open::kRead));
   TM_ASSIGN(const PackHeader header, read_header(*file, pack, group));
   std::shared_ptr<Pack> made(new Pack(std::move(file), pack));
+  made->header_ = encode_header(header);
   made->table_at_ = header.table_at;
   made->table_check_ = header.table_check;
+  made->copies_ = header.version;
   TM_TRY(made->read_table());
   return made;
 }
+
+size_t Pack::blocks() const { return static_cast<size_t>((info_.entries + kPackBlockEntries - 1) / kPackBlockEntries); }
 
 Status Pack::read_table() {
   uint64_t sum = 0;
   uint64_t expected = kPackHeaderSize;  // where the next record must lie
   Location last;
-  const uint64_t blocks = (info_.entries + kPackBlockEntries - 1) / kPackBlockEntries;
-  for (uint64_t number = 0; number < blocks; ++number) {
-    TM_ASSIGN(const auto entries, block(number));
+  for (size_t number = 0; number < blocks(); ++number) {
+    TM_ASSIGN(const std::string bytes, block_bytes(number));
+    const auto entries = load_block(as_bytes(bytes));
     firsts_.push_back(entries.front().location);
     for (const PackEntry& entry : entries) {
       const bool rises = before(last, entry.location) && entry.location.segment >= info_.first.value() &&
@@ -148,30 +183,50 @@ Status Pack::read_table() {
       last = entry.location;
       expected += entry.size;
     }
-    std::array<std::byte, sizeof(uint64_t)> check;
-    const uint64_t check_at = table_at_ + number * kPackBlockSize + entries.size() * kPackEntrySize;
-    TM_ASSIGN(const size_t got, file_->read(check_at, check));
-    if (got != check.size()) return damaged(check_at, "the table is cut off");
-    sum = hash64(check, sum);
+    sum = hash64(as_bytes(bytes).last(sizeof(uint64_t)), sum);
   }
   if (expected != table_at_) return damaged(table_at_, "the table does not cover every record");
   return sum == table_check_ ? Status() : damaged(table_at_, "the table is damaged");
 }
 
-Result<std::vector<PackEntry>> Pack::block(size_t number) const {
+Result<std::string> Pack::block_of_copy(size_t number, uint32_t copy) const {
   const uint64_t first = uint64_t{number} * kPackBlockEntries;
   const auto count = static_cast<size_t>(std::min<uint64_t>(kPackBlockEntries, info_.entries - first));
-  const uint64_t at = table_at_ + uint64_t{number} * kPackBlockSize;
-  std::array<std::byte, kPackBlockSize> bytes;
-  const size_t size = count * kPackEntrySize + sizeof(uint64_t);
-  TM_ASSIGN(const size_t got, file_->read(at, MutableBytes(bytes).first(size)));
-  const Bytes content = Bytes(bytes).first(count * kPackEntrySize);
-  if (got != size || hash64(content) != load_le<uint64_t>(content.data() + content.size())) {
-    return damaged(at, "the table is damaged");
+  const uint64_t at = table_at_ + copy * table_size(info_.entries) + uint64_t{number} * kPackBlockSize;
+  std::string bytes(count * kPackEntrySize + sizeof(uint64_t), '\0');
+  TM_ASSIGN(const size_t got, file_->read(at, {reinterpret_cast<std::byte*>(bytes.data()), bytes.size()}));
+  const Bytes content = as_bytes(bytes).first(count * kPackEntrySize);
+  if (got != bytes.size() || hash64(content) != load_le<uint64_t>(content.data() + content.size())) bytes.clear();
+  return bytes;
+}
+
+Result<std::string> Pack::block_bytes(size_t number) const {
+  for (uint32_t copy = 0; copy < copies_; ++copy) {
+    TM_ASSIGN(std::string bytes, block_of_copy(number, copy));
+    if (!bytes.empty()) return bytes;
   }
-  std::vector<PackEntry> entries(count);
-  for (size_t i = 0; i < count; ++i) entries[i] = load_entry(content.data() + i * kPackEntrySize);
-  return entries;
+  return damaged(table_at_ + uint64_t{number} * kPackBlockSize, "the table is damaged");
+}
+
+Result<std::vector<PackEntry>> Pack::block(size_t number) const {
+  TM_ASSIGN(const std::string bytes, block_bytes(number));
+  return load_block(as_bytes(bytes));
+}
+
+Result<std::vector<Pack::Spoilt>> Pack::spoilt() const {
+  std::vector<Spoilt> all;
+  std::string header(kPackHeaderSize, '\0');
+  TM_TRY(file_->read(0, {reinterpret_cast<std::byte*>(header.data()), header.size()}).status());
+  if (header != header_) all.push_back({0, header_});
+  for (size_t number = 0; number < blocks(); ++number) {
+    TM_ASSIGN(const std::string sound, block_bytes(number));
+    for (uint32_t copy = 0; copy < copies_; ++copy) {
+      TM_ASSIGN(const std::string bytes, block_of_copy(number, copy));
+      const uint64_t at = table_at_ + copy * table_size(info_.entries) + uint64_t{number} * kPackBlockSize;
+      if (bytes != sound) all.push_back({at, sound});
+    }
+  }
+  return all;
 }
 
 Result<PackEntry> Pack::find(const Location& location) const {
@@ -254,18 +309,22 @@ Result<PackInfo> PackWriter::finish(Seq end) {
   PackHeader header;
   header.group = group_;
   header.table_at = at_;
-  Encoder out(buffer_);
+  std::string table;
+  Encoder out(table);
   for (size_t first = 0; first < entries_.size(); first += kPackBlockEntries) {
-    const size_t begin = buffer_.size();
+    const size_t begin = table.size();
     for (size_t i = first; i < std::min<size_t>(first + kPackBlockEntries, entries_.size()); ++i) {
       const PackEntry& entry = entries_[i];
       out.put(entry.location.segment).put(entry.location.offset).put(entry.size).put(entry.at);
     }
-    const size_t size = buffer_.size() - begin;
-    out.put(hash64(as_bytes(buffer_).subspan(begin, size)));
-    header.table_check = hash64(as_bytes(buffer_).subspan(begin + size), header.table_check);
-    at_ += buffer_.size() - begin;
-    if (buffer_.size() >= kWriteStep) TM_TRY(flush());
+    const size_t size = table.size() - begin;
+    out.put(hash64(as_bytes(table).subspan(begin, size)));
+    header.table_check = hash64(as_bytes(table).subspan(begin + size), header.table_check);
+  }
+  for (uint16_t copy = 0; copy < header.version; ++copy) {
+    TM_TRY(flush());
+    buffer_ = table;
+    at_ += table.size();
   }
   TM_TRY(flush());
   info_.end = end;

@@ -4,7 +4,7 @@
 //
 //   byte  size  field
 //      0     8  magic        "TIDEPACK"
-//      8     2  version      1
+//      8     2  version      2
 //     10     2  flags        0
 //     12     4               0
 //     16    16  group
@@ -17,7 +17,9 @@
 //     80     8  check        XXH3-64 over bytes 0..79
 //
 // Then the records, back to back, as they were in their segments; then the table: blocks of 170 entries (the last one shorter),
-// each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. It ends with the file.
+// each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. Then the same table once more, with
+// which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one table.) The header follows
+// from the floor's entry and the table.
 #pragma once
 
 #include <functional>
@@ -33,7 +35,7 @@
 namespace tidemark {
 
 inline constexpr uint32_t kPackHeaderSize = 88;
-inline constexpr uint16_t kPackVersion = 1;
+inline constexpr uint16_t kPackVersion = 2;
 inline constexpr uint32_t kPackEntrySize = 24;
 inline constexpr uint32_t kPackBlockEntries = 170;
 inline constexpr uint32_t kPackBlockSize = kPackBlockEntries * kPackEntrySize + 8;  // on disk, one page or two
@@ -48,7 +50,8 @@ struct PackEntry {
   uint64_t at = 0;    // byte in the pack
 };
 
-// The pack is there, of the right size, and its header is the one the floor names. Reads the header only.
+// The pack is there, of the right size, and its header is the one the floor names, or can be worked out. Reads the header alone where
+// that is sound.
 Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group);
 
 // A record in a pack: as sound as it was in its segment. The chain before it is gone, so its place in the order is not checked.
@@ -58,7 +61,12 @@ RecordFault check_packed_record(Bytes whole, RecordHeader& header);
 // An open pack. Thread-safe.
 class Pack {
  public:
-  // Reads and checks header and table; keeps the first address of each block of the table.
+  // Bytes of the header or the table that are damaged, and what they should be.
+  struct Spoilt {
+    uint64_t at = 0;
+    std::string content;
+  };
+  // Reads and checks header and table, each from its copy where that is needed; keeps the first address of each block of the table.
   static Result<std::shared_ptr<Pack>> open(FileSystem& files, const std::string& directory, const PackInfo& pack,
                                             const GroupId& group);
   // kNotFound: no such record here.
@@ -67,6 +75,8 @@ class Pack {
   Result<std::vector<PackEntry>> entries_from(uint64_t index) const;
   // Index of the first record with this seq or a later one. kCorrupt where a record on the way to it is damaged.
   Result<uint64_t> first_from(Seq seq) const;
+  // Reads header and table whole, both copies.
+  Result<std::vector<Spoilt>> spoilt() const;
   // All entries in order; visit returns Status and may end the walk.
   Status entries(const std::function<Status(const PackEntry&)>& visit) const;
   // kCorrupt, naming the pack, the byte and the record.
@@ -78,12 +88,18 @@ class Pack {
   Pack(std::shared_ptr<File> file, const PackInfo& info) : file_(std::move(file)), info_(info) {}
   [[nodiscard]] Status damaged(uint64_t at, std::string_view what) const;
   Status read_table();
+  // A block of the table, sum included, as this copy has it; empty where that is damaged.
+  Result<std::string> block_of_copy(size_t number, uint32_t copy) const;
+  Result<std::string> block_bytes(size_t number) const;
   Result<std::vector<PackEntry>> block(size_t number) const;
+  [[nodiscard]] size_t blocks() const;
 
   const std::shared_ptr<File> file_;
   const PackInfo info_;
+  std::string header_;  // as it should be
   uint64_t table_at_ = 0;
   uint64_t table_check_ = 0;
+  uint32_t copies_ = 0;  // of the table
   std::vector<Location> firsts_;
 };
 

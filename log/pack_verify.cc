@@ -16,6 +16,10 @@ RecordFault check_packed_record(Bytes whole, RecordHeader& header) {
 namespace {
 
 Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>& report, LogVerdict& verdict) {
+  TM_ASSIGN(const auto spoilt, pack.spoilt());
+  for (const Pack::Spoilt& each : spoilt) {
+    report({pack_name(pack.info()), each.at, Seq(), Ino(), RecordFault::kHeaderDamaged});
+  }
   Buffer buffer(kRecordHeaderSize + kPayloadMax + kRecordAlignment);
   return pack.entries([&](const PackEntry& entry) -> Status {
     const LogDamage place{pack_name(pack.info()), entry.at, Seq(), Ino(), RecordFault::kHeaderDamaged};
@@ -38,18 +42,17 @@ Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>
 Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
                            const std::function<void(const LogDamage&)>& report,
                            const std::function<void(uint64_t bytes)>& advance) {
-  auto floor = read_floor(files, directory);
+  bool damaged = false;
+  auto floor = read_floor(files, directory, &damaged);
   if (!floor.ok() && floor.status().code() != Code::kCorrupt) return floor;
-  if (!floor.ok()) {
-    report({"floor", 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
-    return Floor();
-  }
+  if (!floor.ok() || damaged) report({"floor", 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
+  if (!floor.ok()) return Floor();
   for (const PackInfo& info : floor->packs) {
     auto pack = Pack::open(files, directory, info, floor->group);
     Status checked = pack.ok() ? verify_pack(**pack, report, verdict) : pack.status();
-    const bool damaged = checked.code() == Code::kCorrupt || checked.code() == Code::kNotFound;
-    if (!checked.ok() && !damaged) return checked;
-    if (damaged) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
+    const bool lost = checked.code() == Code::kCorrupt || checked.code() == Code::kNotFound;
+    if (!checked.ok() && !lost) return checked;
+    if (lost) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
     advance(info.bytes);
   }
   return floor;

@@ -12,9 +12,16 @@ class DamagedLog final : public ReadOnlyLog {
   Status take(FileSystem& files, const std::vector<Seq>& names, const Position& known) {
     for (const Seq first_seq : names) TM_TRY(take_segment(files, first_seq));
     // Without it what was packed cannot be found; all else can.
-    if (auto floor = read_floor(files, directory_); floor.ok()) packs_.replace(*floor);
+    auto floor = read_floor(files, directory_);
+    floor_status_ = floor.status();
+    if (floor.ok()) packs_.replace(*floor);
     tail_ = known;
     return find_end();
+  }
+
+ protected:
+  Status look_again(const Status& not_found) override {
+    return floor_status_.ok() ? not_found : Status(Code::kCorrupt, not_found.text() + "; " + floor_status_.text());
   }
 
  private:
@@ -56,6 +63,8 @@ class DamagedLog final : public ReadOnlyLog {
     }
     return Status();
   }
+
+  Status floor_status_;
 
   struct Place {
     uint64_t at = 0;  // of the record after tail_

@@ -256,6 +256,77 @@ TEST_CASE("a record of a pack of which nothing is left is put back where only on
   }
 }
 
+TEST_CASE("a pack's header and table are put right without another copy, and nobody waits for that") {
+  Pruned p;
+  p.t.log.reset();
+  p.pruned->spoil = [](std::string& records) { records.clear(); };
+  for (const PackInfo& info : p.floor.packs) {
+    const std::string path = pack_path(kDirectory, info);
+    const std::string sound = p.t.files.content(path);
+    const uint64_t size = sound.size();
+    const uint64_t tables = 2 * (info.entries * kPackEntrySize + sizeof(uint64_t));  // of one block each
+    for (uint64_t byte = 0; byte < size; byte = byte + 1 == kPackHeaderSize ? size - tables : byte + 1) {
+      INFO(path << " byte " << byte);
+      p.t.files.flip_bit(path, byte, static_cast<unsigned>(byte % 8));
+      REQUIRE(damage_of(p.t.files) == 1);
+      const auto log = must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+      Buffer storage;
+      for (const auto& [seq, written] : p.content) {
+        if (seq == info.first || !needed(seq)) continue;
+        REQUIRE(as_text(must(log->read_record(written.location, storage)).whole) == written.whole);
+      }
+      REQUIRE(mend(p.t.files, *p.pruned).left == 0);
+      REQUIRE((p.t.files.content(path) == sound));
+    }
+  }
+  SECTION("not where both tables are damaged") {
+    const std::string path = p.pack(0);
+    const uint64_t size = p.t.files.content(path).size();
+    p.t.files.flip_bit(path, size - 1, 0);
+    p.t.files.flip_bit(path, size - p.floor.packs[0].entries * kPackEntrySize - 10, 0);
+    REQUIRE(damage_of(p.t.files) == 1);
+    CHECK(mend(p.t.files, *p.whole).left == 1);
+    Buffer storage;
+    const auto log = must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    CHECK(log->read_record(p.content[Seq(3)].location, storage).status().code() == Code::kCorrupt);
+  }
+}
+
+TEST_CASE("a floor of which one copy is damaged is read from the other, and written anew by whoever writes") {
+  Pruned p;
+  p.t.log.reset();
+  const std::string path = floor_path(kDirectory);
+  const size_t size = p.sound["floor"].size();
+  REQUIRE(size > 4096);
+  for (size_t byte = 0; byte < size; ++byte) {
+    INFO("byte " << byte);
+    p.t.files.flip_bit(path, byte, static_cast<unsigned>(byte % 8));
+    REQUIRE(damage_of(p.t.files) == 1);
+    bool damaged = false;
+    REQUIRE(must(read_floor(p.t.files, kDirectory, &damaged)) == p.floor);
+    REQUIRE(damaged);
+    must(Log::open_read_only(p.t.files, kDirectory, Seq(200)));
+    (void)must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    REQUIRE((p.t.files.content(path) == p.sound["floor"]));
+  }
+  SECTION("one that stands there once, as it used to") {
+    p.t.files.set_content(path, encode_floor(p.floor));
+    bool damaged = true;
+    CHECK(must(read_floor(p.t.files, kDirectory, &damaged)) == p.floor);
+    CHECK(!damaged);
+    p.t.files.flip_bit(path, 50, 3);
+    CHECK(read_floor(p.t.files, kDirectory).status().code() == Code::kCorrupt);
+  }
+  SECTION("both") {
+    p.t.files.flip_bit(path, 50, 3);
+    p.t.files.flip_bit(path, 4096 + 50, 4);
+    CHECK(read_floor(p.t.files, kDirectory).status().code() == Code::kCorrupt);
+    const auto log = must(Log::open_damaged(p.t.files, kDirectory, Position()));
+    Buffer storage;
+    CHECK(log->read_record(p.content[Seq(3)].location, storage).status().code() == Code::kCorrupt);
+  }
+}
+
 TEST_CASE("what does not belong into a pack is not written") {
   const uint64_t byte = GENERATE(20u, 100u);  // of the record's header, of its payload
   Pruned p;
