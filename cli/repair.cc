@@ -41,18 +41,15 @@ Status repair_log(const std::string& directory, const GroupIdentity& identity, c
                   });
 }
 
-// One of the floor's two copies. A mounted volume's may change under us: whoever mounts it next does it.
+// One of the floor's two copies. That of a mounted volume may change under us: whoever mounts it next does it.
 Status repair_floor(const std::string& directory, bool in_use, Findings& done) {
-  bool damaged = false;
-  const auto floor = read_floor(posix_file_system(), log_directory(directory), &damaged);
-  if (!floor.ok() || !damaged) return Status();  // what cannot be read was told with the packs
   if (in_use) {
-    done.not_repaired.emplace_back("one of the floor's two copies; it is written anew when the volume is mounted next");
+    done.not_repaired.emplace_back("log/floor: one of its two copies, until the volume is mounted anew");
     return Status();
   }
   TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));
   TM_TRY(heal_floor(posix_file_system(), log_directory(directory)).status());
-  done.repaired.emplace_back("the log's floor: one of its two copies");
+  done.repaired.emplace_back("log/floor: one of its two copies");
   return Status();
 }
 
@@ -102,7 +99,9 @@ Status repair(const Source& source, const std::string& from, const RemoteKeys& k
   }
   TM_ASSIGN(const auto copy, find_copy(*identity, directory, from, keys));
   TM_TRY(repair_log(directory, *identity, newest, in_use, *copy, done));
-  TM_TRY(repair_floor(directory, in_use, done));
+  const bool floor =
+      std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.file == kFloorFile; });
+  if (floor) TM_TRY(repair_floor(directory, in_use, done));
   const bool index = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.index; });
   return index ? repair_index(directory, done) : Status();
 }

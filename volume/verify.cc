@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "log/floor.h"
 #include "volume/directory.h"
 #include "volume/index.h"
 #include "volume/sealed_json.h"
@@ -67,6 +68,10 @@ Result<std::vector<Finding>> check_directory(const std::string& directory) {
   TM_ASSIGN(const auto names, posix_file_system().list(directory));
   for (const std::string& name : names) {
     if (name.ends_with(".json")) TM_TRY(check_json(directory, name, all));
+  }
+  bool damaged = false;
+  if (read_floor(posix_file_system(), log_directory(directory), &damaged).ok() && damaged) {
+    all.push_back({std::string(kFloorFile), "one of its two copies is damaged; the other is used", false});
   }
   TM_TRY(check_index(directory, all));
   return all;

@@ -150,6 +150,23 @@ def repaired_in_packs(story):
         file.write(bytes([byte[0] ^ 16]))
     repaired = json.loads(world.run("verify", world.volume, "--repair", "--from", world.remote(), "--json", ok=None).stdout)
     assert repaired["sound"] and any(text.startswith("pack ") for text in repaired["repaired"]), repaired
+    floor = os.path.join(world.volume, "log", "floor")
+    with open(floor, "r+b") as file:
+        sound = file.read()
+        file.seek(60)
+        file.write(bytes([sound[60] ^ 1]))
+    told = json.loads(world.run("verify", world.volume, "--json", ok=(13,)).stdout)
+    assert [each["file"] for each in told["damaged_files"]] == ["log/floor"], told
+    world.run("umount", world.mount)
+    world.primary.wait()
+    world.run("verify", world.volume, ok=(13,))  # which opens it, and so puts it right
+    assert open(floor, "rb").read() == sound, "the floor is not what it was"
+    with open(floor, "r+b") as file:
+        file.seek(len(sound) - 10)
+        file.write(b"~")
+    repaired = world.json("verify", world.volume, "--repair", "--from", world.remote())
+    assert repaired["sound"] and open(floor, "rb").read() == sound, repaired
+    world.start_primary()
     print("in packs: repaired from a site's segments and from its packs")
 
 
