@@ -87,11 +87,13 @@ Status examine_local(const Source& source, const RemoteKeys& keys, bool log_only
     TM_ASSIGN(findings.log, check_local_log(source.directory, kLatest));
     return Status();
   }
-  TM_ASSIGN(Position newest, reader->newest());
+  const Result<Position> newest = reader->newest();
   if (!reader->damage().ok()) findings.not_opened = reader->damage().text();
-  TM_ASSIGN(findings.log, check_local_log(source.directory, reader->damage().ok() ? newest.seq : kLatest));
-  if (log_only) return Status();
+  if (reader->damage().ok()) TM_TRY(newest.status());
+  TM_ASSIGN(findings.log, check_local_log(source.directory, reader->damage().ok() ? newest->seq : kLatest));
+  if (log_only || !newest.ok()) return Status();
   Status checked = check_tree_at(*reader, findings);
+  if (checked.code() == Code::kNoSuchPoint && !findings.not_opened.empty()) return Status();  // nothing is left to be shown
   if (checked.code() != Code::kCorrupt) return checked;
   findings.files.push_back({"index", checked.text(), true});
   return Status();

@@ -4,6 +4,7 @@
 
 #include "cli/findings.h"
 #include "replicator/site_source.h"
+#include "volume/base_image.h"
 #include "volume/directory.h"
 #include "volume/index.h"
 
@@ -15,7 +16,8 @@ Result<std::shared_ptr<RecordSource>> find_copy(const GroupIdentity& identity, c
   if (from.empty()) {
     TM_ASSIGN(auto pairs, load_pairs(directory));
     if (pairs.empty()) {
-      return Status(Code::kInvalid, directory + " has no pair to fetch from; name a copy with --from tcp://HOST:PORT/GROUP");
+      return Status(Code::kNotFound,
+                    directory + " has no pair to fetch from; name a copy with --from tcp://HOST:PORT/GROUP");
     }
     std::vector<PairConfig> configs;
     for (const Pair& pair : pairs) configs.push_back(pair.config);
@@ -53,10 +55,48 @@ Status repair_floor(const std::string& directory, bool in_use, Findings& done) {
   return Status();
 }
 
+// Written anew from the index, which has to be sound.
+Status repair_base_image(const std::string& directory, const GroupIdentity& identity, bool in_use, bool index_damaged,
+                         Findings& done) {
+  LogVerdict verdict;
+  TM_TRY(verify_base_image(posix_file_system(), directory, verdict));
+  if (verdict.damage.empty()) return Status();
+  const std::string what = "the base image, from which the index is rebuilt";
+  if (in_use || index_damaged) {
+    done.not_repaired.push_back(
+        what + (in_use ? ": unmount the volume first" : ": the index it could be made from is damaged as well"));
+    return Status();
+  }
+  const OpenMode mode = identity.role == Role::kPrimary ? OpenMode::kPrimary : OpenMode::kReplica;
+  const auto group = Group::open(directory, mode, GroupOptions());
+  if (group.status().code() == Code::kCorrupt) {
+    done.not_repaired.push_back(what + ": " + group.status().text());
+    return Status();
+  }
+  TM_TRY(group.status());
+  TM_TRY((*group)->rewrite_base_image());
+  TM_TRY((*group)->close());
+  done.repaired.emplace_back("the base image: it is written anew from the index");
+  return Status();
+}
+
+// There is no site and none was named: what needs no other copy is repaired all the same.
+class NoCopy final : public RecordSource {
+ public:
+  explicit NoCopy(Status why) : why_(std::move(why)) {}
+  [[nodiscard]] std::string name() const override { return "what is here"; }
+  Result<std::string> fetch(Seq, size_t) override { return why_; }
+  Result<std::string> fetch_packed(Seq, size_t) override { return why_; }
+
+ private:
+  const Status why_;
+};
+
 // An index that is damaged goes as a whole. Only once the log is sound: it is what the next one is made from.
 Status repair_index(const std::string& directory, Findings& done) {
   TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));
-  TM_ASSIGN(const LogVerdict log, verify_log(posix_file_system(), log_directory(directory), kLatest, nullptr));
+  TM_ASSIGN(LogVerdict log, verify_log(posix_file_system(), log_directory(directory), kLatest, nullptr));
+  TM_TRY(verify_base_image(posix_file_system(), directory, log));
   if (!log.damage.empty()) {
     done.not_repaired.emplace_back("the index, which has to be rebuilt from a log that is still damaged");
     return Status();
@@ -92,17 +132,22 @@ Status repair(const Source& source, const std::string& from, const RemoteKeys& k
     // Opened as verify opens it: for what the index knows of the log. An index that is no help is no failure here.
     Result<Reader> reader = Reader::open(source, keys, true);
     if (reader.ok()) {
-      TM_ASSIGN(newest, reader->newest());
+      const auto known = reader->newest();
+      if (known.ok()) newest = *known;
     } else if (in_use) {
       return reader.status();
     }
   }
-  TM_ASSIGN(const auto copy, find_copy(*identity, directory, from, keys));
-  TM_TRY(repair_log(directory, *identity, newest, in_use, *copy, done));
+  auto copy = find_copy(*identity, directory, from, keys);
+  if (copy.status().code() == Code::kNotFound && from.empty())
+    copy = std::shared_ptr<RecordSource>(std::make_shared<NoCopy>(copy.status()));
+  TM_TRY(copy.status());
+  TM_TRY(repair_log(directory, *identity, newest, in_use, **copy, done));
   const bool floor =
       std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.file == kFloorFile; });
   if (floor) TM_TRY(repair_floor(directory, in_use, done));
   const bool index = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.index; });
+  TM_TRY(repair_base_image(directory, *identity, in_use, index, done));
   return index ? repair_index(directory, done) : Status();
 }
 

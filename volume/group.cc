@@ -112,6 +112,10 @@ class OpenGroup final : public Group {
     if (mode_ != OpenMode::kRead) return pruner_.prune(request);
     return Status(Code::kReadOnly, directory_ + " is open for reading only");
   }
+  Status rewrite_base_image() override {
+    if (mode_ != OpenMode::kRead) return pruner_.rewrite_image();
+    return Status(Code::kReadOnly, directory_ + " is open for reading only");
+  }
   void stop_pruning() override { pruner_.stop(); }
   const RetentionPolicy& retention() const override { return options_.retention; }
   const LogLimit& log_limit() const override { return options_.log_limit; }

@@ -158,6 +158,8 @@ class Group {
   // new base on reads as before. Durable on return. kCorrupt names a record that has to be moved and is damaged: then nothing has
   // changed. kBusy: a view below the new base was opened this moment. kInterrupted: the group is being closed.
   virtual Result<PruneReport> prune(const PruneRequest& request) = 0;
+  // Writes the base image anew from the index, which has to be sound: for one that is damaged. Durable on return. kInvalid: there is none.
+  virtual Status rewrite_base_image() = 0;
   virtual void stop_pruning() = 0;  // ends a prune that is going on, within moments; none begins afterwards
   [[nodiscard]] virtual const RetentionPolicy& retention() const = 0;  // of the options
   [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise

@@ -122,24 +122,43 @@ Status Pruner::add_marks(PruneReport& report) {
   });
 }
 
-// The index on disk reaches the base, and beyond it nothing that the base image holds can be lost any more.
 Result<BaseRule> Pruner::make_image(const PruneRequest& request, Seq base) {
-  Log& log = *core_.log;
-  BaseImageOrder order;
-  if (const Seq before = log.base(); before != Seq()) {
-    TM_ASSIGN(order.before, read_base_header(files_, directory_, before));
+  BaseHeader before;
+  if (const Seq old = core_.log->base(); old != Seq()) {
+    TM_ASSIGN(before, read_base_header(files_, directory_, old));
   }
+  const BaseRule rule{base, std::max(std::min(request.tombstones_from, base), before.tombstones_from)};
+  TM_TRY(write_image(rule, before));
+  return rule;
+}
+
+// The index on disk reaches the base, and beyond it nothing that the base image holds can be lost any more.
+Status Pruner::write_image(const BaseRule& rule, const BaseHeader& before) {
+  Log& log = *core_.log;
   TM_TRY(log.sync(kLatest));
   TM_TRY(core_.state->flush());
-  order.rule.base = base;
-  order.rule.tombstones_from = std::max(std::min(request.tombstones_from, base), order.before.tombstones_from);
-  TM_ASSIGN(order.base, log.position_at(base));
-  TM_ASSIGN(order.time_ns, log.time_of(base));
+  BaseImageOrder order;
+  order.rule = rule;
+  order.before = before;
+  TM_ASSIGN(order.base, log.position_at(rule.base));
+  TM_ASSIGN(order.time_ns, log.time_of(rule.base));
   order.group = log.group();
   order.stop = &stop_;
   TM_TRY(write_base_image(files_, directory_, core_.state->index(), order).status());
-  TM_TRY(log.sync(kLatest));  // marks may have been held meanwhile, and the image knows
-  return order.rule;
+  return log.sync(kLatest);  // marks may have been held meanwhile, and the image knows
+}
+
+Status Pruner::rewrite_image() {
+  MutexLock lock(mutex_);
+  if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
+  if (finisher_.joinable()) finisher_.join();
+  const Seq base = core_.log->base();
+  if (base == Seq()) return Status(Code::kInvalid, directory_ + " was never pruned: there is no base image");
+  TM_ASSIGN(const BaseRule rule, swept(core_.state->index()));
+  if (rule.base != base) return Status(Code::kBusy, "an earlier prune of " + directory_ + " has not been finished yet");
+  // Without the old header the counters begin behind what the rows have: numbers that went before the base may come again.
+  const auto before = read_base_header(files_, directory_, base);
+  return write_image(rule, before.ok() ? *before : BaseHeader());
 }
 
 Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {

@@ -21,6 +21,8 @@ class Pruner {
   // kInterrupted: the group is being closed. Any failure before the base has moved leaves everything as it was; one of the sweep
   // after it is made up for later.
   Result<PruneReport> prune(const PruneRequest& request) TM_EXCLUDES(mutex_);
+  // The image of the present base, written anew from the index. kBusy: the index is not as the base wants it yet. kInvalid: there is no base.
+  Status rewrite_image() TM_EXCLUDES(mutex_);
   // In the background: what an interrupted prune has left in the index.
   void finish_earlier();
   // Runs `job` while nothing is pruned. kInterrupted: the group is being closed.
@@ -32,6 +34,7 @@ class Pruner {
   Result<RetentionState> look(const PruneRequest& request);
   Status add_marks(PruneReport& report);
   Result<BaseRule> make_image(const PruneRequest& request, Seq base) TM_REQUIRES(mutex_);
+  Status write_image(const BaseRule& rule, const BaseHeader& before) TM_REQUIRES(mutex_);
   Status carry_out(const PruneRequest& request, PruneReport& report) TM_REQUIRES(mutex_);
   void back_out(Seq base_before) TM_REQUIRES(mutex_);
 

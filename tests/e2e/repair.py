@@ -164,8 +164,13 @@ def repaired_in_packs(story):
     with open(floor, "r+b") as file:
         file.seek(len(sound) - 10)
         file.write(b"~")
+    image, = glob.glob(os.path.join(world.volume, "base", "*.base"))
+    rows = open(image, "rb").read()
+    with open(image, "r+b") as file:
+        file.seek(200)
+        file.write(bytes([rows[200] ^ 2]))
     repaired = world.json("verify", world.volume, "--repair", "--from", world.remote())
-    assert repaired["sound"] and open(floor, "rb").read() == sound, repaired
+    assert repaired["sound"] and open(floor, "rb").read() == sound and open(image, "rb").read() == rows, repaired
     world.start_primary()
     print("in packs: repaired from a site's segments and from its packs")
 

@@ -439,6 +439,14 @@ TEST_CASE("a flipped bit anywhere in a base image is noticed") {
   // With a sound index nothing is lost but the way to rebuild it.
   flip(200);
   compare(*open(directory), states, base);
+  REQUIRE(open(directory)->rewrite_base_image().ok());
+  CHECK(read_file(posix_file_system(), path).value() == content);
+  flip(50);  // the header
+  REQUIRE(open(directory)->rewrite_base_image().ok());
+  CHECK(read_base_image(posix_file_system(), directory, base, nullptr).ok());
+  fs::remove_all(directory + "/index");
+  compare(*open(directory), states, base);
+  flip(200);
   fs::remove_all(directory + "/index");
   CHECK(Group::open(directory, OpenMode::kPrimary, small_segments()).status().code() == Code::kCorrupt);
 }
