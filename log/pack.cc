@@ -14,9 +14,10 @@ constexpr size_t kDigits = 20;
 constexpr size_t kWriteStep = size_t{1} << 20;
 constexpr size_t kOpenPacksMax = 64;
 constexpr uint64_t kCheckAt = 80;
+constexpr uint64_t kTableAlignment = 4096;
 
 struct PackHeader {
-  uint16_t version = kPackVersion;  // and how many tables there are
+  uint16_t version = kPackVersion;
   GroupId group{};
   PackInfo info;
   uint64_t table_at = 0;
@@ -48,24 +49,45 @@ Status bad_pack(const PackInfo& pack, uint64_t at, std::string_view what) {
   return Status(Code::kCorrupt, "pack " + pack_name(pack) + ", byte " + std::to_string(at) + ": " + std::string(what));
 }
 
-// A damaged header worked out from what the floor says of this pack and from the sums of a table's blocks: what the floor has of the
-// header itself proves it.
+PackEntry load_entry(const std::byte* from) {
+  PackEntry entry;
+  entry.location = {load_le<uint64_t>(from), load_le<uint32_t>(from + 8)};
+  entry.size = load_le<uint32_t>(from + 12);
+  entry.at = load_le<uint64_t>(from + 16);
+  return entry;
+}
+
+// Where the second table begins. The two share no sector.
+uint64_t second_table(uint64_t table_at, uint64_t size) {
+  return (table_at + size + kTableAlignment - 1) / kTableAlignment * kTableAlignment;
+}
+
+uint64_t pack_size(const PackHeader& header) {
+  const uint64_t size = table_size(header.info.entries);
+  return (header.version == kPackOneTable ? header.table_at : second_table(header.table_at, size)) + size;
+}
+
+// A damaged header worked out from what the floor says of this pack and from the last table, with which it ends: what the floor has of
+// the header itself proves it.
 Result<PackHeader> derive_header(File& file, const PackInfo& pack, const GroupId& group) {
+  const Status lost = bad_pack(pack, 0, "the header is damaged, and so is the table");
   const uint64_t size = table_size(pack.entries);
-  for (uint16_t version = kPackVersion; version > 0 && version * size + kPackHeaderSize <= pack.bytes; --version) {
-    for (uint16_t copy = 0; copy < version; ++copy) {
-      PackHeader header{version, group, pack, pack.bytes - version * size, 0};
-      const uint64_t begin = header.table_at + copy * size;
-      for (uint64_t done = 0; done < size;) {
-        done += std::min<uint64_t>(kPackBlockSize, size - done);
-        std::array<std::byte, sizeof(uint64_t)> check{};
-        TM_TRY(file.read(begin + done - check.size(), check).status());
-        header.table_check = hash64(check, header.table_check);
-      }
-      if (load_le<uint64_t>(as_bytes(encode_header(header)).data() + kCheckAt) == pack.check) return header;
-    }
+  if (pack.entries == 0 || size + kPackHeaderSize > pack.bytes) return lost;
+  std::string table(size, '\0');
+  TM_ASSIGN(const size_t got, file.read(pack.bytes - size, {reinterpret_cast<std::byte*>(table.data()), table.size()}));
+  if (got != size) return lost;
+  PackHeader header{kPackVersion, group, pack, 0, 0};
+  for (uint64_t done = 0; done < size;) {
+    done += std::min<uint64_t>(kPackBlockSize, size - done);
+    header.table_check = hash64(as_bytes(table).subspan(done - sizeof(uint64_t), sizeof(uint64_t)), header.table_check);
   }
-  return bad_pack(pack, 0, "the header is damaged, and so is the table");
+  const PackEntry last = load_entry(as_bytes(table).last(kPackEntrySize + sizeof(uint64_t)).data());
+  header.table_at = last.at + last.size;  // the records end where the first table begins
+  for (const uint16_t version : {kPackVersion, kPackOneTable}) {
+    header.version = version;
+    if (load_le<uint64_t>(as_bytes(encode_header(header)).data() + kCheckAt) == pack.check) return header;
+  }
+  return lost;
 }
 
 // The header, checked against what the floor says of this pack.
@@ -97,7 +119,7 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
   header.info.entries = in.get<uint64_t>();
   header.table_check = in.get<uint64_t>();
   if (!blank || header.info != pack || header.group != group) return bad_pack(pack, 0, "it is not the pack the floor names");
-  if (header.table_at + header.version * table_size(pack.entries) != size) {
+  if (header.table_at > size || pack_size(header) != size) {
     return bad_pack(pack, 0, "its table does not fit its size");
   }
   return header;
@@ -105,14 +127,6 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
 
 bool before(const Location& a, const Location& b) {
   return a.segment != b.segment ? a.segment < b.segment : a.offset < b.offset;
-}
-
-PackEntry load_entry(const std::byte* from) {
-  PackEntry entry;
-  entry.location = {load_le<uint64_t>(from), load_le<uint32_t>(from + 8)};
-  entry.size = load_le<uint32_t>(from + 12);
-  entry.at = load_le<uint64_t>(from + 16);
-  return entry;
 }
 
 // Of a block with its sum.
@@ -159,9 +173,13 @@ Result<std::shared_ptr<Pack>> Pack::open(FileSystem& files, const std::string& d
   made->header_ = encode_header(header);
   made->table_at_ = header.table_at;
   made->table_check_ = header.table_check;
-  made->copies_ = header.version;
+  made->copies_ = header.version == kPackOneTable ? 1 : 2;
   TM_TRY(made->read_table());
   return made;
+}
+
+uint64_t Pack::table_begin(uint32_t copy) const {
+  return copy == 0 ? table_at_ : second_table(table_at_, table_size(info_.entries));
 }
 
 size_t Pack::blocks() const { return static_cast<size_t>((info_.entries + kPackBlockEntries - 1) / kPackBlockEntries); }
@@ -192,7 +210,7 @@ Status Pack::read_table() {
 Result<std::string> Pack::block_of_copy(size_t number, uint32_t copy) const {
   const uint64_t first = uint64_t{number} * kPackBlockEntries;
   const auto count = static_cast<size_t>(std::min<uint64_t>(kPackBlockEntries, info_.entries - first));
-  const uint64_t at = table_at_ + copy * table_size(info_.entries) + uint64_t{number} * kPackBlockSize;
+  const uint64_t at = table_begin(copy) + uint64_t{number} * kPackBlockSize;
   std::string bytes(count * kPackEntrySize + sizeof(uint64_t), '\0');
   TM_ASSIGN(const size_t got, file_->read(at, {reinterpret_cast<std::byte*>(bytes.data()), bytes.size()}));
   const Bytes content = as_bytes(bytes).first(count * kPackEntrySize);
@@ -222,10 +240,14 @@ Result<std::vector<Pack::Spoilt>> Pack::spoilt() const {
     TM_ASSIGN(const std::string sound, block_bytes(number));
     for (uint32_t copy = 0; copy < copies_; ++copy) {
       TM_ASSIGN(const std::string bytes, block_of_copy(number, copy));
-      const uint64_t at = table_at_ + copy * table_size(info_.entries) + uint64_t{number} * kPackBlockSize;
-      if (bytes != sound) all.push_back({at, sound});
+      if (bytes != sound) all.push_back({table_begin(copy) + uint64_t{number} * kPackBlockSize, sound});
     }
   }
+  const uint64_t first_end = table_at_ + table_size(info_.entries);
+  std::string between(copies_ == 1 ? 0 : table_begin(1) - first_end, '\0');
+  const std::string zeros = between;
+  TM_TRY(file_->read(first_end, {reinterpret_cast<std::byte*>(between.data()), between.size()}).status());
+  if (between != zeros) all.push_back({first_end, zeros});
   return all;
 }
 
@@ -321,10 +343,11 @@ Result<PackInfo> PackWriter::finish(Seq end) {
     out.put(hash64(as_bytes(table).subspan(begin, size)));
     header.table_check = hash64(as_bytes(table).subspan(begin + size), header.table_check);
   }
-  for (uint16_t copy = 0; copy < header.version; ++copy) {
+  for (const uint64_t at : {at_, second_table(at_, table.size())}) {
     TM_TRY(flush());
-    buffer_ = table;
-    at_ += table.size();
+    buffer_.assign(at - at_, '\0');
+    buffer_ += table;
+    at_ = at + table.size();
   }
   TM_TRY(flush());
   info_.end = end;

@@ -17,8 +17,8 @@
 //     80     8  check        XXH3-64 over bytes 0..79
 //
 // Then the records, back to back, as they were in their segments; then the table: blocks of 170 entries (the last one shorter),
-// each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. Then the same table once more, with
-// which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one table.) The header follows
+// each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. Then the same table once more, from the
+// next multiple of 4,096 on, with which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one table.) The header follows
 // from the floor's entry and the table.
 #pragma once
 
@@ -36,6 +36,7 @@ namespace tidemark {
 
 inline constexpr uint32_t kPackHeaderSize = 88;
 inline constexpr uint16_t kPackVersion = 2;
+inline constexpr uint16_t kPackOneTable = 1;  // version
 inline constexpr uint32_t kPackEntrySize = 24;
 inline constexpr uint32_t kPackBlockEntries = 170;
 inline constexpr uint32_t kPackBlockSize = kPackBlockEntries * kPackEntrySize + 8;  // on disk, one page or two
@@ -93,6 +94,7 @@ class Pack {
   Result<std::string> block_bytes(size_t number) const;
   Result<std::vector<PackEntry>> block(size_t number) const;
   [[nodiscard]] size_t blocks() const;
+  [[nodiscard]] uint64_t table_begin(uint32_t copy) const;
 
   const std::shared_ptr<File> file_;
   const PackInfo info_;

@@ -182,7 +182,7 @@ class PackCase {
 
   // Of two tables of one block.
   void put_sums_right(std::string& content, uint64_t table_at) {
-    const size_t size = (content.size() - table_at) / 2;
+    const size_t size = entries_.size() * kPackEntrySize + 8;
     for (const size_t end : {table_at + size, content.size()}) {
       store(content, end - 8, hash64(as_bytes(content).subspan(end - size, size - 8)));
     }

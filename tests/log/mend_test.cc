@@ -204,6 +204,11 @@ struct Pruned {
     packs.replace(floor);
     return must(packs.find(content[seq].location)).entry;
   }
+  // Where its first table begins: behind the last record.
+  uint64_t table_at(const PackInfo& info) {
+    const auto last = must(must(Pack::open(t.files, kDirectory, info, test_group()))->entries_from(info.entries - 1));
+    return last.back().at + last.back().size;
+  }
   std::string pack_of(Seq seq) {
     PackSet packs(t.files, kDirectory);
     packs.replace(floor);
@@ -264,7 +269,7 @@ TEST_CASE("a pack's header and table are put right without another copy, and nob
     const std::string path = pack_path(kDirectory, info);
     const std::string sound = p.t.files.content(path);
     const uint64_t size = sound.size();
-    const uint64_t tables = 2 * (info.entries * kPackEntrySize + sizeof(uint64_t));  // of one block each
+    const uint64_t tables = size - p.table_at(info);
     for (uint64_t byte = 0; byte < size; byte = byte + 1 == kPackHeaderSize ? size - tables : byte + 1) {
       INFO(path << " byte " << byte);
       p.t.files.flip_bit(path, byte, static_cast<unsigned>(byte % 8));
@@ -283,7 +288,7 @@ TEST_CASE("a pack's header and table are put right without another copy, and nob
     const std::string path = p.pack(0);
     const uint64_t size = p.t.files.content(path).size();
     p.t.files.flip_bit(path, size - 1, 0);
-    p.t.files.flip_bit(path, size - p.floor.packs[0].entries * kPackEntrySize - 10, 0);
+    p.t.files.flip_bit(path, p.table_at(p.floor.packs[0]) + 10, 0);
     REQUIRE(damage_of(p.t.files) == 1);
     CHECK(mend(p.t.files, *p.whole).left == 1);
     Buffer storage;
