@@ -45,7 +45,7 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
 
 // The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it. Its own
 // header does, where that is sound; else the copy's record floor.base has to be this log's, and it has to have one record alone that fits
-// between the sound ones around, in length as well, or one to which what stands there bears witness. Its table has a copy of its own.
+// between the sound ones around, in length as well, or one with which what is left there agrees. Its table has a copy of its own.
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
                              RecordSource& source);
 

@@ -127,8 +127,8 @@ class PackMender {
   }
 
   // A sound header says which record it is, and vouches for its payload. Of another, the order in the pack says between which it lies
-  // and the table how long it is; of those the other copy has, it has to be the only one, or the only one to which what stands there
-  // bears witness.
+  // and the table how long it is; of those the other copy has, it has to be the only one, or the one for which what stands there
+  // speaks most.
   Status mend_one(const Wound& wound) {
     if (wound.header) {
       auto found = copy_.from(wound.header->seq);
@@ -148,8 +148,9 @@ class PackMender {
     std::string there(wound.entry.size, '\0');
     TM_ASSIGN(const size_t got, file_->read(wound.entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
     there.resize(got);
-    std::map<Seq, std::string> fitting;
-    std::map<Seq, std::string> witnessed;
+    std::map<Seq, std::string> best;  // of those that fit, the ones for which what stands there speaks most
+    int most = 0;
+    size_t fitting = 0;
     uint64_t fetched = 0;
     for (Seq next = wound.after.next();;) {
       auto record = copy_.from(next);
@@ -159,26 +160,29 @@ class PackMender {
       fetched += record->whole.size();
       if (fetched > kMendBytesMax) return cannot(wound.entry, "too many records may have stood there");
       if (record->whole.size() != wound.entry.size) continue;
-      if (fitting.size() < 2) fitting.emplace(record->header.seq, as_text(record->whole));
-      if (bears_witness(as_bytes(there), *record)) witnessed.emplace(record->header.seq, as_text(record->whole));
+      ++fitting;
+      const int weight = witness(as_bytes(there), *record);
+      if (weight > most) best.clear();
+      most = std::max(most, weight);
+      if (weight == most && best.size() < 2) best.emplace(record->header.seq, as_text(record->whole));
     }
-    const auto& chosen = witnessed.empty() ? fitting : witnessed;
-    if (chosen.size() != 1) {
-      return cannot(wound.entry,
-                    chosen.empty() ? "the other copy has no record that fits there" : "more than one record fits there");
-    }
-    return write(wound.entry, chosen.begin()->second, chosen.begin()->first);
+    if (fitting == 0) return cannot(wound.entry, "the other copy has no record that fits there");
+    if (best.size() != 1 || (fitting > 1 && most < kProof)) return cannot(wound.entry, "more than one record fits there");
+    return write(wound.entry, best.begin()->second, best.begin()->first);
   }
 
-  static bool bears_witness(Bytes there, const RecordView& record) {
-    if (there.size() != record.whole.size()) return false;
+  // A chain or a payload that agrees is proof. A seq is not: a damaged one may be that of a neighbour.
+  static constexpr int kProof = 2;
+  static int witness(Bytes there, const RecordView& record) {
+    if (there.size() != record.whole.size()) return 0;
     constexpr size_t kSeqAt = 16;
     constexpr size_t kChainAt = 56;
     const auto same = [&](size_t at) {
       return load_le<uint64_t>(there.data() + at) == load_le<uint64_t>(record.whole.data() + at);
     };
-    return same(kSeqAt) || same(kChainAt) ||
-           check_payload(record.header, there.subspan(kRecordHeaderSize, record.header.stored_length)) == RecordFault::kNone;
+    const Bytes payload = there.subspan(kRecordHeaderSize, record.header.stored_length);
+    const bool same_payload = check_payload(record.header, payload) == RecordFault::kNone;
+    return (same(kSeqAt) ? 1 : 0) + (same(kChainAt) ? kProof : 0) + (same_payload ? kProof : 0);
   }
 
   Status write(const PackEntry& entry, std::string_view whole, Seq seq) {

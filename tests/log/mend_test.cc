@@ -242,6 +242,15 @@ TEST_CASE("any flipped bit of a pack's records is put right from another copy, p
   }
 }
 
+TEST_CASE("a record of a pack whose damaged seq is that of a neighbour is put right all the same") {
+  Pruned p;
+  p.t.files.flip_bit(p.pack_of(Seq(90)), p.entry(Seq(90)).at + 16, 1);  // 88
+  const Outcome outcome = mend(p.t.files, *p.whole);
+  CHECK(outcome.mended == 1);
+  CHECK(outcome.left == 0);
+  CHECK(contents(p.t.files) == p.sound);
+}
+
 TEST_CASE("a record of a pack of which nothing is left is put back where only one can have stood there") {
   Pruned p;
   const PackEntry entry = p.entry(Seq(60));
