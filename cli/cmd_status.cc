@@ -197,11 +197,9 @@ void add_status(CLI::App& app, Invocation& invocation) {
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(
-      "Exit code 1: a log has failed. 15: the log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more "
-      "than\n"
-      "DURATION or has not been duplex for longer. 3: a mounted volume did not answer. What it is stands on stderr, the "
-      "worst\n"
-      "first.");
+      "Exit code 1: a log has failed. 15: the log limit alerts (80 %) or is reached; or, with --rpo,\n"
+      "a pair exposes more than DURATION or has not been duplex for longer. 3: a mounted volume did\n"
+      "not answer. What it is stands on stderr, the worst first.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

@@ -37,10 +37,13 @@ Json shown_json(const Findings& findings) {
   return list;
 }
 
+std::string kind_of_file(const std::string& name) {
+  return name.ends_with(".seg") ? "segment " : name.ends_with(".pack") ? "pack " : "";
+}
+
 void print_log_damage(const Findings& findings) {
   for (const LogDamage& damage : findings.log.damage) {
-    std::string line = "damage: " + std::string(damage.segment.ends_with(".pack") ? "pack " : "segment ") + damage.segment +
-                       " byte " + std::to_string(damage.offset);
+    std::string line = "damage: " + kind_of_file(damage.segment) + damage.segment + " byte " + std::to_string(damage.offset);
     line += damage.seq == Seq{} ? ", seq unknown" : ", seq " + number(damage.seq);
     if (damage.ino != Ino{}) line += ", inode " + std::to_string(damage.ino.value());
     if (auto path = findings.paths.find(damage.ino); path != findings.paths.end()) line += ", " + printable(path->second);

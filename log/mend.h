@@ -44,14 +44,15 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
                                 RecordSource& source);
 
 // The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it. Its own
-// header does, where that is sound; else the copy's record floor.base has to be this log's, and it has to have one record alone that fits
-// between the sound ones around, in length as well, or one with which what is left there agrees. Its table has a copy of its own.
+// header does, where that is sound; else the copy's record floor.base has to be this log's, and it has to have one record alone
+// that fits between the sound ones around, in length as well, or one with which what is left there agrees. Its table has a copy of
+// its own.
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
                              RecordSource& source);
 
-// The same for every segment and pack of a log. `newest`: a record that is known to be in it (the newest one the index has; zeros: none).
-// `in_use`: somebody may be appending, so nothing behind `newest` is looked at. `told` hears of each ("segment …", "pack …") in which something
-// was damaged.
+// The same for every segment and pack of a log. `newest`: a record that is known to be in it (the newest one the index has; zeros:
+// none). `in_use`: somebody may be appending, so nothing behind `newest` is looked at. `told` hears of each ("segment …", "pack …")
+// in which something was damaged.
 Status mend_log(FileSystem& files, const std::string& directory, const GroupId& group, const Position& newest, bool in_use,
                 RecordSource& source, const std::function<void(const std::string& where, const MendReport&)>& told);
 

@@ -113,7 +113,8 @@ class PackMender {
       }
       bytes += entry.size;
       if (bytes > kMendBytesMax) return cannot(entry, "too much of the pack is damaged");
-      const bool sound = decode_header(whole, header) == RecordFault::kNone && header.size_in_log() == entry.size;
+      const bool sound = whole.size() == entry.size && decode_header(whole, header) == RecordFault::kNone &&
+                         header.size_in_log() == entry.size;
       wounds.push_back({entry, last, info_.end, sound ? std::optional(header) : std::nullopt});
       return Status();
     }));

@@ -64,8 +64,6 @@ class DamagedLog final : public ReadOnlyLog {
     return Status();
   }
 
-  Status floor_status_;
-
   struct Place {
     uint64_t at = 0;  // of the record after tail_
     int64_t time_ns = 0;
@@ -101,6 +99,8 @@ class DamagedLog final : public ReadOnlyLog {
       place.at += record.header.size_in_log();
     }
   }
+
+  Status floor_status_;
 };
 
 }  // namespace

@@ -114,7 +114,7 @@ Status start_index_anew(const std::string& directory, const GroupOptions& option
     Status whole = check_log(*core.log);
     if (!whole.ok()) return whole.within("the index has to be rebuilt from a damaged log (so nothing was changed)");
   }
-  log_warning("the index of " + directory + " is damaged or does not fit its log, and is rebuilt");
+  log_warning("the index of " + directory + " is missing, damaged or does not fit its log, and is rebuilt");
   core.state.reset();
   TM_TRY(Index::destroy(index_directory(directory)));
   return begin_index(directory, index_directory(directory), options, &core, core);

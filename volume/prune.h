@@ -21,7 +21,8 @@ class Pruner {
   // kInterrupted: the group is being closed. Any failure before the base has moved leaves everything as it was; one of the sweep
   // after it is made up for later.
   Result<PruneReport> prune(const PruneRequest& request) TM_EXCLUDES(mutex_);
-  // The image of the present base, written anew from the index. kBusy: the index is not as the base wants it yet. kInvalid: there is no base.
+  // The image of the present base, written anew from the index. kBusy: the index is not as the base wants it yet. kInvalid: there is
+  // no base.
   Status rewrite_image() TM_EXCLUDES(mutex_);
   // In the background: what an interrupted prune has left in the index.
   void finish_earlier();
