@@ -113,6 +113,11 @@ Json detail_of(const RecordView& record) {
         return Json{{"at", body.first_block * kBlockSize}, {"size", body.count * kBlockSize}};
       });
     case RecordType::kClone: return shown(decode_clone(payload), clone_detail);
+    case RecordType::kAllocate:
+      return shown(decode_allocate(payload), [](const AllocateBody& body) {
+        return Json{
+            {"at", body.first_block * kBlockSize}, {"size", body.count * kBlockSize}, {"size_after", body.size_after}};
+      });
     case RecordType::kSetXattr:
       return shown(decode_xattr(payload), [](const XattrBody& body) {
         return Json{{"name", body.name}, {"size", body.value.size()}};

@@ -22,7 +22,7 @@ struct stat to_stat(const Attr& attr, fuse_ino_t id) {
   result.st_rdev = attr.device;
   result.st_size = static_cast<off_t>(attr.size);
   result.st_blksize = kBlockSize;
-  result.st_blocks = static_cast<blkcnt_t>(attr.blocks * (kBlockSize / 512));
+  result.st_blocks = static_cast<blkcnt_t>(attr.blocks_taken() * (kBlockSize / 512));
   result.st_atim = to_timespec(attr.atime);
   result.st_mtim = to_timespec(attr.mtime);
   result.st_ctim = to_timespec(attr.ctime);

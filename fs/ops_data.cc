@@ -92,16 +92,6 @@ void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
 
 // --- space ---
 
-Status grow_to(Volume& volume, Ino ino, uint64_t size) {
-  TM_ASSIGN(Attr attr, volume.get_attr(ino));
-  if (attr.size >= size) return {};
-  SetAttr change;
-  change.mask = kSetSize;
-  change.size = size;
-  TM_ASSIGN(attr, volume.set_attr(ino, change));
-  return {};
-}
-
 // What certainly finds no room on the disk is refused, though the file may have all its blocks within the range.
 Status check_room(Daemon& daemon, Ino ino, uint64_t at, uint64_t size) {
   if (at > kFileSizeMax || size > kFileSizeMax - at) return {Code::kTooLarge, "a file has at most 2^56 bytes"};
@@ -112,17 +102,16 @@ Status check_room(Daemon& daemon, Ino ino, uint64_t at, uint64_t size) {
   return {Code::kNoSpace, "more than the disk can hold"};
 }
 
-// Space in a log cannot be reserved, so plain preallocation only moves the end of the file.
 Status allocate(Daemon& daemon, Ino ino, int mode, uint64_t at, uint64_t size) {
   Volume& volume = *daemon.volume;
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0: TM_TRY(check_room(daemon, ino, at, size)); return keep_size ? Status() : grow_to(volume, ino, at + size);
+    case 0: TM_TRY(check_room(daemon, ino, at, size)); return volume.allocate(ino, at, size, keep_size);
     case FALLOC_FL_PUNCH_HOLE: return volume.punch(ino, at, size);
     case FALLOC_FL_ZERO_RANGE:
       TM_TRY(check_room(daemon, ino, at, size));
       TM_TRY(volume.punch(ino, at, size));
-      return keep_size ? Status() : grow_to(volume, ino, at + size);
+      return volume.allocate(ino, at, size, keep_size);
     default: return {Code::kUnsupported, "this mode of fallocate"};
   }
 }

@@ -95,6 +95,9 @@ bool valid(const CloneBody& body) {
   return body.source != Ino() && body.count <= kCloneBlocksMax && valid_blocks(body.source_block, body.count) &&
          valid_blocks(body.target_block, body.count) && body.size_after <= kFileSizeMax;
 }
+bool valid(const AllocateBody& body) {
+  return valid_blocks(body.first_block, body.count) && body.size_after <= kFileSizeMax;
+}
 bool valid(const XattrBody& body) { return valid_xattr(body.name, body.value); }
 bool valid(const MarkBody& body) {
   return body.id != MarkId() && valid_mark_name(body.name) && valid_text(body.application, kNameMax) &&
@@ -359,6 +362,23 @@ Result<CloneBody> decode_clone(Bytes payload) {
   body.count = in.get<uint64_t>();
   body.size_after = in.get<uint64_t>();
   if (!in.finished() || !valid(body)) return corrupt("clone", "malformed");
+  return body;
+}
+
+std::string encode_allocate(const AllocateBody& body) {
+  CHECK_INVARIANT(valid(body));
+  std::string out;
+  Encoder(out).put(body.first_block).put(body.count).put(body.size_after);
+  return out;
+}
+
+Result<AllocateBody> decode_allocate(Bytes payload) {
+  Decoder in(payload);
+  AllocateBody body;
+  body.first_block = in.get<uint64_t>();
+  body.count = in.get<uint64_t>();
+  body.size_after = in.get<uint64_t>();
+  if (!in.finished() || !valid(body)) return corrupt("allocate", "malformed");
   return body;
 }
 

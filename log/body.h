@@ -169,6 +169,14 @@ struct CloneBody {
 std::string encode_clone(const CloneBody& body);
 Result<CloneBody> decode_clone(Bytes payload);
 
+struct AllocateBody {
+  uint64_t first_block = 0;
+  uint64_t count = 0;       // blocks
+  uint64_t size_after = 0;  // the file is at least this long afterwards
+};
+std::string encode_allocate(const AllocateBody& body);
+Result<AllocateBody> decode_allocate(Bytes payload);
+
 struct XattrBody {
   std::string_view name;
   std::string_view value;  // empty in kRemoveXattr

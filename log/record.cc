@@ -88,6 +88,7 @@ std::string_view record_type_name(RecordType type) {
     case RecordType::kFree: return "free";
     case RecordType::kMark: return "mark";
     case RecordType::kMarkChange: return "mark-change";
+    case RecordType::kAllocate: return "allocate";
   }
   return "unknown";
 }

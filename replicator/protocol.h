@@ -32,7 +32,7 @@
 namespace tidemark {
 
 inline constexpr uint32_t kWireMagic = 0x314b4d54;  // "TMK1"
-inline constexpr uint8_t kWireVersion = 1;
+inline constexpr uint8_t kWireVersion = 2;
 inline constexpr size_t kWireHeaderSize = 32;
 
 // Limits. Each is checked before memory is taken or time is spent.

@@ -41,11 +41,11 @@ Result<TreeRequest> decode_tree_request(Bytes bytes) {
   return request;
 }
 
-static_assert(sizeof(Attr) == 136, "a new attribute has to travel too, under a new protocol version");
+static_assert(sizeof(Attr) == 168, "a new attribute has to travel too, under a new protocol version");
 
 void encode_attr(Encoder& to, const Attr& attr) {
   to.put(attr.ino.value()).put(attr.mode).put(attr.uid).put(attr.gid).put(attr.nlink).put(attr.device);
-  to.put(attr.size).put(attr.blocks);
+  to.put(attr.size).put(attr.blocks).put(attr.preallocation.unwritten());
   encode_time(to, attr.atime);
   encode_time(to, attr.mtime);
   encode_time(to, attr.ctime);
@@ -63,6 +63,7 @@ Attr decode_attr(Decoder& from) {
   attr.device = from.get<uint64_t>();
   attr.size = from.get<uint64_t>();
   attr.blocks = from.get<uint64_t>();
+  attr.preallocation = Preallocation(from.get<uint64_t>());
   attr.atime = decode_time(from);
   attr.mtime = decode_time(from);
   attr.ctime = decode_time(from);

@@ -25,6 +25,7 @@ Status Applier::apply() {
     case RecordType::kTruncate: return truncate();
     case RecordType::kPunch: return punch();
     case RecordType::kClone: return clone();
+    case RecordType::kAllocate: return allocate();
     case RecordType::kSetXattr: return set_xattr();
     case RecordType::kRemoveXattr: return remove_xattr();
     case RecordType::kFree: return free_inodes();
@@ -50,6 +51,7 @@ Result<Attr> Applier::inode(Ino ino) {
 void Applier::put_inode(const Attr& attr) {
   Attr stamped = attr;
   stamped.changed = header_.seq;
+  stamped.preallocation.settle();
   state_.batch_.put(as_of_key(inode_subject(attr.ino), header_.seq), encode_inode_row(stamped));
   state_.inodes_.put(attr.ino, stamped);
 }

@@ -1,5 +1,6 @@
 // What the records about content mean: which blocks of a file lie where.
 #include <algorithm>
+#include <bit>
 
 #include "volume/apply.h"
 
@@ -22,6 +23,7 @@ Status Applier::change_chunk(Attr& attr, uint64_t chunk, const std::function<voi
   auto after = std::make_shared<ChunkMap>(*before);
   change(*after);
   attr.blocks = attr.blocks + after->mapped() - before->mapped();
+  if (!attr.preallocation.empty()) attr.preallocation.written(chunk * kChunkBlocks, before->mask(), after->mask());
   std::string value;
   if (delta.count != 0 && before->deltas < kDeltasMax && after->mapped() > 0) {
     value = encode_extent_delta(delta, hole);
@@ -43,26 +45,34 @@ Status Applier::map_blocks(Attr& attr, uint64_t first, uint32_t count, const Ext
       attr, chunk_of(first), [&](ChunkMap& map) { map.assign(at, count, extent); }, run, false);
 }
 
-Status Applier::unmap_blocks(Attr& attr, uint64_t first, uint64_t end) {
-  TM_TRY(settle());
+Status Applier::each_chunk(Ino ino, uint64_t first, uint64_t end, const ChunkVisitor& visit) {
   uint64_t chunk = chunk_of(first);
   while (first < end) {
-    TM_ASSIGN(auto chunks, state_.chunks(attr.ino, chunk, kLatest, kChunksAtOnce));
+    TM_ASSIGN(auto chunks, state_.chunks(ino, chunk, kLatest, kChunksAtOnce));
     for (uint64_t found : chunks) {
       const uint64_t chunk_begin = found * kChunkBlocks;
       if (chunk_begin >= end) return Status();
       const uint32_t from = first > chunk_begin ? static_cast<uint32_t>(first - chunk_begin) : 0;
       const uint32_t to = static_cast<uint32_t>(std::min<uint64_t>(end - chunk_begin, kChunkBlocks));
-      TM_ASSIGN(ChunkMapPtr map, state_.chunk(attr.ino, found, kLatest));
-      if (map->mapped() == 0) continue;
-      const ChunkRun run{static_cast<uint8_t>(from), static_cast<uint8_t>(to - from), {}};
-      TM_TRY(change_chunk(
-          attr, found, [&](ChunkMap& changed) { changed.erase(from, to - from); }, run, true));
+      TM_ASSIGN(ChunkMapPtr map, state_.chunk(ino, found, kLatest));
+      TM_TRY(visit(found, from, to, *map));
     }
     if (chunks.size() < kChunksAtOnce) return Status();
     chunk = chunks.back() + 1;
   }
   return Status();
+}
+
+Status Applier::unmap_blocks(Attr& attr, uint64_t first, uint64_t end) {
+  TM_TRY(settle());
+  TM_TRY(each_chunk(attr.ino, first, end, [&](uint64_t chunk, uint32_t from, uint32_t to, const ChunkMap& map) {
+    if (map.mapped() == 0) return Status();
+    const ChunkRun run{static_cast<uint8_t>(from), static_cast<uint8_t>(to - from), {}};
+    return change_chunk(
+        attr, chunk, [&](ChunkMap& changed) { changed.erase(from, to - from); }, run, true);
+  }));
+  attr.preallocation.remove_hole(first, end);
+  return limit_preallocation(attr);
 }
 
 Status Applier::data() {
@@ -107,6 +117,45 @@ Status Applier::punch() {
   TM_ASSIGN(Attr attr, inode(header_.ino));
   TM_TRY(unmap_blocks(attr, body.first_block, body.first_block + body.count));
   attr.mtime = attr.ctime = now_;
+  put_inode(attr);
+  return Status();
+}
+
+Result<uint64_t> Applier::unwritten_blocks(Ino ino, const BlockRange& range) {
+  uint64_t blocks = range.count;
+  TM_TRY(each_chunk(ino, range.first, range.end(), [&](uint64_t, uint32_t from, uint32_t to, const ChunkMap& map) {
+    blocks -= static_cast<uint64_t>(std::popcount(map.mask() & block_bits(from, to)));
+    return Status();
+  }));
+  return blocks;
+}
+
+Status Applier::limit_preallocation(Attr& attr) {
+  while (const auto surplus = attr.preallocation.surplus()) {
+    TM_ASSIGN(const uint64_t unwritten, unwritten_blocks(attr.ino, *surplus));
+    attr.preallocation.remove(surplus->first, surplus->end(), unwritten);
+  }
+  return Status();
+}
+
+// Changes no content; where its blocks hold data already, nothing but times.
+Status Applier::allocate() {
+  TM_ASSIGN(auto body, decode_allocate(payload_));
+  TM_ASSIGN(Attr attr, inode(header_.ino));
+  TM_TRY(settle());
+  const BlockRange range{body.first_block, body.count};
+  uint64_t unwritten = 0;
+  for (const BlockRange& part : attr.preallocation.missing(range)) {
+    TM_ASSIGN(const uint64_t here, unwritten_blocks(attr.ino, part));
+    unwritten += here;
+  }
+  attr.preallocation.add(range, unwritten);
+  TM_TRY(limit_preallocation(attr));
+  if (body.size_after > attr.size) {
+    attr.size = body.size_after;
+    attr.mtime = now_;
+  }
+  attr.ctime = now_;
   put_inode(attr);
   return Status();
 }

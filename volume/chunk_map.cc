@@ -80,6 +80,12 @@ uint32_t ChunkMap::mapped() const {
   return blocks;
 }
 
+uint32_t ChunkMap::mask() const {
+  uint32_t bits = 0;
+  for (const ChunkRun& run : runs_) bits |= block_bits(run.first, uint32_t{run.first} + run.count);
+  return bits;
+}
+
 std::string encode_extent_delta(const ChunkRun& run, bool hole) {
   return encode_row(hole ? RowKind::kHole : RowKind::kDelta, {run}, false);
 }

@@ -13,6 +13,12 @@
 
 namespace tidemark {
 
+// Blocks [from, to) of a chunk as bits.
+constexpr uint32_t block_bits(uint32_t from, uint32_t to) {
+  static_assert(kChunkBlocks == 32);
+  return static_cast<uint32_t>((uint64_t{1} << to) - (uint64_t{1} << from));
+}
+
 // A place in the log where blocks of a file lie: block `index` of record `seq`, and the ones that follow it.
 struct Extent {
   Seq seq;
@@ -38,6 +44,7 @@ class ChunkMap {
   void erase(uint32_t first, uint32_t count);
   [[nodiscard]] const std::vector<ChunkRun>& runs() const { return runs_; }
   [[nodiscard]] uint32_t mapped() const;  // blocks that have data
+  [[nodiscard]] uint32_t mask() const;    // the same as bits, the first block lowest
 
   // Delta rows since the newest keyframe: bounds a look-up.
   uint32_t deltas = 0;

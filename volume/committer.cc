@@ -42,6 +42,7 @@ Status Committer::admit(std::span<const RecordDraft> drafts) const {
       case RecordType::kData:
       case RecordType::kMakeNode:
       case RecordType::kClone:
+      case RecordType::kAllocate:
       case RecordType::kSetXattr:
         return Status(Code::kNoSpace,
                       "the log has reached its limit of " + std::to_string(log_limit.max_bytes >> 20) +

@@ -153,7 +153,8 @@ Result<Attr> LiveVolume::set_attr(Ino ino, const SetAttr& change) {
   if (resize) alone.emplace(stripe(ino));
   if (resize) {
     TM_ASSIGN(Attr attr, regular_file(ino));
-    if (change.size < attr.size) {
+    const bool beyond = attr.preallocation.end() > round_up(change.size) / kBlockSize;
+    if (change.size < attr.size || (change.size == attr.size && beyond)) {
       TM_ASSIGN(auto draft, truncate_draft(ino, change.size));
       drafts.push_back(std::move(draft));
       rest.mask &= ~static_cast<uint32_t>(kSetSize);
@@ -195,6 +196,17 @@ Status LiveVolume::punch(Ino ino, uint64_t at, uint64_t size) {
   if (end > whole_end) TM_TRY(zero_part(ino, whole_end, end - whole_end));
   const PunchBody body{whole_begin / kBlockSize, (whole_end - whole_begin) / kBlockSize};
   const RecordDraft draft = make_draft(RecordType::kPunch, kFirstVolume, ino, encode_punch(body));
+  return commit_data(ino, {&draft, 1}).status();
+}
+
+Status LiveVolume::allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) {
+  TM_TRY(check_extent(at, size));
+  ExclusiveLock alone(stripe(ino));
+  TM_TRY(regular_file(ino).status());
+  if (size == 0) return Status();
+  const uint64_t first = at / kBlockSize;
+  const AllocateBody body{first, round_up(at + size) / kBlockSize - first, keep_size ? 0 : at + size};
+  const RecordDraft draft = make_draft(RecordType::kAllocate, kFirstVolume, ino, encode_allocate(body));
   return commit_data(ino, {&draft, 1}).status();
 }
 

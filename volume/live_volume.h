@@ -41,6 +41,7 @@ class LiveVolume final : public Volume {
   Result<Attr> set_attr(Ino ino, const SetAttr& change) override;
   Result<Attr> write(Ino ino, uint64_t at, Bytes data, bool keep_times) override;
   Status punch(Ino ino, uint64_t at, uint64_t size) override;
+  Status allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) override;
   Result<uint64_t> copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size) override;
   Status set_xattr(Ino ino, std::string_view name, std::string_view value, XattrMode mode) override;
   Status remove_xattr(Ino ino, std::string_view name) override;

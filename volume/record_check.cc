@@ -44,6 +44,8 @@ Status RecordCheck::check_body(Bytes payload) {
     case RecordType::kTruncate:
       return run(decode_truncate(payload), [&](const TruncateBody&) { return regular(ino).status(); });
     case RecordType::kPunch: return run(decode_punch(payload), [&](const PunchBody&) { return regular(ino).status(); });
+    case RecordType::kAllocate:
+      return run(decode_allocate(payload), [&](const AllocateBody&) { return regular(ino).status(); });
     case RecordType::kClone: return run(decode_clone(payload), [&](const CloneBody& body) { return clone(body); });
     case RecordType::kSetXattr:
       return run(decode_xattr(payload), [&](const XattrBody& body) -> Status {

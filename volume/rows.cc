@@ -29,6 +29,7 @@ std::string encode_inode_row(const Attr& attr) {
   put_time(out, attr.mtime);
   put_time(out, attr.ctime);
   put_time(out, attr.btime);
+  if (!attr.preallocation.empty()) attr.preallocation.encode(out);
   return value;
 }
 
@@ -50,7 +51,11 @@ Result<Attr> decode_inode_row(Ino ino, Seq seq, std::string_view value) {
   attr.mtime = get_time(in);
   attr.ctime = get_time(in);
   attr.btime = get_time(in);
-  if (!in.finished()) return damaged("inode");
+  if (in.failed()) return damaged("inode");
+  if (in.finished()) return attr;
+  auto preallocation = Preallocation::decode(in);
+  if (!preallocation) return damaged("inode");
+  attr.preallocation = *std::move(preallocation);
   return attr;
 }
 

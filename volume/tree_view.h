@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "log/body.h"
+#include "volume/preallocation.h"
 
 namespace tidemark {
 
@@ -23,7 +24,7 @@ struct Attr {
   uint32_t nlink = 0;   // 0: without a name, in use only
   uint64_t device = 0;  // st_rdev
   uint64_t size = 0;    // bytes; of a symlink: its length
-  uint64_t blocks = 0;  // of kBlockSize bytes that hold data (st_blocks / 8)
+  uint64_t blocks = 0;  // of kBlockSize bytes that hold data
   FileTime atime;
   FileTime mtime;
   FileTime ctime;
@@ -31,6 +32,9 @@ struct Attr {
   Ino parent;                // of a directory; its own ino for the root
   uint32_t xattr_count = 0;  // extended attributes it has: 0 spares the look-up
   Seq changed;  // newest record that changed these attributes (content overwritten by write-back shows with its times)
+  Preallocation preallocation;
+  // As st_blocks / 8 has it: blocks that hold data, and those that were asked for in advance.
+  [[nodiscard]] uint64_t blocks_taken() const { return blocks + preallocation.unwritten(); }
   bool operator==(const Attr&) const = default;
 };
 

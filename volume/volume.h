@@ -46,6 +46,9 @@ class Volume : public TreeView {
   virtual Result<Attr> write(Ino ino, uint64_t at, Bytes data, bool keep_times) = 0;  // kTooLarge
   // The range reads as zeros and takes no space, as far as whole blocks go; size unchanged.
   virtual Status punch(Ino ino, uint64_t at, uint64_t size) = 0;
+  // The blocks of the range count as taken from now on, whether they hold data or not; without `keep_size` the file reaches to its
+  // end. Reserves nothing: a write to them takes room all the same. kTooLarge.
+  virtual Status allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) = 0;
   // Shares blocks where both sides are block-aligned (or end at the source's end of file), copies the edges. Ranges of one
   // file must not overlap (kInvalid). Returns bytes copied: less than `size` only at the source's end of file.
   virtual Result<uint64_t> copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size) = 0;

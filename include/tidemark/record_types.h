@@ -24,8 +24,9 @@ enum class RecordType : uint8_t {
   kFree = 14,        // inodes without name and without user are gone
   kMark = 15,        // an application names a state
   kMarkChange = 16,  // a mark is held or released
+  kAllocate = 17,    // blocks of one file are asked for in advance
 };
-inline constexpr uint8_t kRecordTypeMax = 16;
+inline constexpr uint8_t kRecordTypeMax = 17;
 
 // "data", "mark" …; "unknown" for a value that is not in the list.
 std::string_view record_type_name(RecordType type);

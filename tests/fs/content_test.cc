@@ -237,6 +237,52 @@ TEST_CASE("A punched hole gives its space back") {
   CHECK(about.st_blocks == (1 << 19) / 512);
 }
 
+TEST_CASE("Preallocated blocks count in st_blocks, and give way to what is written") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  const auto blocks = [&] {
+    struct stat about {};
+    ::close(::dup(fd));  // the kernel keeps the number until somebody closes the file
+    REQUIRE(::fstat(fd, &about) == 0);
+    REQUIRE(about.st_blocks % 8 == 0);
+    return about.st_blocks / 8;
+  };
+  REQUIRE(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 4095, 2) == 0);  // a byte in each of two
+  CHECK(blocks() == 2);
+  REQUIRE(::pwrite(fd, "ab", 2, 4095) == 2);
+  CHECK(blocks() == 2);
+  REQUIRE(::fsync(fd) == 0);
+  CHECK(blocks() == 2);
+  REQUIRE(::fallocate(fd, 0, 0, 100 * 4096) == 0);
+  CHECK(blocks() == 100);
+  REQUIRE(::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 50 * 4096) == 0);
+  CHECK(blocks() == 100);
+  REQUIRE(::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * 4096, 20 * 4096) == 0);
+  CHECK(blocks() == 80);
+  REQUIRE(::pwrite(fd, "ab", 2, 20 * 4096) == 2);
+  REQUIRE(::fsync(fd) == 0);
+  CHECK(blocks() == 81);
+  REQUIRE(::ftruncate(fd, 60 * 4096 - 5) == 0);
+  CHECK(blocks() == 41);
+  REQUIRE(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 1 << 30, 1 << 20) == 0);
+  CHECK(blocks() == 41 + 256);
+  ::close(fd);
+  REQUIRE(mounted.unmount() == 0);
+  REQUIRE(mounted.start({}) == "");
+  fd = ::open((mounted / "f").c_str(), O_RDWR);
+  CHECK(blocks() == 41 + 256);
+  REQUIRE(::ftruncate(fd, 60 * 4096 - 5) == 0);  // what lies behind the end goes
+  CHECK(blocks() == 41);
+  REQUIRE(::ftruncate(fd, 0) == 0);
+  CHECK(blocks() == 0);
+  REQUIRE(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 20) == 0);
+  CHECK(blocks() == 256);
+  ::close(::open((mounted / "f").c_str(), O_WRONLY | O_TRUNC));
+  CHECK(blocks() == 0);
+  ::close(fd);
+}
+
 TEST_CASE("copy_file_range copies what is dirty, what is sparse and what overlaps nothing") {
   if (!can_mount()) return;
   Mounted mounted;

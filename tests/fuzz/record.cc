@@ -36,6 +36,9 @@ void body(RecordType type, Bytes payload) {
     case RecordType::kPunch:
       if (auto it = decode_punch(payload); it.ok()) same(payload, encode_punch(*it));
       break;
+    case RecordType::kAllocate:
+      if (auto it = decode_allocate(payload); it.ok()) same(payload, encode_allocate(*it));
+      break;
     case RecordType::kClone:
       if (auto it = decode_clone(payload); it.ok()) same(payload, encode_clone(*it));
       break;
@@ -124,6 +127,7 @@ std::vector<std::string> fuzz_seeds() {
   add(RecordType::kSetAttr, encode_set_attr(attr));
   add(RecordType::kTruncate, encode_truncate({8192, {}, 0}));
   add(RecordType::kPunch, encode_punch({1, 7}));
+  add(RecordType::kAllocate, encode_allocate({1, 7, 4097}));
   add(RecordType::kClone, encode_clone({Ino(3), 0, 8, 16, 100'000}));
   add(RecordType::kSetXattr, encode_xattr({"user.x", "value"}));
   add(RecordType::kFree, encode_free({Ino(3), Ino(4)}));

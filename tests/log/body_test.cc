@@ -31,8 +31,8 @@ int accepted_by(Bytes payload) {
   return decode_genesis(payload).ok() + decode_epoch(payload).ok() + decode_data(header, payload).ok() +
          decode_make_node(payload).ok() + decode_link(payload).ok() + decode_rename(payload).ok() +
          decode_set_attr(payload).ok() + decode_truncate(payload).ok() + decode_punch(payload).ok() +
-         decode_clone(payload).ok() + decode_xattr(payload).ok() + decode_free(payload).ok() + decode_mark(payload).ok() +
-         decode_mark_change(payload).ok();
+         decode_clone(payload).ok() + decode_allocate(payload).ok() + decode_xattr(payload).ok() +
+         decode_free(payload).ok() + decode_mark(payload).ok() + decode_mark_change(payload).ok();
 }
 
 }  // namespace
@@ -162,6 +162,12 @@ TEST_CASE("block records come back") {
   CHECK_FALSE(decode_punch(as_bytes(patched(punched, 8, std::string(8, '\0')))).ok());
   CHECK_FALSE(decode_punch(as_bytes(patched(punched, 8, std::string(8, '\xff')))).ok());
 
+  const std::string allocated = encode_allocate({10, 20, 77});
+  const AllocateBody allocate = strictly(allocated, decode_allocate);
+  CHECK((allocate.first_block == 10 && allocate.count == 20 && allocate.size_after == 77));
+  CHECK_FALSE(decode_allocate(as_bytes(patched(allocated, 6, "\xff\xff"))).ok());
+  CHECK_FALSE(decode_allocate(as_bytes(patched(allocated, 8, std::string(8, '\0')))).ok());
+  CHECK_FALSE(decode_allocate(as_bytes(patched(allocated, 16, std::string(8, '\xff')))).ok());
   const std::string cloned = encode_clone({Ino(2), 1, 3, kCloneBlocksMax, 77});
   const CloneBody clone = strictly(cloned, decode_clone);
   CHECK(clone.source == Ino(2));

@@ -207,6 +207,7 @@ TEST_CASE("a site refuses records that contradict its tree, and goes on") {
   refuse("attributes of nothing", [](Forge& f) { f.add(RecordType::kSetAttr, Ino(77), encode_set_attr({})); });
   refuse("cutting a directory", [](Forge& f) { f.add(RecordType::kTruncate, kDir, encode_truncate({0, {}, 0})); });
   refuse("punching a directory", [](Forge& f) { f.add(RecordType::kPunch, kDir, encode_punch({0, 1})); });
+  refuse("allocating a directory", [](Forge& f) { f.add(RecordType::kAllocate, kDir, encode_allocate({0, 1, 0})); });
   refuse("cloning from nothing", [](Forge& f) { f.add(RecordType::kClone, kFile, encode_clone({Ino(77), 0, 0, 1, 1})); });
   refuse("an attribute that is not there", [](Forge& f) {
     f.add(RecordType::kRemoveXattr, kFile, encode_xattr({"user.b", ""}));
@@ -283,7 +284,12 @@ TEST_CASE("whatever random records a site is sent, it takes them whole or not at
         }
         case 5: forge.blocks(ino, below(64), 1 + below(16)); break;
         case 6: forge.add(RecordType::kTruncate, ino, encode_truncate({below(50) * 4096, {}, 0})); break;
-        case 7: forge.add(RecordType::kPunch, ino, encode_punch({below(40), 1 + below(20)})); break;
+        case 7:
+          if (below(2) == 0)
+            forge.add(RecordType::kAllocate, ino, encode_allocate({below(40), 1 + below(20), below(90'000)}));
+          else
+            forge.add(RecordType::kPunch, ino, encode_punch({below(40), 1 + below(20)}));
+          break;
         case 8:
           forge.add(RecordType::kClone, ino, encode_clone({other, below(40), below(40), 1 + below(60), below(400'000)}));
           break;

@@ -18,6 +18,24 @@ std::string describe(uint32_t mode, uint32_t nlink, uint64_t size, const std::st
   return text + "\n";
 }
 
+// What the attributes say of a file's blocks is what its map says.
+void check_blocks(TreeView& view, const Attr& attr) {
+  const auto data_blocks = [&](uint64_t first, uint64_t end) {
+    uint64_t blocks = 0;
+    for (const DataRange& run : view.data_ranges(attr.ino, first * kBlockSize, end * kBlockSize, SIZE_MAX).value()) {
+      blocks += (run.size + kBlockSize - 1) / kBlockSize;
+    }
+    return blocks;
+  };
+  REQUIRE(data_blocks(0, attr.size / kBlockSize + 1) == attr.blocks);
+  uint64_t unwritten = 0;
+  for (const BlockRange& range : attr.preallocation.ranges()) {
+    unwritten += range.count - data_blocks(range.first, range.end());
+  }
+  REQUIRE(unwritten == attr.preallocation.unwritten());
+  REQUIRE(attr.preallocation.ranges().size() <= Preallocation::kRangesMax);
+}
+
 void dump_node(TreeView& view, const Attr& attr, const std::string& path, std::string& out) {
   std::string content;
   if (S_ISREG(attr.mode)) {
@@ -26,6 +44,7 @@ void dump_node(TreeView& view, const Attr& attr, const std::string& path, std::s
     INFO(path << " " << got.status().text());
     REQUIRE(got.ok());
     REQUIRE(*got == attr.size);
+    check_blocks(view, attr);
   }
   if (S_ISLNK(attr.mode)) content = view.read_link(attr.ino).value();
   std::map<std::string, std::string> xattrs;
@@ -201,6 +220,13 @@ Code Model::punch(Ino ino, uint64_t at, uint64_t size) {
   if (at < end)
     std::fill(node->content.begin() + static_cast<int64_t>(at), node->content.begin() + static_cast<int64_t>(end), '\0');
   return Code::kOk;
+}
+
+Code Model::allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) {
+  Code code;
+  Node* node = file(ino, code);
+  if (node != nullptr && !keep_size && node->content.size() < at + size) node->content.resize(at + size);
+  return code;
 }
 
 Code Model::copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size) {

@@ -23,6 +23,7 @@ class Model {
   Code write(Ino ino, uint64_t at, const std::string& data);
   Code resize(Ino ino, uint64_t size);
   Code punch(Ino ino, uint64_t at, uint64_t size);
+  Code allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size);
   Code copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size);
   Code set_mode(Ino ino, uint32_t mode);
   Code set_xattr(Ino ino, const std::string& name, const std::string& value);

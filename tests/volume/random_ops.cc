@@ -112,6 +112,10 @@ void RandomOps::data_step(uint64_t kind) {
     const uint64_t target_at = offset(target);
     code = code_of(volume.copy_range(ino, at, target, target_at, size));
     expected = model_.copy_range(ino, at, target, target_at, size);
+  } else if (kind == 8) {
+    const bool keep_size = below(2) == 0;
+    code = code_of(volume.allocate(ino, at, size, keep_size));
+    expected = model_.allocate(ino, at, size, keep_size);
   } else if (kind == 7) {
     SetAttr change;
     change.mask = kSetMode;
@@ -137,7 +141,7 @@ void RandomOps::step() {
   const uint64_t kind = below(20);
   if (kind < 5) return make();
   if (kind < 10) return names_step(below(5));
-  data_step(below(9));
+  data_step(below(10));
 }
 
 }  // namespace tidemark::test
