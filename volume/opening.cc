@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <thread>
@@ -20,7 +21,8 @@ constexpr size_t kReplayRunBytes = 4u << 20;
 constexpr size_t kReplayBatchBytes = 4u << 20;
 // A reader that finds another reader recovering the group waits this long for it.
 constexpr auto kReaderPatience = std::chrono::seconds(10);
-constexpr int kReaderAttempts = 20;  // to open an index whose owner is changing it
+constexpr int kReaderAttempts = 100;  // to open an index whose owner is changing it: 10 s and more
+constexpr int kSameComplaints = 5;
 constexpr std::string_view kReadingPurpose = "reading";
 
 Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupOptions& options, GroupCore* core,
@@ -126,12 +128,17 @@ bool is_damage(const Status& status) {
 }
 
 // RocksDB's owner may put files together and remove the old ones between a reader's look at the list and its look at the files: then
-// the list is another by now.
+// the list is another by now, and so is what a reader would complain of. The same complaint again and again is damage.
 Result<std::unique_ptr<Index>> open_index_beside_owner(const std::string& directory, const GroupOptions& options) {
+  std::string complaint;
+  int repeated = 0;
   for (int attempt = 1;; ++attempt) {
     auto index = open_index(index_directory(directory), options, nullptr, true);
     if (index.ok() || !is_damage(index.status()) || attempt == kReaderAttempts) return index;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+    repeated = index.status().text() == complaint ? repeated + 1 : 0;
+    if (repeated == kSameComplaints) return index;
+    complaint = index.status().text();
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::min(10 * attempt, 100)));
   }
 }
 

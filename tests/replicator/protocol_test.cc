@@ -224,8 +224,8 @@ TEST_CASE("declared counts and lengths are checked before memory is taken") {
 }
 
 TEST_CASE("names no directory can hold are not taken from the wire") {
-  for (std::string name : {std::string(""), std::string("."), std::string(".."), std::string("a/b"), std::string("a\0b", 3),
-                           std::string(256, 'x')}) {
+  for (const std::string& name : {std::string(""), std::string("."), std::string(".."), std::string("a/b"),
+                                  std::string("a\0b", 3), std::string(256, 'x')}) {
     ListEntry entry;
     entry.entry = {name, Ino(9), 0100000};
     std::string body = body_text([&](Encoder to) {
