@@ -4,6 +4,7 @@
 #include <CLI/Formatter.hpp>
 #include <memory>
 
+#include "cli/closing.h"
 #include "cli/command.h"
 #include "cli/control.h"
 #include "cli/duration.h"
@@ -56,6 +57,7 @@ Result<Json> prune_local(const std::string& directory, const PruneOrder& order) 
   Result<Json> asked = control_call(directory, request, kPruneTimeout);
   if (asked.ok()) return asked->value("report", Json::object());
   if (asked.status().code() != Code::kNotFound) return asked.status();
+  TM_TRY(wait_until_closed(directory));
   TM_ASSIGN(const GroupIdentity identity, Group::identify(directory));
   GroupOptions options;
   options.purpose = "tidemark prune";

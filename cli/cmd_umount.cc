@@ -4,8 +4,8 @@
 #include <CLI/Formatter.hpp>
 #include <memory>
 
+#include "cli/closing.h"
 #include "cli/command.h"
-#include "cli/mount_process.h"
 #include "cli/process_watch.h"
 #include "cli/source.h"
 #include "fs/mount.h"

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cli/closing.h"
 #include "cli/control.h"
 #include "cli/exit_map.h"
 #include "volume/group.h"
@@ -57,6 +58,7 @@ Result<MarkMade> mark_through_holder(const std::string& directory, const MarkOrd
 Result<std::unique_ptr<Group>> open_to_change(const std::string& directory) {
   GroupOptions options;
   options.purpose = "marking";
+  TM_TRY(wait_until_closed(directory));
   return Group::open(directory, OpenMode::kPrimary, options);
 }
 

@@ -1,11 +1,9 @@
 #include "cli/mount_process.h"
 
-#include <algorithm>
-
 #include "base/logging.h"
+#include "cli/closing.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
-#include "cli/process_watch.h"
 #include "cli/pruning.h"
 #include "cli/signals.h"
 #include "fs/mount.h"
@@ -25,30 +23,6 @@ MountOptions mount_options(const MountJob& job, const std::string& source_name) 
   options.options = job.options;
   options.source_name = source_name;
   return options;
-}
-
-constexpr std::chrono::seconds kCloseTimeout{30};  // for a mount that was taken away and still closes its log
-
-bool is_mounted(const std::string& directory, const std::string& mountpoint) {
-  auto mounts = list_mounts();
-  return mounts.ok() && std::any_of(mounts->begin(), mounts->end(), [&](const MountedVolume& mount) {
-           return mount.source == directory && mount.mountpoint == mountpoint;
-         });
-}
-
-// umount(8), unlike ours, returns before the log is closed; `umount DIR; mount DIR` works on a local filesystem and shall here. Any
-// other holder of the volume is left for Group::open to name.
-Status wait_until_closed(const std::string& directory) {
-  const std::string prefix = kMountPurpose;
-  const auto until = std::chrono::steady_clock::now() + kCloseTimeout;
-  while (std::chrono::steady_clock::now() < until) {
-    TM_ASSIGN(std::optional<Holder> holder, lock_holder(directory));
-    if (!holder || !holder->purpose.starts_with(prefix)) return {};
-    if (is_mounted(directory, holder->purpose.substr(prefix.size()))) return {};
-    Status gone = ProcessWatch(static_cast<pid_t>(holder->pid)).wait_gone(std::chrono::milliseconds(100));
-    if (!gone.ok() && gone.code() != Code::kTimeout) return gone;
-  }
-  return {};
 }
 
 // Serves until unmounted or told to stop by a signal.

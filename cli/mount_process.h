@@ -11,9 +11,6 @@
 
 namespace tidemark::cli {
 
-// Then the mountpoint: how the lock file names a process that mounts.
-constexpr char kMountPurpose[] = "mounted at ";
-
 struct MountJob {
   Source source;
   std::string mountpoint;            // absolute

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/logging.h"
+#include "cli/closing.h"
 #include "cli/config_file.h"
 #include "cli/control.h"
 
@@ -17,6 +18,7 @@ constexpr size_t kRunBytes = 1 << 20;
 }  // namespace
 
 Result<std::unique_ptr<Group>> open_for_reading(const std::string& directory, bool salvage) {
+  TM_TRY(wait_until_closed(directory));
   Result<std::optional<Holder>> holder = lock_holder(directory);
   if (holder.ok() && holder->has_value()) {
     Result<Json> flushed = control_call(directory, {{"op", "checkpoint"}}, kCheckpointTimeout);

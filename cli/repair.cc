@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "cli/closing.h"
 #include "cli/findings.h"
 #include "replicator/site_source.h"
 #include "volume/base_image.h"
@@ -110,6 +111,7 @@ Status repair_index(const std::string& directory, Findings& done) {
 
 Status repair(const Source& source, const std::string& from, const RemoteKeys& keys, Findings& done) {
   const std::string& directory = source.directory;
+  TM_TRY(wait_until_closed(directory));
   auto identity = Group::identify(directory);
   if (identity.status().code() == Code::kCorrupt) {
     TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));

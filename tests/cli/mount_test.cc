@@ -61,6 +61,20 @@ TEST_CASE("a mount right after umount(8) waits for the one before to close") {
   }
 }
 
+TEST_CASE("whatever reads or changes a volume right after umount(8) waits for the mount to close") {
+  if (!can_mount()) return;
+  const auto after_umount = [](auto use) {
+    Mounted mounted;
+    write_file(mounted.mountpoint + "/file", std::string(48 << 20, 'x'));
+    REQUIRE(umount2(mounted.mountpoint.c_str(), 0) == 0);
+    use(mounted.volume);
+  };
+  after_umount([](const std::string& volume) { CHECK(tidemark_json({"verify", volume})["bytes"] == 48 << 20); });
+  after_umount([](const std::string& volume) { tidemark_ok({"verify", "--repair", volume}); });
+  after_umount([](const std::string& volume) { tidemark_ok({"mark", "create", volume, "closed"}); });
+  after_umount([](const std::string& volume) { tidemark_ok({"prune", volume, "--to", "latest"}); });
+}
+
 TEST_CASE("a mount that fails says why, with its exit code") {
   if (!can_mount()) return;
   Mounted mounted;
