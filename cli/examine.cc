@@ -1,7 +1,6 @@
 // Reading every byte: the directory's small files and index, the log, the tree.
 #include <algorithm>
 
-#include "cli/closing.h"
 #include "cli/findings.h"
 #include "cli/output.h"
 #include "cli/signals.h"
@@ -79,7 +78,6 @@ Status check_tree_at(Reader& reader, Findings& findings) {
 }
 
 Status examine_local(const Source& source, const RemoteKeys& keys, bool log_only, Findings& findings) {
-  TM_TRY(wait_until_closed(source.directory));
   // First, because opening the volume rebuilds an index that does not open; and cuts a torn tail, which is no damage.
   TM_ASSIGN(findings.files, check_directory(source.directory));
   Result<Reader> reader = Reader::open(source, keys, true);

@@ -2,7 +2,6 @@
 #include <filesystem>
 #include <optional>
 
-#include "cli/closing.h"
 #include "cli/findings.h"
 #include "replicator/site_source.h"
 #include "volume/base_image.h"
@@ -111,7 +110,6 @@ Status repair_index(const std::string& directory, Findings& done) {
 
 Status repair(const Source& source, const std::string& from, const RemoteKeys& keys, Findings& done) {
   const std::string& directory = source.directory;
-  TM_TRY(wait_until_closed(directory));
   auto identity = Group::identify(directory);
   if (identity.status().code() == Code::kCorrupt) {
     TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));
@@ -129,10 +127,10 @@ Status repair(const Source& source, const std::string& from, const RemoteKeys& k
   Position newest;
   bool in_use = false;
   {
-    TM_ASSIGN(const auto holder, lock_holder(directory));
-    in_use = holder.has_value();
     // Opened as verify opens it: for what the index knows of the log. An index that is no help is no failure here.
     Result<Reader> reader = Reader::open(source, keys, true);
+    TM_ASSIGN(const auto holder, lock_holder(directory));  // after a mount that was closing is gone
+    in_use = holder.has_value();
     if (reader.ok()) {
       const auto known = reader->newest();
       if (known.ok()) newest = *known;

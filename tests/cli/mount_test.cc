@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -73,6 +75,17 @@ TEST_CASE("whatever reads or changes a volume right after umount(8) waits for th
   after_umount([](const std::string& volume) { tidemark_ok({"verify", "--repair", volume}); });
   after_umount([](const std::string& volume) { tidemark_ok({"mark", "create", volume, "closed"}); });
   after_umount([](const std::string& volume) { tidemark_ok({"prune", volume, "--to", "latest"}); });
+}
+
+TEST_CASE("a volume that is mounted where we cannot see it is read at once") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  write_file(mounted.mountpoint + "/file", "content");
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string command =
+      "umount '" + mounted.mountpoint + "' && '" + program() + "' mark list '" + mounted.volume + "'";
+  CHECK(std::system(("unshare -m sh -c \"" + command + "\" > /dev/null").c_str()) == 0);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
 }
 
 TEST_CASE("a mount that fails says why, with its exit code") {
