@@ -36,6 +36,8 @@ struct Gap {
   bool operator==(const Gap&) const = default;
 };
 inline constexpr size_t kGapsMax = 64;
+// Records of a gap that share the segment of their address (docs/LOG_FORMAT.md): so a pack of them begins up to this much later than they do.
+inline constexpr uint64_t kGapGroupRecords = 256;
 inline constexpr size_t kKnownMax = 100'000;
 
 struct Floor {

@@ -43,10 +43,9 @@ struct MendTarget {
 Result<MendReport> mend_segment(FileSystem& files, const std::string& directory, const MendTarget& target,
                                 RecordSource& source);
 
-// The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it. Its own
-// header does, where that is sound; else the copy's record floor.base has to be this log's, and it has to have one record alone
-// that fits between the sound ones around, in length as well, or one with which what is left there agrees. Its table has a copy of
-// its own.
+// The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it: its own header
+// does, but for a flipped bit; else the copy's record floor.base has to be this log's, and of what it has between the sound records around
+// one alone may be it (docs/LOG_FORMAT.md, Repair). The table has a copy of its own.
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
                              RecordSource& source);
 

@@ -1,6 +1,5 @@
 // Damaged records of packs. What stood before and behind a record in the order is gone, so no chain proves it: see below.
 #include <algorithm>
-#include <map>
 
 #include "log/mend.h"
 #include "log/pack.h"
@@ -59,13 +58,58 @@ class Copy {
   Seq next_;  // that rest_ begins with, or a later one
 };
 
-// A record that is not what it was, and the sound ones around it.
+// The header as it stands there, or as it was before one bit of it flipped.
+std::optional<RecordHeader> header_of(Bytes whole) {
+  HeaderBytes head;
+  if (whole.size() < head.size()) return std::nullopt;
+  std::copy_n(whole.begin(), head.size(), head.begin());
+  RecordHeader header;
+  if (decode_header(head, header) == RecordFault::kNone) return header;
+  for (size_t bit = 0; bit < head.size() * 8; ++bit) {
+    const std::byte flip{static_cast<uint8_t>(1u << bit % 8)};
+    head[bit / 8] ^= flip;
+    if (decode_header(head, header) == RecordFault::kNone) return header;
+    head[bit / 8] ^= flip;
+  }
+  return std::nullopt;
+}
+
+// A record that is not what it was.
 struct Wound {
   PackEntry entry;
-  Seq after;                           // of the sound record before it, or right before the pack's first
-  Seq before;                          // of the sound record behind it, or right behind the pack's last
-  std::optional<RecordHeader> header;  // where that is sound
+  std::optional<RecordHeader> header;  // where that is known
 };
+
+// Such records, one behind the other, and the sound ones around them.
+struct Stretch {
+  Seq after;   // of the sound record before it, or of one before all of the pack
+  Seq before;  // of the sound record behind it, or right behind the pack's last
+  std::vector<Wound> wounds;
+  [[nodiscard]] bool spans(Seq seq) const { return after < seq && seq < before; }
+};
+
+// What the other copy has between two records.
+struct Candidate {
+  Seq seq;
+  std::string whole;
+};
+using Candidates = std::vector<Candidate>;
+
+// As many records as are damaged, and as long: copies that keep records for different bases keep the one a part of what the other does.
+bool match(const std::vector<Wound>& wounds, const Candidates& all) {
+  return std::equal(wounds.begin(), wounds.end(), all.begin(), all.end(),
+                    [](const Wound& wound, const Candidate& each) { return wound.entry.size == each.whole.size(); });
+}
+
+// The word of a record with its header's check sum, or the one with its chain, says which record it is: no other has either. Nothing else
+// does. A seq with a flipped bit may be a neighbour's, and what damaged the record may have put a neighbour's payload there.
+bool names(std::string_view there, const Candidate& candidate) {
+  constexpr size_t kWord = sizeof(uint64_t);
+  constexpr size_t kChainAt = 56;
+  const std::string_view whole = candidate.whole;
+  return there.size() == whole.size() && (there.substr(0, kWord) == whole.substr(0, kWord) ||
+                                          there.substr(kChainAt, kWord) == whole.substr(kChainAt, kWord));
+}
 
 class PackMender {
  public:
@@ -84,23 +128,23 @@ class PackMender {
   Status mend() {
     TM_ASSIGN(const auto pack, Pack::open(files_, directory_, info_, floor_.group));
     TM_ASSIGN(const auto spoilt, pack->spoilt());
-    TM_ASSIGN(const std::vector<Wound> wounds, examine(*pack));
-    if (wounds.empty() && spoilt.empty()) return Status();
+    TM_ASSIGN(const std::vector<Stretch> stretches, examine(*pack));
+    if (stretches.empty() && spoilt.empty()) return Status();
     TM_ASSIGN(file_, files_.open(path_, FileSystem::Open::kReadWrite));
     for (const Pack::Spoilt& each : spoilt) TM_TRY(write(each.at, each.content, Seq()));
     Status first;
-    for (const Wound& wound : wounds) {
-      Status mended = mend_one(wound);
+    for (const Stretch& stretch : stretches) {
+      Status mended = mend_stretch(stretch);
       if (!mended.ok() && first.ok()) first = std::move(mended);
     }
     return first;
   }
 
-  Result<std::vector<Wound>> examine(const Pack& pack) {
-    std::vector<Wound> wounds;
-    size_t open = 0;  // wounds from here on have no `before` yet
+  Result<std::vector<Stretch>> examine(const Pack& pack) {
+    std::vector<Stretch> stretches;
+    bool open = false;  // the last of them
     uint64_t bytes = 0;
-    Seq last = info_.first.prev();
+    Seq last(info_.first.value() - std::min(info_.first.value(), kGapGroupRecords));
     Buffer buffer;
     TM_TRY(pack.entries([&](const PackEntry& entry) -> Status {
       TM_ASSIGN(const Bytes whole, read_entry(pack, entry, buffer));
@@ -108,17 +152,20 @@ class PackMender {
       const RecordFault fault = check_packed_record(whole, header);
       if (fault == RecordFault::kNone) {
         last = header.seq;
-        for (; open < wounds.size(); ++open) wounds[open].before = last;
+        if (open) stretches.back().before = last;
+        open = false;
         return Status();
       }
       bytes += entry.size;
       if (bytes > kMendBytesMax) return cannot(entry, "too much of the pack is damaged");
-      const bool sound = whole.size() == entry.size && decode_header(whole, header) == RecordFault::kNone &&
-                         header.size_in_log() == entry.size;
-      wounds.push_back({entry, last, info_.end, sound ? std::optional(header) : std::nullopt});
+      auto known = header_of(whole);
+      if (known && known->size_in_log() != entry.size) known.reset();
+      if (!open) stretches.push_back({last, info_.end, {}});
+      stretches.back().wounds.push_back({entry, std::move(known)});
+      open = true;
       return Status();
     }));
-    return wounds;
+    return stretches;
   }
 
   static Result<Bytes> read_entry(const Pack& pack, const PackEntry& entry, Buffer& buffer) {
@@ -127,63 +174,81 @@ class PackMender {
     return buffer.bytes().first(got);
   }
 
-  // A sound header says which record it is, and vouches for its payload. Of another, the order in the pack says between which it lies
-  // and the table how long it is; of those the other copy has, it has to be the only one, or the one for which what stands there
-  // speaks most.
-  Status mend_one(const Wound& wound) {
-    if (wound.header) {
-      auto found = copy_.from(wound.header->seq);
-      if (!found.ok()) return cannot(wound.entry, found.status().text());
-      if (found->header != *wound.header) return cannot(wound.entry, "the other copy has another record in its place");
-      return write(wound.entry, as_text(found->whole), found->header.seq);
+  // All that can be mended; the first reason why something cannot.
+  Status mend_stretch(const Stretch& stretch) {
+    std::optional<Result<Candidates>> candidates;
+    Status first;
+    for (size_t i = 0; i < stretch.wounds.size(); ++i) {
+      const Wound& wound = stretch.wounds[i];
+      Status mended;
+      if (wound.header && stretch.spans(wound.header->seq)) {
+        mended = mend_named(wound);
+      } else {
+        if (!candidates) candidates = candidates_for(stretch);
+        mended =
+            candidates->ok() ? mend_unnamed(stretch, i, **candidates) : cannot(wound.entry, candidates->status().text());
+      }
+      if (!mended.ok() && first.ok()) first = std::move(mended);
     }
+    return first;
+  }
+
+  // A header says which record it is, and vouches for its payload.
+  Status mend_named(const Wound& wound) {
+    auto found = copy_.from(wound.header->seq);
+    if (!found.ok()) return cannot(wound.entry, found.status().text());
+    if (found->header != *wound.header) return cannot(wound.entry, "the other copy has another record in its place");
+    return write(wound.entry, as_text(found->whole), found->header.seq);
+  }
+
+  // All that may have stood there.
+  Result<Candidates> candidates_for(const Stretch& stretch) {
     if (!shares_) {
       TM_ASSIGN(shares_, copy_.shares(floor_.base));
     }
-    if (!*shares_)
-      return cannot(wound.entry, "its header is damaged, and the other copy is not known to be of the same history");
-    return choose(wound);
-  }
-
-  Status choose(const Wound& wound) {
-    std::string there(wound.entry.size, '\0');
-    TM_ASSIGN(const size_t got, file_->read(wound.entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
-    there.resize(got);
-    std::map<Seq, std::string> best;  // of those that fit, the ones for which what stands there speaks most
-    int most = 0;
-    size_t fitting = 0;
-    uint64_t fetched = 0;
-    for (Seq next = wound.after.next();;) {
+    if (!*shares_) {
+      return Status(Code::kCorrupt, "its header is damaged, and the other copy is not known to be of the same history");
+    }
+    Candidates all;
+    uint64_t bytes = 0;
+    for (Seq next = stretch.after.next();;) {
       auto record = copy_.from(next);
       if (!record.ok() && record.status().code() != Code::kNotFound) return record.status();
-      if (!record.ok() || record->header.seq >= wound.before) break;
+      if (!record.ok() || !stretch.spans(record->header.seq)) break;
       next = record->header.seq.next();
-      fetched += record->whole.size();
-      if (fetched > kMendBytesMax) return cannot(wound.entry, "too many records may have stood there");
-      if (record->whole.size() != wound.entry.size) continue;
-      ++fitting;
-      const int weight = witness(as_bytes(there), *record);
-      if (weight > most) best.clear();
-      most = std::max(most, weight);
-      if (weight == most && best.size() < 2) best.emplace(record->header.seq, as_text(record->whole));
+      bytes += record->whole.size();
+      if (bytes > kMendBytesMax) return Status(Code::kCorrupt, "too many records may have stood there");
+      all.push_back({record->header.seq, std::string(as_text(record->whole))});
     }
-    if (fitting == 0) return cannot(wound.entry, "the other copy has no record that fits there");
-    if (best.size() != 1 || (fitting > 1 && most < kProof)) return cannot(wound.entry, "more than one record fits there");
-    return write(wound.entry, best.begin()->second, best.begin()->first);
+    return all;
   }
 
-  // A chain or a payload that agrees is proof. A seq is not: a damaged one may be that of a neighbour.
-  static constexpr int kProof = 2;
-  static int witness(Bytes there, const RecordView& record) {
-    if (there.size() != record.whole.size()) return 0;
-    constexpr size_t kSeqAt = 16;
-    constexpr size_t kChainAt = 56;
-    const auto same = [&](size_t at) {
-      return load_le<uint64_t>(there.data() + at) == load_le<uint64_t>(record.whole.data() + at);
-    };
-    const Bytes payload = there.subspan(kRecordHeaderSize, record.header.stored_length);
-    const bool same_payload = check_payload(record.header, payload) == RecordFault::kNone;
-    return (same(kSeqAt) ? 1 : 0) + (same(kChainAt) ? kProof : 0) + (same_payload ? kProof : 0);
+  // Of the candidates as long as the table says: the one that what is left there names, or the only one there can be.
+  Status mend_unnamed(const Stretch& stretch, size_t number, const Candidates& all) {
+    const PackEntry& entry = stretch.wounds[number].entry;
+    std::string there(entry.size, '\0');
+    TM_ASSIGN(const size_t got, file_->read(entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
+    there.resize(got);
+    std::vector<const Candidate*> fitting;
+    std::vector<const Candidate*> named;
+    for (const Candidate& each : all) {
+      if (each.whole.size() != entry.size) continue;
+      fitting.push_back(&each);
+      if (names(there, each)) named.push_back(&each);
+    }
+    if (fitting.empty()) return cannot(entry, "the other copy has no record that fits there");
+    const bool complete = all.size() == stretch.before.value() - stretch.after.value() - 1;
+    const Candidate* chosen = nullptr;
+    if (named.size() == 1) {
+      chosen = named.front();
+    } else if (named.empty() && match(stretch.wounds, all)) {
+      chosen = &all[number];
+    } else if (named.empty() && complete && fitting.size() == 1) {
+      chosen = fitting.front();
+    } else {
+      return cannot(entry, "it cannot be told which of the other copy's records stood there");
+    }
+    return write(entry, chosen->whole, chosen->seq);
   }
 
   Status write(const PackEntry& entry, std::string_view whole, Seq seq) {

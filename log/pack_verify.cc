@@ -20,6 +20,7 @@ Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>
   for (const Pack::Spoilt& each : spoilt) {
     report({pack_name(pack.info()), each.at, Seq(), Ino(), RecordFault::kHeaderDamaged});
   }
+  Seq last;
   Buffer buffer(kRecordHeaderSize + kPayloadMax + kRecordAlignment);
   return pack.entries([&](const PackEntry& entry) -> Status {
     const LogDamage place{pack_name(pack.info()), entry.at, Seq(), Ino(), RecordFault::kHeaderDamaged};
@@ -29,9 +30,13 @@ Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>
     }
     TM_ASSIGN(const size_t got, pack.file()->read(entry.at, buffer.span().first(entry.size)));
     RecordHeader header;
-    const RecordFault fault =
+    RecordFault fault =
         got < entry.size ? RecordFault::kPayloadDamaged : check_packed_record(buffer.bytes().first(entry.size), header);
     ++verdict.records;
+    if (fault == RecordFault::kNone) {
+      if (header.seq <= last) fault = RecordFault::kWrongOrder;
+      last = header.seq;
+    }
     if (fault != RecordFault::kNone) report({place.segment, entry.at, header.seq, header.ino, fault});
     return Status();
   });

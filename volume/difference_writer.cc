@@ -12,7 +12,6 @@ namespace tidemark {
 namespace {
 
 constexpr uint64_t kPackBytes = uint64_t{64} << 20;
-constexpr uint64_t kGroupRecords = 256;  // that share the segment of their address
 constexpr size_t kOldMax = size_t{16} << 20;
 
 std::string staged_path(const std::string& incoming) { return incoming + "/staged.json"; }
@@ -122,9 +121,9 @@ void DifferenceWriter::set_header(RowFileWriter& rows) const {
 // `from`: in that no record has an address.
 Location DifferenceWriter::address(Seq seq) const {
   const uint64_t number = seq.value() - offer_.from.seq.value() - 1;
-  const uint64_t last_of_group = offer_.from.seq.value() + (number / kGroupRecords + 1) * kGroupRecords;
+  const uint64_t last_of_group = offer_.from.seq.value() + (number / kGapGroupRecords + 1) * kGapGroupRecords;
   return {std::min(last_of_group, offer_.target.base.seq.value()),
-          static_cast<uint32_t>(kSegmentHeaderSize + number % kGroupRecords * kRecordAlignment)};
+          static_cast<uint32_t>(kSegmentHeaderSize + number % kGapGroupRecords * kRecordAlignment)};
 }
 
 Status DifferenceWriter::add_records(Bytes run) {

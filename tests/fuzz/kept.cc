@@ -1,6 +1,9 @@
 // What is kept of pruned history: floors, packs, files of rows. Sums are put right, so that they are no wall. A pack is repaired from a copy
-// that is honest and from one that is not: the honest one leaves every record as it was or as it was found.
+// that is honest (it may have been pruned more, or less) and from one that is not: the honest one leaves every record that was damaged in
+// one place as it was or as it was found.
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/hash.h"
 #include "log/mend.h"
@@ -87,7 +90,7 @@ std::string sound_record(Seq seq, Bytes payload, Position& position) {
   return whole;
 }
 
-// All records there ever were, or whatever the input says.
+// Some of the records there were, or whatever the input says.
 class Copy final : public RecordSource {
  public:
   Copy(const std::map<Seq, std::string>& records, bool honest, Bytes said)
@@ -121,18 +124,33 @@ class PackCase {
     damage(path, original);
     read();
     const std::string found = files_.content(path);
-    const bool honest = input_.byte() % 2 == 0;
+    const uint8_t kind = input_.byte();
+    const bool honest = kind % 2 == 0;
+    if (kind % 8 == 2) drop([&](Seq seq) { return !packed_.contains(seq); });
+    if (kind % 8 == 4) drop([&](Seq seq) { return !packed_.contains(seq) || input_.byte() % 2 == 0; });
     Copy copy(records_, honest, input_.rest());
     (void)mend_pack(files_, kWhere, floor_.packs[0], floor_, copy);
     const std::string mended = files_.content(path);
     CHECK_INVARIANT(mended.size() == found.size());
     for (const PackEntry& entry : entries_) {
       const auto part = [&](const std::string& of) { return of.substr(std::min<size_t>(entry.at, of.size()), entry.size); };
-      CHECK_INVARIANT(!honest || table_spoilt_ || part(mended) == part(original) || part(mended) == part(found));
+      const auto steps = std::count_if(damaged_.begin(), damaged_.end(), [&](const std::pair<uint64_t, uint64_t>& piece) {
+        return piece.first < entry.at + entry.size && entry.at < piece.second;
+      });
+      CHECK_INVARIANT(!honest || table_spoilt_ || steps > 1 || part(mended) == part(original) ||
+                      part(mended) == part(found));
     }
   }
 
  private:
+  // The copy keeps the record at the base: what comes before is the same history.
+  void drop(const std::function<bool(Seq)>& dropped) {
+    const Seq last = records_.rbegin()->first;
+    for (auto each = records_.begin(); each->first != last;) {
+      each = dropped(each->first) ? records_.erase(each) : std::next(each);
+    }
+  }
+
   // Some of the records of one segment, as a prune keeps them.
   void build() {
     Position position;
@@ -145,7 +163,10 @@ class PackCase {
       const uint8_t shape = input_.byte();
       const std::string whole = sound_record(seq, input_.take(shape % 64), position);
       records_[seq] = whole;
-      if (shape >= 128 || i == count) CHECK_INVARIANT((*writer)->add({1, offset}, as_bytes(whole)).ok());
+      if (shape >= 128 || i == count) {
+        CHECK_INVARIANT((*writer)->add({1, offset}, as_bytes(whole)).ok());
+        packed_.insert(seq);
+      }
       offset += static_cast<uint32_t>(whole.size());
     }
     const auto info = (*writer)->finish(Seq(static_cast<uint64_t>(count) + 1));
@@ -172,6 +193,7 @@ class PackCase {
                                    : table_at + input_.number() % (content.size() - table_at);
       table_spoilt_ = table_spoilt_ || kind >= 200;
       const Bytes over = input_.take(kind % 20);
+      damaged_.emplace_back(at, at + over.size());
       for (size_t i = 0; i < over.size() && at + i < (kind < 200 ? table_at : content.size()); ++i) {
         content[at + i] = static_cast<char>(over[i]);
       }
@@ -217,7 +239,9 @@ class PackCase {
   Input input_;
   test::FaultFileSystem files_;
   std::map<Seq, std::string> records_;
+  std::set<Seq> packed_;
   std::vector<PackEntry> entries_;
+  std::vector<std::pair<uint64_t, uint64_t>> damaged_;  // bytes
   Floor floor_;
   bool table_spoilt_ = false;
 };

@@ -270,6 +270,132 @@ TEST_CASE("a record of a pack of which nothing is left is put back where only on
   }
 }
 
+TEST_CASE("what a neighbour's bytes were written over is put back as it was, or left") {
+  Pruned p;
+  const PackEntry entry = p.entry(Seq(60));
+  const std::string path = p.pack_of(Seq(60));
+  const std::string original = p.content[Seq(60)].whole;
+  const std::string neighbour = p.content[Seq(61)].whole;
+  REQUIRE(neighbour.size() == original.size());
+  std::string there = original;
+  const auto take = [&](size_t from, size_t to) { there.replace(from, to - from, neighbour, from, to - from); };
+  bool known = true;
+  SECTION("its payload, and what is before that is spoilt") {
+    take(kRecordHeaderSize, there.size());
+    there[63] ^= 1;
+    there[62] ^= 1;
+  }
+  SECTION("its payload and the seq, and the chain is spoilt") {
+    take(kRecordHeaderSize, there.size());
+    take(16, 24);
+    there[60] ^= 8;
+  }
+  SECTION("its payload, and the header is gone") {
+    take(kRecordHeaderSize, there.size());
+    there.replace(0, kRecordHeaderSize, kRecordHeaderSize, '\0');
+    known = false;
+  }
+  SECTION("the beginning of its header") {
+    take(0, 40);
+    known = false;
+  }
+  SECTION("the end of its header") {
+    take(40, there.size());
+    known = false;
+  }
+  p.t.files.overwrite(path, entry.at, there);
+  const Outcome outcome = mend(p.t.files, *p.whole);
+  CHECK(outcome.left == (known ? 0 : 1));
+  CHECK(p.t.files.content(path).substr(entry.at, entry.size) == (known ? original : there));
+}
+
+TEST_CASE("a header that is sound but of another place is not believed") {
+  Pruned p;
+  const PackEntry entry = p.entry(Seq(60));
+  const std::string path = p.pack_of(Seq(60));
+  std::string there = p.content[Seq(90)].whole;
+  REQUIRE(there.size() == entry.size);
+  SECTION("and its payload is not") {
+    there[100] ^= 1;
+    p.t.files.overwrite(path, entry.at, there);
+    CHECK(damage_of(p.t.files) == 1);
+  }
+  SECTION("and neither is a whole record") {
+    p.t.files.overwrite(path, entry.at, there);
+    CHECK(damage_of(p.t.files) == 1);  // the one behind it
+  }
+  (void)mend(p.t.files, *p.whole);
+  CHECK(p.t.files.content(path).substr(entry.at, entry.size) == there);
+}
+
+TEST_CASE("records of a pack that are gone side by side are put back by a copy that has as many") {
+  Pruned p;
+  for (const Seq seq : {Seq(60), Seq(63)}) {
+    p.t.files.overwrite(p.pack_of(seq), p.entry(seq).at, std::string(kRecordHeaderSize + 40, '!'));
+  }
+  SECTION("as many") {
+    CHECK(mend(p.t.files, *p.pruned).left == 0);
+    CHECK(contents(p.t.files) == p.sound);
+  }
+  SECTION("not one that has dropped the first of them") {
+    p.pruned->spoil = [](std::string& records) {
+      Bytes rest = as_bytes(records);
+      std::string kept;
+      while (!rest.empty()) {
+        const RecordView record = must(take_unordered(rest));
+        if (record.header.seq != Seq(60)) kept += as_text(record.whole);
+      }
+      records = kept;
+    };
+    const auto damaged = contents(p.t.files);
+    CHECK(mend(p.t.files, *p.pruned).left == 1);
+    CHECK(contents(p.t.files) == damaged);
+  }
+}
+
+TEST_CASE("a record of a gap's pack is put right, the first as well, however far from the next") {
+  TestLog t(quiet_options(1 << 20));
+  Content content;
+  note(*t.log, t.add(400), content);
+  must(t.log->sync(kLatest));
+  Copy whole(t.files);
+  // As a difference leaves it: addresses are not seqs. docs/LOG_FORMAT.md, Gaps.
+  const uint64_t from = 20;
+  FaultFileSystem files;
+  must(files.make_directory(kDirectory));
+  auto writer = must(PackWriter::create(files, kDirectory, test_group(), Seq(from + kGapGroupRecords), Seq(390)));
+  const std::vector<uint64_t> seqs{21, 30, 200, 300, 380};
+  for (const uint64_t seq : seqs) {
+    const uint64_t number = seq - from - 1;
+    const uint64_t group = from + (number / kGapGroupRecords + 1) * kGapGroupRecords;
+    const Location address{std::min<uint64_t>(group, 390), static_cast<uint32_t>(64 + number % kGapGroupRecords * 8)};
+    must(writer->add(address, as_bytes(content[Seq(seq)].whole)));
+  }
+  const PackInfo info = must(writer->finish(Seq(391)));
+  Floor floor;
+  floor.group = test_group();
+  floor.base = must(t.log->position_at(Seq(10)));
+  floor.packs = {info};
+  floor.gaps = {{must(t.log->position_at(Seq(from))), must(t.log->position_at(Seq(390))), 0}};
+  const std::string path = pack_path(kDirectory, info);
+  const std::string sound = files.content(path);
+  uint64_t at = kPackHeaderSize;
+  for (const uint64_t seq : seqs) {
+    INFO("record " << seq);
+    for (size_t bit = 0; bit < kRecordHeaderSize * 8; ++bit) {
+      files.flip_bit(path, at + bit / 8, static_cast<unsigned>(bit % 8));
+      const MendReport report = must(mend_pack(files, kDirectory, info, floor, whole));
+      must(report.left);
+      REQUIRE(report.mended.size() == 1);
+      REQUIRE(files.content(path) == sound);
+    }
+    files.overwrite(path, at, std::string(40, '!'));  // the chain still says which it is
+    must(must(mend_pack(files, kDirectory, info, floor, whole)).left);
+    REQUIRE(files.content(path) == sound);
+    at += content[Seq(seq)].whole.size();
+  }
+}
+
 TEST_CASE("a pack's header and table are put right without another copy, and nobody waits for that") {
   Pruned p;
   p.t.log.reset();
