@@ -231,7 +231,9 @@ Status FuseMount::loop() {
   fuse_loop_cfg_set_idle_threads(config, kThreadsMax);
   const int result = fuse_session_loop_mt(daemon_.session, config);
   fuse_loop_cfg_destroy(config);
-  if (result >= 0) return {};
+  // A connection that ends is ENODEV to whoever reads the device next, which libfuse knows, and ECONNABORTED to a thread that has
+  // taken a request and not begun with it.
+  if (result >= 0 || result == -ECONNABORTED) return {};
   return errno_status(-result, "serving " + mountpoint_);
 }
 

@@ -6,8 +6,10 @@
 #include <tidemark/mark.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <thread>
 
 #include "fs/mount.h"
 #include "tests/fs/mounted.h"
@@ -161,6 +163,31 @@ TEST_CASE("stop() makes safe what was written, then takes the mount away from th
   ::close(fd);
   REQUIRE(mounted.start({}) == "");
   CHECK(read_file(mounted / "f") == "dirty");
+}
+
+TEST_CASE("a connection that is aborted among requests has ended, not failed") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  for (int round = 0; round < 60; ++round) {
+    if (round > 0) REQUIRE(mounted.start({}) == "");
+    std::atomic<bool> over = false;
+    std::vector<std::thread> askers;
+    for (int asker = 0; asker < 4; ++asker) {
+      askers.emplace_back([&, asker] {
+        const int root = ::open(mounted.path().c_str(), O_RDONLY | O_DIRECTORY);
+        for (int i = 0; !over; ++i) {
+          struct stat ignored {};
+          (void)::fstatat(root, (std::to_string(asker) + "-" + std::to_string(i)).c_str(), &ignored, 0);
+        }
+        ::close(root);
+      });
+    }
+    ::usleep(10'000);
+    ::umount2(mounted.path().c_str(), MNT_FORCE);
+    CHECK(mounted.wait_for_end() == 0);
+    over = true;
+    for (std::thread& asker : askers) asker.join();
+  }
 }
 
 TEST_CASE("ro serves a live volume that cannot be changed") {
