@@ -27,6 +27,7 @@ from world import World  # noqa: E402
 WORKERS = 3
 DISK_MIB = 4096
 ROOM_MIB = 512             # a round begins with at least this much: what the log does on a full disk is disk_faults.py's
+DAMAGED = 13               # exit code
 
 
 LIE = "int fdatasync(int fd) { (void)fd; return 0; } int fsync(int fd) { (void)fd; return 0; }"
@@ -112,7 +113,12 @@ class Rounds:
         if self.disk:
             subprocess.run(["umount", "-l", self.world.mount], capture_output=True)
             self.disk.plug_in()
-        self.world.start_primary()
+        try:
+            self.world.start_primary()
+        except AssertionError as error:
+            if self.world.primary.poll() == DAMAGED:
+                raise file_load.Loss(f"round {number}: the volume is damaged: {error}") from error
+            raise
         known = {mark["name"] for mark in self.world.json("mark", "list", self.world.mount)["marks"]}
         missing = [name for name in self.marks if name not in known]
         if missing:
@@ -123,7 +129,9 @@ class Rounds:
 
     def finish(self):
         self.world.run("umount", self.world.mount)
-        self.world.run("verify", self.world.volume)
+        verdict = self.world.run("verify", self.world.volume, ok=(0, DAMAGED))
+        if verdict.returncode == DAMAGED:
+            raise file_load.Loss(f"the volume is damaged: {verdict.stdout.decode()}{self.world.tail()}")
 
     def close(self, keep):
         self.world.close(keep=True)

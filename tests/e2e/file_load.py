@@ -191,7 +191,11 @@ def check(folder, seed, before, journal):
         # What had begun may be there in part; only what returned was promised.
         if number < ended or action[0] not in ("fsync", "msync"):
             apply()
-    for file, path, found in zip(script.files, paths(folder), contents(folder)):
+    try:
+        held = contents(folder)
+    except FileNotFoundError as gone:
+        raise Loss(f"{gone.filename}, whose directory was made durable, is gone") from gone
+    for file, path, found in zip(script.files, paths(folder), held):
         why = file.why_impossible(found)
         if why:
             raise Loss(f"{path}, seed {seed}, after {ended} operations: {why}")
