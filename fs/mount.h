@@ -1,6 +1,8 @@
 // A FUSE mount of a live group or of a tree at a point. libfuse lives in this folder and nowhere else.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <memory>
 #include <string>
@@ -55,7 +57,8 @@ struct MountedVolume {
   std::string source;  // what was mounted: DIR or DIR@POINT
   std::string mountpoint;
 };
-// The Tidemark mounts of this machine, from /proc/self/mountinfo (names unescaped).
-Result<std::vector<MountedVolume>> list_mounts();
+// The Tidemark mounts that a process sees (0: this one; another may be in a mount namespace of its own), from /proc/PID/mountinfo, names
+// unescaped. kNotFound: there is no such process.
+Result<std::vector<MountedVolume>> list_mounts(pid_t process = 0);
 
 }  // namespace tidemark

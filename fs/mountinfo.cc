@@ -88,9 +88,10 @@ std::optional<MountEntry> parse_mountinfo_line(std::string_view line) {
   return entry;
 }
 
-Result<std::vector<MountEntry>> read_mountinfo() {
-  std::ifstream file("/proc/self/mountinfo");
-  if (!file) return errno_status(errno, "opening /proc/self/mountinfo");
+Result<std::vector<MountEntry>> read_mountinfo(pid_t process) {
+  const std::string path = "/proc/" + (process == 0 ? "self" : std::to_string(process)) + "/mountinfo";
+  std::ifstream file(path);
+  if (!file) return errno_status(errno, "opening " + path);
   std::vector<MountEntry> entries;
   for (std::string line; std::getline(file, line);) {
     if (auto entry = parse_mountinfo_line(line)) entries.push_back(std::move(*entry));
@@ -158,8 +159,8 @@ Status unmount(const std::string& mountpoint, bool lazy) {
   return result;
 }
 
-Result<std::vector<MountedVolume>> list_mounts() {
-  TM_ASSIGN(std::vector<fs::MountEntry> entries, fs::read_mountinfo());
+Result<std::vector<MountedVolume>> list_mounts(pid_t process) {
+  TM_ASSIGN(std::vector<fs::MountEntry> entries, fs::read_mountinfo(process));
   std::vector<MountedVolume> volumes;
   for (fs::MountEntry& entry : entries) {
     if (entry.type == fs::kFilesystemType) volumes.push_back({std::move(entry.source), std::move(entry.mountpoint)});

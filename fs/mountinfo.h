@@ -1,6 +1,8 @@
 // What is mounted where, as the kernel tells it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +24,8 @@ struct MountEntry {
 
 // Reads one line of /proc/PID/mountinfo; nullopt where it has no such form. Octal escapes are decoded.
 std::optional<MountEntry> parse_mountinfo_line(std::string_view line);
-// All mounts this process sees, in the order in which they were mounted.
-Result<std::vector<MountEntry>> read_mountinfo();
+// All mounts that a process sees (0: this one), in the order in which they were mounted.
+Result<std::vector<MountEntry>> read_mountinfo(pid_t process = 0);
 // The topmost mount whose mountpoint is exactly `path`.
 Result<std::optional<MountEntry>> mount_at(const std::string& path);
 // `path` absolute and without symlinks, found without touching its last component: that may be a dead mount.

@@ -77,14 +77,17 @@ TEST_CASE("whatever reads or changes a volume right after umount(8) waits for th
   after_umount([](const std::string& volume) { tidemark_ok({"prune", volume, "--to", "latest"}); });
 }
 
-TEST_CASE("a volume that is mounted where we cannot see it is read at once") {
+TEST_CASE("a volume that is mounted where we cannot see it is read at once, and a second mount of it refused") {
   if (!can_mount()) return;
   Mounted mounted;
   write_file(mounted.mountpoint + "/file", "content");
   const auto begin = std::chrono::steady_clock::now();
-  const std::string command =
-      "umount '" + mounted.mountpoint + "' && '" + program() + "' mark list '" + mounted.volume + "'";
-  CHECK(std::system(("unshare -m sh -c \"" + command + "\" > /dev/null").c_str()) == 0);
+  const auto elsewhere = [&](const std::string& words) {
+    const std::string command = "umount '" + mounted.mountpoint + "' && '" + program() + "' " + words;
+    return WEXITSTATUS(std::system(("unshare -m sh -c \"" + command + "\" > /dev/null").c_str()));
+  };
+  CHECK(elsewhere("mark list '" + mounted.volume + "'") == 0);
+  CHECK(elsewhere("mount '" + mounted.volume + "' '" + mounted.mountpoint + "'") == 11);
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
 }
 
