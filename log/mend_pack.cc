@@ -88,16 +88,22 @@ struct Stretch {
   [[nodiscard]] bool spans(Seq seq) const { return after < seq && seq < before; }
 };
 
-// What the other copy has between two records.
 struct Candidate {
   Seq seq;
   std::string whole;
 };
-using Candidates = std::vector<Candidate>;
+
+// What the other copy has between two records.
+struct Candidates {
+  std::vector<Candidate> all;
+  bool to_the_end = false;  // it has one behind them too. Otherwise its packs end here, and its segments may have more.
+};
 
 // As many records as are damaged, and as long: copies that keep records for different bases keep the one a part of what the other does.
-bool match(const std::vector<Wound>& wounds, const Candidates& all) {
-  return std::equal(wounds.begin(), wounds.end(), all.begin(), all.end(),
+bool match(const std::vector<Wound>& wounds, const Candidates& candidates) {
+  const auto& all = candidates.all;
+  return candidates.to_the_end &&
+         std::equal(wounds.begin(), wounds.end(), all.begin(), all.end(),
                     [](const Wound& wound, const Candidate& each) { return wound.entry.size == each.whole.size(); });
 }
 
@@ -209,40 +215,42 @@ class PackMender {
     if (!*shares_) {
       return Status(Code::kCorrupt, "its header is damaged, and the other copy is not known to be of the same history");
     }
-    Candidates all;
+    Candidates found;
     uint64_t bytes = 0;
     for (Seq next = stretch.after.next();;) {
       auto record = copy_.from(next);
       if (!record.ok() && record.status().code() != Code::kNotFound) return record.status();
-      if (!record.ok() || !stretch.spans(record->header.seq)) break;
+      if (!record.ok()) break;
+      found.to_the_end = !stretch.spans(record->header.seq);
+      if (found.to_the_end) break;
       next = record->header.seq.next();
       bytes += record->whole.size();
       if (bytes > kMendBytesMax) return Status(Code::kCorrupt, "too many records may have stood there");
-      all.push_back({record->header.seq, std::string(as_text(record->whole))});
+      found.all.push_back({record->header.seq, std::string(as_text(record->whole))});
     }
-    return all;
+    return found;
   }
 
   // Of the candidates as long as the table says: the one that what is left there names, or the only one there can be.
-  Status mend_unnamed(const Stretch& stretch, size_t number, const Candidates& all) {
+  Status mend_unnamed(const Stretch& stretch, size_t number, const Candidates& candidates) {
     const PackEntry& entry = stretch.wounds[number].entry;
     std::string there(entry.size, '\0');
     TM_ASSIGN(const size_t got, file_->read(entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
     there.resize(got);
     std::vector<const Candidate*> fitting;
     std::vector<const Candidate*> named;
-    for (const Candidate& each : all) {
+    for (const Candidate& each : candidates.all) {
       if (each.whole.size() != entry.size) continue;
       fitting.push_back(&each);
       if (names(there, each)) named.push_back(&each);
     }
     if (fitting.empty()) return cannot(entry, "the other copy has no record that fits there");
-    const bool complete = all.size() == stretch.before.value() - stretch.after.value() - 1;
+    const bool complete = candidates.all.size() == stretch.before.value() - stretch.after.value() - 1;
     const Candidate* chosen = nullptr;
     if (named.size() == 1) {
       chosen = named.front();
-    } else if (named.empty() && match(stretch.wounds, all)) {
-      chosen = &all[number];
+    } else if (named.empty() && match(stretch.wounds, candidates)) {
+      chosen = &candidates.all[number];
     } else if (named.empty() && complete && fitting.size() == 1) {
       chosen = fitting.front();
     } else {

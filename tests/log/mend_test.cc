@@ -353,6 +353,31 @@ TEST_CASE("records of a pack that are gone side by side are put back by a copy t
   }
 }
 
+TEST_CASE("a copy whose packs end beside the damage may have more in its segments, and is not taken for whole") {
+  Pruned p;
+  // It has record 58 in a pack, which we dropped; where its segments begin it is not asked for.
+  class Ending final : public RecordSource {
+   public:
+    explicit Ending(Pruned& p) : p_(p) {}
+    [[nodiscard]] std::string name() const override { return "a copy"; }
+    Result<std::string> fetch(Seq next, size_t bytes_max) override {
+      if (next != p_.floor.base.seq) return Status(Code::kNotFound, "not held");
+      return p_.whole->fetch(next, bytes_max);
+    }
+    Result<std::string> fetch_packed(Seq from, size_t) override {
+      return from <= Seq(58) ? p_.content[Seq(58)].whole : std::string();
+    }
+
+   private:
+    Pruned& p_;
+  } copy(p);
+  REQUIRE(p.content[Seq(58)].whole.size() == p.entry(Seq(60)).size);
+  p.t.files.overwrite(p.pack_of(Seq(60)), p.entry(Seq(60)).at, std::string(kRecordHeaderSize + 40, '!'));
+  const auto damaged = contents(p.t.files);
+  CHECK(mend(p.t.files, copy).left == 1);
+  CHECK(contents(p.t.files) == damaged);
+}
+
 TEST_CASE("a record of a gap's pack is put right, the first as well, however far from the next") {
   TestLog t(quiet_options(1 << 20));
   Content content;
