@@ -15,6 +15,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def is_served(mount):
+    """Asks first and looks then: between a dead mount and the new one the directory below answers as well."""
+    try:
+        os.statvfs(mount)  # asks the daemon; a stat might be answered from the kernel's cache for a dead one
+    except OSError:
+        return False
+    with open("/proc/self/mountinfo") as mounts:
+        return any(f" {mount} " in line for line in mounts)
+
+
 class World:
     """One volume at `self.mount`, one site; each can be killed and started again. `place`: where the volume is kept, if elsewhere."""
 
@@ -73,14 +83,7 @@ class World:
         self.wait(self.primary, self.mounted, "the mount")
 
     def mounted(self):
-        with open("/proc/self/mountinfo") as mounts:
-            if not any(f" {self.mount} " in line for line in mounts):
-                return False
-        try:
-            os.statvfs(self.mount)  # asks the daemon; a stat might be answered from the kernel's cache for a dead one
-            return True
-        except OSError:
-            return False
+        return is_served(self.mount)
 
     def wait(self, process, condition, what, seconds=30):
         end = time.monotonic() + seconds

@@ -5,14 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from world import free_port, is_served  # noqa: E402
 
 
 class Site:
@@ -80,14 +78,7 @@ class Sites:
     def mounted(self):
         if self.primary.poll() is not None:
             raise AssertionError(f"the mount ended with {self.primary.returncode}{self.tail()}")
-        with open("/proc/self/mountinfo") as mounts:
-            if not any(f" {self.mount} " in line for line in mounts):
-                return False
-        try:
-            os.statvfs(self.mount)
-            return True
-        except OSError:
-            return False
+        return is_served(self.mount)
 
     # --- commands ---------------------------------------------------------------------------------------------------------
     def run(self, *words, within=(), ok=(0,)):
