@@ -82,11 +82,12 @@ TEST_CASE("a volume that is mounted where we cannot see it is read at once, and 
   Mounted mounted;
   write_file(mounted.mountpoint + "/file", "content");
   const auto begin = std::chrono::steady_clock::now();
-  const auto elsewhere = [&](const std::string& words) {
+  const auto elsewhere = [&](const std::string& words, const std::string& spaces = "-m") {
     const std::string command = "umount '" + mounted.mountpoint + "' && '" + program() + "' " + words;
-    return WEXITSTATUS(std::system(("unshare -m sh -c \"" + command + "\" > /dev/null").c_str()));
+    return WEXITSTATUS(std::system(("unshare " + spaces + " sh -c \"" + command + "\" > /dev/null").c_str()));
   };
   CHECK(elsewhere("mark list '" + mounted.volume + "'") == 0);
+  CHECK(elsewhere("mark list '" + mounted.volume + "'", "-m -p -f --mount-proc") == 0);
   CHECK(elsewhere("mount '" + mounted.volume + "' '" + mounted.mountpoint + "'") == 11);
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
 }
