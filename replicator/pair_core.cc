@@ -12,8 +12,6 @@ namespace {
 // A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs).
 constexpr std::chrono::seconds kSyncStallMax{10};
 
-constexpr std::chrono::milliseconds kLagEvery{200};
-
 constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
 std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
 
@@ -29,16 +27,6 @@ bool is_refusal(const Status& status) {
   }
 }
 
-// Bytes of log from `from` on.
-uint64_t bytes_behind(const std::vector<SegmentInfo>& segments, const Location& from) {
-  uint64_t bytes = 0;
-  for (const SegmentInfo& segment : segments) {
-    if (segment.first_seq.value() > from.segment) bytes += segment.bytes;
-    if (segment.first_seq.value() == from.segment && segment.bytes > from.offset) bytes += segment.bytes - from.offset;
-  }
-  return bytes;
-}
-
 }  // namespace
 
 PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
@@ -46,7 +34,8 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
       config_(std::move(pair.config)),
       status_(std::move(pair.status)),
       clock_(clock),
-      persist_(std::move(persist)) {
+      persist_(std::move(persist)),
+      limit_(config_.bytes_per_second) {
   acked_.durable = acked_.received = status_.durable;
   reached_ = status_.reached;
   // It was at work when it was last heard of, so all that is durable may have been sent.
@@ -78,7 +67,7 @@ Status PairCore::enter(PairState to, const std::string& cause, bool parked) {
   }
   status_ = std::move(next);
   if (to == PairState::kSuspended || to == PairState::kFailed) waits_ = false;  // only now: what is said is what is saved
-  copy_bytes_ = 0;
+  lag_.begin_copy();
   tell_state();
   publish();
   return Status();
@@ -142,8 +131,7 @@ Status PairCore::greet() {
   control_.clear();
   cursor_.reset();
   difference_.reset();
-  in_flight_.clear();
-  durable_end_.reset();
+  window_ = SendWindow();
   goal_ = log.durable();
   hello_ = Hello();
   hello_.role = WireRole::kShip;
@@ -205,10 +193,9 @@ Status PairCore::check_welcome(const Welcome& welcome) {
 }
 
 Status PairCore::begin(const Welcome& welcome) {
-  window_bytes_ = std::min(welcome.window_bytes, kWindowBytes);
-  window_frames_ = std::min(welcome.window_frames, kWindowFrames);
-  if (window_bytes_ < kWireMax || window_frames_ == 0) return Status(Code::kCorrupt, "the site grants no window");
-  sent_bytes_ = sent_frames_ = 0;
+  if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
+    return Status(Code::kCorrupt, "the site grants no window");
+  }
   acked_ = Ack();
   acked_.received = sent_ = reached_ = welcome.position.seq;
   acked_.durable = std::min(welcome.durable, welcome.position.seq);
@@ -218,8 +205,7 @@ Status PairCore::begin(const Welcome& welcome) {
   begun_ = false;
   refused_ = false;
   last_error_.clear();
-  tokens_ = 0;
-  tokens_ns_ = now();
+  limit_.restart(now());
   if (status_.state != PairState::kSuspending) {
     std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value());
     TM_TRY(enter(status_.copied ? PairState::kResyncing : PairState::kCopying, cause));
@@ -233,10 +219,10 @@ Status PairCore::begin(const Welcome& welcome) {
 
 Status PairCore::take_ack(Bytes body) {
   TM_ASSIGN(Ack ack, decode_ack(body));
-  bool falls = ack.received < acked_.received || ack.durable < acked_.durable ||
-               ack.consumed_bytes < acked_.consumed_bytes || ack.consumed_frames < acked_.consumed_frames;
-  bool invented = ack.received > sent_ || ack.consumed_bytes > sent_bytes_ || ack.consumed_frames > sent_frames_;
-  if (falls || invented) return Status(Code::kCorrupt, "the site acknowledges what cannot be");
+  const bool falls = ack.received < acked_.received || ack.durable < acked_.durable;
+  if (falls || ack.received > sent_ || !window_.acknowledge(ack.consumed_bytes, ack.consumed_frames)) {
+    return Status(Code::kCorrupt, "the site acknowledges what cannot be");
+  }
   if (ack.durable > acked_.durable) progress_ns_ = now();
   acked_ = ack;
   begun_ = true;
@@ -245,10 +231,7 @@ Status PairCore::take_ack(Bytes body) {
     difference_.reset();
     cursor_ = std::make_unique<LogCursor>(group_.log(), acked_.received.next());
   }
-  while (!in_flight_.empty() && in_flight_.front().last <= acked_.durable) {
-    durable_end_ = in_flight_.front().end;
-    in_flight_.pop_front();
-  }
+  window_.settle(acked_.durable);
   TM_TRY(advance());
   publish();
   return Status();
@@ -281,7 +264,7 @@ void PairCore::disconnected(const Status& why) {
   control_.clear();
   cursor_.reset();
   difference_.reset();
-  in_flight_.clear();
+  window_.close();
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();
   refused_ = is_refusal(why);
@@ -303,18 +286,9 @@ Seq PairCore::last_to_send() const {
   return status_.state == PairState::kSuspending ? std::min(durable, status_.drain_to) : durable;
 }
 
-bool PairCore::window_open() const {
-  return sent_frames_ - acked_.consumed_frames < window_frames_ &&
-         sent_bytes_ - acked_.consumed_bytes + kWireMax <= window_bytes_;
-}
-
 bool PairCore::may_send() {
-  if ((!difference_ && sent_ >= last_to_send()) || !window_open()) return false;
-  if (config_.bytes_per_second == 0) return true;
-  double rate = static_cast<double>(config_.bytes_per_second);
-  double more = static_cast<double>(now() - std::exchange(tokens_ns_, now())) / 1e9 * rate;
-  tokens_ = std::min(tokens_ + more, rate);  // a second's worth at most is saved up
-  return tokens_ > 0;                        // then a whole message goes, and is paid for afterwards
+  if ((!difference_ && sent_ >= last_to_send()) || !window_.has_room()) return false;
+  return limit_.allows(now());
 }
 
 Status PairCore::send(const TrySend& try_send) {
@@ -361,10 +335,9 @@ Status PairCore::send_control(const TrySend& try_send) {
 }
 
 void PairCore::count_sent(size_t bytes) {
-  sent_bytes_ += bytes;
-  sent_frames_ += 1;
+  window_.add(bytes);
+  limit_.spend(bytes);
   shipped_bytes_ += bytes;
-  tokens_ -= static_cast<double>(bytes);
   spoke_ns_ = now();
 }
 
@@ -374,10 +347,6 @@ Status PairCore::send_data(const TrySend& try_send) {
     if (!held(sent_.next())) return acked_.received < sent_ ? Status() : offer_difference();
     TM_ASSIGN(LogCursor::Run run, cursor_->read(kRunMax, last_to_send()));
     if (run.bytes.empty()) return Status();
-    if (!durable_end_) {
-      durable_end_ = run.location;
-      publish();
-    }
     Message message(kWireHeaderSize + kDataFixed + run.bytes.size());
     encode_data_message(message.span(), {run.first, run.last, run.bytes}, session_, 0);
     size_t size = message.bytes().size();
@@ -390,15 +359,18 @@ Status PairCore::send_data(const TrySend& try_send) {
     }
     count_sent(size);
     sent_ = reached_ = run.last;
-    in_flight_.push_back({run.last, {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())}});
+    const bool first = !window_.durable_end().has_value();
+    window_.add_run(run.last, run.location,
+                    {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())});
+    if (first) publish();  // from now on the lag can be told
   }
   return Status();
 }
 
 std::chrono::milliseconds PairCore::pause() const {
   int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
-  const bool more = difference_ ? accepted_ && window_open() && !full_ : sent_ < last_to_send();
-  const bool throttled = shipping_ && config_.bytes_per_second != 0 && more;
+  const bool more = difference_ ? accepted_ && window_.has_room() && !full_ : sent_ < last_to_send();
+  const bool throttled = shipping_ && limit_.limits() && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
   if (difference_ && more && !throttled) left = 0;
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
@@ -419,16 +391,6 @@ void PairCore::tell_state() {
   control_.push_back(encode_pair_news(news, session_));
 }
 
-std::optional<uint64_t> PairCore::lag_bytes() {
-  if (acked_.durable >= group_.log().durable()) return lag_bytes_ = 0;
-  if (difference_) return lag_bytes_ = difference_->bytes_left() + group_.log().bytes();
-  if (!durable_end_) return std::nullopt;
-  // Walks all segments: not for every acknowledgement.
-  if (now() - lag_ns_ < as_ns(kLagEvery) && lag_bytes_.value_or(0) != 0) return lag_bytes_;
-  lag_ns_ = now();
-  return lag_bytes_ = bytes_behind(group_.log().segments(), *durable_end_);
-}
-
 void PairCore::publish() {
   SiteProgress shown;
   shown.state = pair_state_name(status_.state);
@@ -445,14 +407,11 @@ void PairCore::publish() {
   shown.waits = waits_;
   shown.fenced = status_.fenced;
   shown.shipped_bytes = shipped_bytes_;
-  shown.lag_bytes = lag_bytes();
-  bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
-  if (copying && copy_bytes_ == 0 && shown.lag_bytes.value_or(0) > 0) {
-    copy_bytes_ = *shown.lag_bytes;
-    copy_since_ns_ = clock_.wall_ns();
-  }
-  shown.copy_bytes = copying ? copy_bytes_ : 0;
-  shown.copy_since_ns = copying ? copy_since_ns_ : 0;
+  PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};
+  if (difference_) standing.difference_bytes_left = difference_->bytes_left();
+  lag_.measure(group_.log(), standing, now());
+  const bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
+  lag_.show(shown, copying, clock_.wall_ns());
   group_.watermarks().update(config_.site, shown);
 }
 

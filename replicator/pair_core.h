@@ -11,7 +11,10 @@
 
 #include "base/clock.h"
 #include "replicator/pair.h"
+#include "replicator/pair_lag.h"
 #include "replicator/protocol.h"
+#include "replicator/rate_limit.h"
+#include "replicator/send_window.h"
 #include "replicator/socket.h"
 
 namespace tidemark {
@@ -56,11 +59,6 @@ class PairCore {
   [[nodiscard]] const std::string& last_error() const { return last_error_; }
 
  private:
-  struct InFlight {
-    Seq last;
-    Location end;  // the byte behind it
-  };
-
   Status welcome(Bytes body, uint64_t session);
   Status check_welcome(const Welcome& welcome);
   Status begin(const Welcome& welcome);
@@ -79,11 +77,9 @@ class PairCore {
   Status offer_difference();
   Status next_piece();
   Status send_difference(const TrySend& try_send);
-  [[nodiscard]] bool window_open() const;
   void count_sent(size_t bytes);
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;
-  std::optional<uint64_t> lag_bytes();
   void tell_state();  // to the site
   void publish();
   [[nodiscard]] int64_t now() const { return clock_.steady_ns(); }
@@ -102,10 +98,8 @@ class PairCore {
   uint64_t session_ = 0;
   std::deque<std::string> control_;  // small messages to go out before any DATA
   std::unique_ptr<LogCursor> cursor_;
-  uint32_t window_bytes_ = 0;
-  uint32_t window_frames_ = 0;
-  uint64_t sent_bytes_ = 0;
-  uint64_t sent_frames_ = 0;
+  SendWindow window_;
+  RateLimit limit_;
   Ack acked_;
   Seq sent_;
   Hello hello_;
@@ -116,21 +110,14 @@ class PairCore {
   std::unique_ptr<DifferenceReader> difference_;
   bool accepted_ = false;  // the difference was
   std::string piece_;      // of it: a message to go out
-  std::deque<InFlight> in_flight_;
-  std::optional<Location> durable_end_;
-  double tokens_ = 0;  // bytes the bandwidth limit allows now
-  int64_t tokens_ns_ = 0;
 
   Seq goal_;            // duplex once this is durable there
   Seq reached_;         // as PairStatus's, now
   bool waits_ = false;  // what counts as durable waits for this site
   bool refused_ = false;
   int64_t acked_wall_ns_ = 0;
-  std::optional<uint64_t> lag_bytes_;
-  int64_t lag_ns_ = 0;
+  PairLag lag_;
   uint64_t shipped_bytes_ = 0;
-  uint64_t copy_bytes_ = 0;
-  int64_t copy_since_ns_ = 0;
   std::string last_error_;
   std::vector<std::string> downstream_;  // names in the watermarks
 };
