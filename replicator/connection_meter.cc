@@ -13,6 +13,8 @@
 namespace tidemark {
 namespace {
 
+constexpr std::chrono::seconds kMovedEvery{1};
+
 constexpr int kWatched = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 
 // Bytes libzmq has read from the connection so far; nothing where that cannot be told.
@@ -93,12 +95,25 @@ Status ConnectionMeter::take_events() {
   }
 }
 
-bool ConnectionMeter::over_limit(int fd, Meter& meter, int64_t now_ns) {
-  std::optional<uint64_t> taken = bytes_taken(fd);
-  if (!taken.has_value()) return false;
-  if (meter.heard || *taken < meter.base_bytes) {
+int64_t ConnectionMeter::moved_ns(int fd, uint64_t which) const {
+  const auto found = meters_.find(fd);
+  return found != meters_.end() && found->second.which == which ? found->second.moved_ns : 0;
+}
+
+void ConnectionMeter::look(Meter& meter, uint64_t taken, int64_t now_ns) {
+  const auto since = std::chrono::nanoseconds(now_ns - meter.looked_ns);
+  if (since < kMovedEvery) return;
+  const auto seconds = static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(since).count());
+  const bool first = meter.looked_ns == 0;
+  if (!first && taken > meter.looked_bytes + kMeterBytesASecond * seconds) meter.moved_ns = now_ns;
+  meter.looked_bytes = taken;
+  meter.looked_ns = now_ns;
+}
+
+bool ConnectionMeter::over_limit(Meter& meter, uint64_t taken, int64_t now_ns) {
+  if (meter.heard || taken < meter.base_bytes) {
     meter.heard = false;
-    meter.base_bytes = *taken;
+    meter.base_bytes = taken;
     meter.base_ns = now_ns;
     return false;
   }
@@ -106,8 +121,8 @@ bool ConnectionMeter::over_limit(int fd, Meter& meter, int64_t now_ns) {
   if (silent > (meter.spoke ? std::chrono::nanoseconds(kConnectionIdleMax) : kFirstMessageMax)) return true;
   auto seconds = static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(silent).count());
   uint64_t allowed = kWireMax + kMeterSlack + kMeterBytesASecond * seconds;
-  if (*taken - meter.base_bytes <= allowed) return false;
-  log_warning("closed a connection that sent " + std::to_string(*taken - meter.base_bytes) +
+  if (taken - meter.base_bytes <= allowed) return false;
+  log_warning("closed a connection that sent " + std::to_string(taken - meter.base_bytes) +
               " bytes without ending a message");
   return true;
 }
@@ -118,7 +133,10 @@ Status ConnectionMeter::check() {
   if (now - checked_ns_ < std::chrono::nanoseconds(kMeterInterval).count()) return Status();
   checked_ns_ = now;
   for (auto& [fd, meter] : meters_) {
-    if (!over_limit(fd, meter, now)) continue;
+    const std::optional<uint64_t> taken = bytes_taken(fd);
+    if (!taken) continue;
+    look(meter, *taken, now);
+    if (!over_limit(meter, *taken, now)) continue;
     meter.heard = true;  // until it is gone
     shut_connection(fd);
   }

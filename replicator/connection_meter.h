@@ -32,6 +32,9 @@ class ConnectionMeter {
   uint64_t message(int fd);
   // That connection is there, as far as is known.
   [[nodiscard]] bool is_open(int fd, uint64_t which) const;
+  // When bytes last came over that connection, more of them than ZMTP's own heartbeats are; 0: never. A long message on a slow line
+  // is a sign of life long before it is whole.
+  [[nodiscard]] int64_t moved_ns(int fd, uint64_t which) const;
   // Closes that connection, unless it is gone already.
   Status shut(int fd, uint64_t which);
   // Follows what came and went; looks, at most once an interval, and closes what breaks the rule.
@@ -44,9 +47,13 @@ class ConnectionMeter {
     bool spoke = false;       // a message at all
     uint64_t base_bytes = 0;  // taken from the wire at the first look after the last message
     int64_t base_ns = 0;
+    uint64_t looked_bytes = 0;  // taken from the wire at the last look whether something moves
+    int64_t looked_ns = 0;
+    int64_t moved_ns = 0;
   };
   Status take_events();
-  bool over_limit(int fd, Meter& meter, int64_t now_ns);
+  static void look(Meter& meter, uint64_t taken, int64_t now_ns);
+  static bool over_limit(Meter& meter, uint64_t taken, int64_t now_ns);
 
   Socket monitor_;
   std::unordered_map<int, Meter> meters_;

@@ -206,6 +206,8 @@ Status PairCore::begin(const Welcome& welcome) {
   refused_ = false;
   last_error_.clear();
   limit_.restart(now());
+  line_ = LineRate();
+  begun_ns_ = now();
   if (status_.state != PairState::kSuspending) {
     std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value());
     TM_TRY(enter(status_.copied ? PairState::kResyncing : PairState::kCopying, cause));
@@ -224,6 +226,9 @@ Status PairCore::take_ack(Bytes body) {
     return Status(Code::kCorrupt, "the site acknowledges what cannot be");
   }
   if (ack.durable > acked_.durable) progress_ns_ = now();
+  if (!begun_) line_.set_round_trip(now() - begun_ns_);
+  line_.acknowledge(ack.consumed_bytes, now());
+  shipped_bytes_ += ack.consumed_bytes - acked_.consumed_bytes;
   acked_ = ack;
   begun_ = true;
   acked_wall_ns_ = clock_.wall_ns();
@@ -287,7 +292,7 @@ Seq PairCore::last_to_send() const {
 }
 
 bool PairCore::may_send() {
-  if ((!difference_ && sent_ >= last_to_send()) || !window_.has_room()) return false;
+  if ((!difference_ && sent_ >= last_to_send()) || !has_room()) return false;
   return limit_.allows(now());
 }
 
@@ -313,7 +318,8 @@ Status PairCore::check_time() {
                                       seconds_text(kPeerSilenceMax));
   }
   if (acked_.durable >= group_.log().durable() || sent_ <= acked_.durable) progress_ns_ = now();
-  if (waits_ && now() - progress_ns_ > as_ns(kSyncStallMax)) {
+  // What is on its way over a slow line is nobody's fault.
+  if (waits_ && now() - progress_ns_ > as_ns(kSyncStallMax + line_.transit())) {
     return Status(Code::kTimeout,
                   "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(kSyncStallMax));
   }
@@ -336,8 +342,8 @@ Status PairCore::send_control(const TrySend& try_send) {
 
 void PairCore::count_sent(size_t bytes) {
   window_.add(bytes);
+  line_.add(bytes, now());
   limit_.spend(bytes);
-  shipped_bytes_ += bytes;
   spoke_ns_ = now();
 }
 
@@ -345,7 +351,7 @@ Status PairCore::send_data(const TrySend& try_send) {
   if (difference_) return send_difference(try_send);
   while (may_send()) {
     if (!held(sent_.next())) return acked_.received < sent_ ? Status() : offer_difference();
-    TM_ASSIGN(LogCursor::Run run, cursor_->read(kRunMax, last_to_send()));
+    TM_ASSIGN(LogCursor::Run run, cursor_->read(run_size(), last_to_send()));
     if (run.bytes.empty()) return Status();
     Message message(kWireHeaderSize + kDataFixed + run.bytes.size());
     encode_data_message(message.span(), {run.first, run.last, run.bytes}, session_, 0);
@@ -369,7 +375,7 @@ Status PairCore::send_data(const TrySend& try_send) {
 
 std::chrono::milliseconds PairCore::pause() const {
   int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
-  const bool more = difference_ ? accepted_ && window_.has_room() && !full_ : sent_ < last_to_send();
+  const bool more = difference_ ? accepted_ && has_room() && !full_ : sent_ < last_to_send();
   const bool throttled = shipping_ && limit_.limits() && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
   if (difference_ && more && !throttled) left = 0;

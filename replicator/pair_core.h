@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "replicator/line_rate.h"
 #include "replicator/pair.h"
 #include "replicator/pair_lag.h"
 #include "replicator/protocol.h"
@@ -77,6 +78,9 @@ class PairCore {
   Status offer_difference();
   Status next_piece();
   Status send_difference(const TrySend& try_send);
+  // Whether the site's window and the line have room for another message, and how long it may be.
+  [[nodiscard]] bool has_room() const { return window_.has_room() && line_.has_room(); }
+  [[nodiscard]] size_t run_size() const { return std::min(line_.run_max(), std::max(limit_.share(), kRunMin)); }
   void count_sent(size_t bytes);
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;
@@ -99,11 +103,13 @@ class PairCore {
   std::deque<std::string> control_;  // small messages to go out before any DATA
   std::unique_ptr<LogCursor> cursor_;
   SendWindow window_;
+  LineRate line_;
   RateLimit limit_;
   Ack acked_;
   Seq sent_;
   Hello hello_;
   int64_t greeted_ns_ = 0;
+  int64_t begun_ns_ = 0;  // BEGIN was said
   int64_t heard_ns_ = 0;
   int64_t spoke_ns_ = 0;
   int64_t progress_ns_ = 0;  // when the site last had everything, or made more of it durable

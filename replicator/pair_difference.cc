@@ -39,7 +39,7 @@ Status PairCore::take_accept(Bytes body) {
 // A message in piece_, or nothing yet: then more of the same kind of work is to be done, and others may have their turn.
 Status PairCore::next_piece() {
   DifferencePart part;
-  TM_ASSIGN(part.piece, difference_->next(kRunMax));
+  TM_ASSIGN(part.piece, difference_->next(run_size()));
   if (part.piece.kind == DifferencePiece::Kind::kNothing) return Status();
   if (part.piece.kind == DifferencePiece::Kind::kEnd) part.held_marks = difference_->held_marks();
   piece_ = encode_difference(part, session_);

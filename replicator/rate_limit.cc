@@ -5,6 +5,11 @@
 
 namespace tidemark {
 
+size_t RateLimit::share() const {
+  constexpr double kSharesASecond = 8;
+  return limits() ? static_cast<size_t>(rate_ / kSharesASecond) + 1 : SIZE_MAX;
+}
+
 void RateLimit::restart(int64_t now_ns) {
   saved_ = 0;
   counted_ns_ = now_ns;

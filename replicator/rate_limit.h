@@ -12,6 +12,8 @@ class RateLimit {
   explicit RateLimit(uint64_t bytes_per_second) : rate_(static_cast<double>(bytes_per_second)) {}  // 0: no limit
 
   [[nodiscard]] bool limits() const { return rate_ > 0; }
+  // Bytes to send at once at most, so that they go evenly.
+  [[nodiscard]] size_t share() const;
   // Nothing is saved up.
   void restart(int64_t now_ns);
   [[nodiscard]] bool allows(int64_t now_ns);

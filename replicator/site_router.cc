@@ -398,6 +398,17 @@ bool SiteRouter::send(const std::string& routing_id, std::string&& message, std:
   return sent.ok() && *sent;
 }
 
+void SiteRouter::note_movement(const std::string& routing_id, Peer& peer) {
+  const int64_t moved = meter_.moved_ns(peer.fd, peer.connection);
+  if (peer.ship == nullptr || !peer.ship->begun || moved <= peer.heard_ns) return;
+  peer.heard_ns = moved;
+  if (peer.line) {
+    send(routing_id, encode_ack(Ack(), peer.session));
+  } else {
+    outbox_.post_ack(peer.ship);
+  }
+}
+
 void SiteRouter::expire() {
   int64_t now = now_ns();
   if (now - expired_ns_ < as_ns(std::chrono::seconds(1))) return;
@@ -405,6 +416,7 @@ void SiteRouter::expire() {
   groups_.drop_idle_views();
   std::vector<std::string> silent;
   for (auto& [routing_id, peer] : peers_) {
+    note_movement(routing_id, peer);
     // A shipper speaks every second; three times its limit allows for a machine under load.
     std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
     // A shipper that is gone may be back in a moment: its silence decides. What a reader had is of no use to anybody.

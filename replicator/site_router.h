@@ -90,6 +90,8 @@ class SiteRouter {
   // The peer broke a rule: it is told, its session is over, and if it goes on its connection is closed.
   void strike(const Origin& origin, const Status& status, uint64_t request);
   void drop(const std::string& routing_id, bool orderly = false);
+  // A message that is long for its line is on its way from this shipper: that counts as heard, and the shipper hears that it does.
+  void note_movement(const std::string& routing_id, Peer& peer);
   void expire();
   // The allow-list is another one: who may no longer do what it does loses its session, who is no longer on it its connection.
   void enforce_rights();

@@ -33,7 +33,7 @@ struct SiteProgress {
   // Of a copy or resynchronisation on its way: bytes of log it began with, and when (wall time). 0: none.
   uint64_t copy_bytes = 0;
   int64_t copy_since_ns = 0;
-  uint64_t shipped_bytes = 0;         // sent to the site since this process began to ship, whatever became of it
+  uint64_t shipped_bytes = 0;         // that the site has taken since this process began to ship
   std::optional<uint64_t> lag_bytes;  // of log not durable there; unknown before the first session
 };
 

@@ -143,7 +143,7 @@ TEST_CASE("DATA that many sessions of one key send at once is no more than named
   std::vector<RawPeer> peers;
   uint64_t highest = before;
   size_t refused = 0;
-  for (size_t i = 0; i < kDataPerKeyMax / (7u << 20) + 8; ++i) {
+  for (size_t i = 0; i < kDataPerKeyMax / (kWindowBytes - (1u << 20)) + 8; ++i) {
     peers.push_back(flooded.flooding("stranger"));
     const uint64_t session = peers.back().hello(shipper_hello(*flooded.primary));
     std::string message(kWireHeaderSize + kDataFixed + junk.size(), '\0');

@@ -5,11 +5,15 @@ namespace {
 
 constexpr size_t kQueueMax = 80;  // messages, as libzmq's queues are set
 constexpr int64_t kRetryNs = 200'000'000;
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr uint64_t kLongestRecord = 70'000;
 
 }  // namespace
 
 SimLink::SimLink(SimWorld& world, SimNode& source, SimNode& target, const Pair& pair)
-    : world_(world), source_(source), target_(target), saved_(pair) {}
+    : world_(world), source_(source), target_(target), saved_(pair) {
+  if (world.faults.slow) bytes_per_second_ = 16'000 + world.below(48'000);
+}
 
 void SimLink::start() {
   auto persist = [this](const PairStatus& status) {
@@ -68,7 +72,11 @@ void SimLink::put(std::deque<Sent>& queue, std::string text) {
   // Messages of one connection arrive in the order in which they were sent.
   int64_t due = world_.clock.steady_ns() + static_cast<int64_t>(world_.below(3) * world_.below(20'000'000));
   if (!queue.empty()) due = std::max(due, queue.back().due_ns);
-  queue.push_back({due, std::move(text)});
+  const int64_t begun = due;
+  if (bytes_per_second_ != 0 && &queue == &to_target_) {
+    due += static_cast<int64_t>(text.size()) * kSecondNs / static_cast<int64_t>(bytes_per_second_);
+  }
+  queue.push_back({due, std::move(text), begun});
 }
 
 void SimLink::connect() {
@@ -81,6 +89,7 @@ void SimLink::turn() {
   if (!up_ && core_->wants_connection() && world_.clock.steady_ns() >= next_attempt_ns_) connect();
   if (!up_) return;
   if (!silent_) deliver_to_target();
+  if (!silent_) note_movement();
   if (up_ && !silent_) deliver_to_source();
   if (!up_) return;
   Status sent = core_->send([&](Message& message) -> Result<bool> {
@@ -105,6 +114,21 @@ void SimLink::deliver_to_source() {
     Status taken = core_->receive(Message::copy_of(as_bytes(next.text)));
     if (!taken.ok()) drop(taken, false);
   }
+}
+
+// What a site's router says while a long message comes in.
+void SimLink::note_movement() {
+  const int64_t now = world_.clock.steady_ns();
+  if (!begun_ || to_target_.empty() || to_target_.front().begun_ns == to_target_.front().due_ns) return;
+  if (now < to_target_.front().begun_ns || now - noted_ns_ < kSecondNs) return;
+  noted_ns_ = now;
+  acknowledge();
+}
+
+bool SimLink::keeps_queue_short() const {
+  size_t bytes = 0;
+  for (const Sent& sent : to_target_) bytes += sent.text.size();
+  return bytes_per_second_ == 0 || bytes <= kUnderWayFirst + 2 * kLongestRecord + bytes_per_second_ * 2;
 }
 
 void SimLink::deliver_to_target() {

@@ -13,6 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kQueuedBytesMax = kWindowBytes + (1u << 20);
 constexpr int kTurnsToTheEnd = 4000;
+constexpr int kSlowTurnsToTheEnd = 20000;
 
 // The directories of `path` on a disk in memory.
 void make_parents(FaultFileSystem& files, const std::string& path) {
@@ -217,6 +218,7 @@ void SimWorld::turn_all() {
   for (auto& link : links_) link->turn();
   for (auto& link : links_) {
     if (link->queued_bytes() > kQueuedBytesMax) fail("more than the window is on its way");
+    if (!link->keeps_queue_short()) fail("more waits for a slow line than it carries in moments");
     if (link->running()) states_seen |= 1u << static_cast<unsigned>(link->core().status().state);
   }
   settle_fsyncs();
@@ -285,7 +287,8 @@ void SimWorld::heal() {
 // Everything mended: every pair gets to duplex, every copy to the same history and the same index.
 std::string SimWorld::finish() {
   heal();
-  for (int turn = 0; turn < kTurnsToTheEnd && failure_.empty(); ++turn) {
+  const int turns = faults.slow ? kSlowTurnsToTheEnd : kTurnsToTheEnd;
+  for (int turn = 0; turn < turns && failure_.empty(); ++turn) {
     if (turn == 50) heal();  // what was on its way to be suspended
     clock.advance(std::chrono::milliseconds(20));
     for (auto& node : nodes_) {

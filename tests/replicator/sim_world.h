@@ -44,6 +44,7 @@ struct SimFaults {
   bool disk_lies = false;    // syncs at the last site do nothing (a negative control)
   bool forget_wait = false;  // acknowledge without waiting for sync pairs (a negative control)
   bool prune = false;        // drop pairs, and move the base beyond what they need
+  bool slow = false;         // lines carry a few KiB a second
 };
 
 class SimWorld;
@@ -66,12 +67,15 @@ class SimLink {
   [[nodiscard]] SimNode& source() { return source_; }
   [[nodiscard]] SimNode& target() { return target_; }
   [[nodiscard]] size_t queued_bytes() const;
+  // What waits for a slow line is no more than that line carries in moments, and a long record.
+  [[nodiscard]] bool keeps_queue_short() const;
   bool calm = false;  // no faults any more: saving always works
 
  private:
   struct Sent {
     int64_t due_ns = 0;
     std::string text;
+    int64_t begun_ns = 0;  // its first byte arrives
   };
   void connect();
   void drop(const Status& why, bool orderly);
@@ -82,6 +86,7 @@ class SimLink {
   void end_session(const Status& why, Retry retry);
   void acknowledge();
   void put(std::deque<Sent>& queue, std::string text);
+  void note_movement();
 
   SimWorld& world_;
   SimNode& source_;
@@ -97,6 +102,9 @@ class SimLink {
   bool begun_ = false;
   Ack ack_;
   uint64_t arrived_bytes_ = 0;
+  int64_t noted_ns_ = 0;  // when the source was last told that something is on its way
+
+  uint64_t bytes_per_second_ = 0;  // what the line carries to the target; 0: anything
 };
 
 class SimWorld {

@@ -66,6 +66,7 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
     SimFaults faults;
     faults.mangle = seed % 2 == 0;
     faults.prune = seed % 5 < 2;
+    faults.slow = seed % 7 == 0;
     std::string failure = simulate(seed, faults, good_for);
     INFO("seed " << seed << ": repeat with SIMULATION_ROUNDS=1 and --rng-seed " << seed);
     REQUIRE(failure == "");

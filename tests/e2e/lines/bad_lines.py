@@ -21,7 +21,7 @@ from load import Load, journal_length  # noqa: E402
 from sites import Sites  # noqa: E402
 
 MIB = 1 << 20
-WINDOW = 8 * MIB            # that may be under way, and is sent again after a cut
+UNDER_WAY = 0.6             # seconds of the line's rate that may be under way, and are sent again after a cut
 NOTICED_MAX = 5.0           # seconds until a dead site is known as such
 
 
@@ -150,7 +150,7 @@ def scenario_initial_copy(sites, dice, lines):
             out.write(dice.randbytes(8 * MIB))
             out.flush()
             os.fsync(out.fileno())
-    line.rate = 24 * MIB
+    line.rate = rate = 24 * MIB
     sites.run("pair", "create", sites.volume, "near", line.endpoint)
     shipped, moments = 0, sorted(dice.uniform(0.15, 0.9) for _ in range(interruptions))
     kinds = ["cut", "site", "primary", dice.choice(["cut", "site", "primary"])]
@@ -175,7 +175,7 @@ def scenario_initial_copy(sites, dice, lines):
     line.rate = 0
     sites.duplex("near")
     shipped += sites.pair("near")["shipped_bytes"]
-    most = size * 1.03 + interruptions * (WINDOW + 2 * MIB)
+    most = size * 1.03 + interruptions * (rate * UNDER_WAY + 2 * MIB)
     if not size <= line.carried <= most or not size / 2 <= shipped <= most:
         raise AssertionError(f"{line.carried / MIB:.0f} MiB went over, {shipped / MIB:.0f} MiB shipped, for {size / MIB:.0f} MiB "
                              f"interrupted {interruptions} times ({kinds} at {moments})")
