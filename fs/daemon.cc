@@ -41,7 +41,8 @@ Daemon::Daemon(const MountSource& source, ParsedOptions parsed, const std::strin
       point(source.view),
       tree(group ? static_cast<TreeView*>(&group->volume()) : point.get()),
       only_writer(!group || is_primary(group)),
-      timeout_seconds(only_writer ? kForeverSeconds : kReplicaSeconds) {
+      timeout_seconds(only_writer ? kForeverSeconds : kReplicaSeconds),
+      writeback(volume && !options.sync) {
   if (!group) return;
   travel.emplace(*group);
   marks.emplace(*group, inodes, mountpoint);
@@ -85,12 +86,6 @@ void Daemon::drop(fuse_ino_t id, uint64_t lookups) {
   }
 }
 
-fuse_entry_param Daemon::entry(uint32_t slot, const Attr& attr) {
-  fuse_entry_param entry = to_entry(attr, node_id(slot, attr.ino), timeout_seconds);
-  if (slot != kMainSlot && travel) entry.generation = travel->generation(slot);
-  return entry;
-}
-
 void Daemon::unlinked(const Attr& attr) {
   if (attr.nlink == 0 && inodes.unlinked(attr.ino)) reaper->add(attr.ino);
 }
@@ -105,8 +100,7 @@ Status Daemon::kill_privileges(Ino ino, const Caller& caller) {
   change.mask = kSetMode;
   change.mode = mode & 07777;
   TM_ASSIGN(attr, volume->set_attr(ino, change));
-  // The kernel does not ask again by itself; -1: attributes only, no data.
-  fuse_lowlevel_notify_inval_inode(session, ino.value(), -1, 0);
+  ask_again(ino);  // the kernel does not by itself
   return {};
 }
 

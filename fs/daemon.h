@@ -38,6 +38,12 @@ struct Node {
   std::shared_ptr<TreeView> hold;
 };
 
+// What the kernel is told of an inode, and for how long it may believe it.
+struct Answer {
+  struct stat about {};
+  double seconds = 0;
+};
+
 struct Daemon {
   Daemon(const MountSource& source, ParsedOptions parsed, const std::string& mountpoint);
 
@@ -49,6 +55,7 @@ struct Daemon {
   // True where we are the only writer, so that the kernel may remember everything for long; false on a replica.
   const bool only_writer;
   const double timeout_seconds;  // of names and attributes in the kernel
+  const bool writeback;          // the kernel writes pages back when it likes, and keeps size and times meanwhile
   bool setxattr_ext = false;     // set once, with INIT
   fuse_session* session = nullptr;
   std::string bdi_path;  // /sys/class/bdi/MAJOR:MINOR
@@ -70,8 +77,12 @@ struct Daemon {
   // Counts what a reply gives the kernel; takes it back (also: the kernel forgets).
   void grab(fuse_ino_t id);
   void drop(fuse_ino_t id, uint64_t lookups);
-  // How an inode of slot `slot` is handed to the kernel.
-  fuse_entry_param entry(uint32_t slot, const Attr& attr);
+  // telling.cc. `write_follows`: the kernel asks because a write begins.
+  Answer tell(uint32_t slot, Attr attr, bool write_follows = false);
+  fuse_entry_param entry(uint32_t slot, const Attr& attr, bool write_follows = false);
+  void ask_again(Ino ino);  // makes the kernel forget the inode's attributes
+  void opened_for_write(Ino ino);
+  void released_after_write(Ino ino);
   // An inode lost its last name.
   void unlinked(const Attr& attr);
   // With -o sync: makes everything up to here durable. Else nothing.

@@ -31,18 +31,46 @@ class InodeTable {
   void read_into_cache(Ino ino);
   [[nodiscard]] bool may_be_cached(Ino ino) const;
 
-  void opened_for_write(Ino ino);
-  void released_after_write(Ino ino);
+  // True: the kernel must be told to ask for the file's attributes again (fs/telling.cc says why).
+  [[nodiscard]] bool opened_for_write(Ino ino);
+  [[nodiscard]] bool released_after_write(Ino ino);
   // Files that may have dirty pages: the kernel writes all of a file's pages back before it releases it.
   [[nodiscard]] std::vector<Ino> open_for_write() const;
 
+  // --- how many blocks of a file the kernel believes in (fs/telling.cc) ---
+  struct Telling {
+    bool sure = true;      // what the caller read cannot be older than what was told before
+    uint32_t version = 0;  // for told()
+  };
+  // The kernel is about to be told that `ino` has `blocks`. Where the caller cannot be sure of that number it reads it again,
+  // after this call.
+  [[nodiscard]] Telling telling(Ino ino, uint64_t blocks);
+  // What to tell. `size`, `blocks`: of the file as it is in the volume. `write_follows`: the kernel asks because a write begins.
+  struct Told {
+    uint64_t blocks = 0;
+    bool keep = true;  // false: the kernel must ask again each time
+  };
+  [[nodiscard]] Told told(Ino ino, uint32_t version, uint64_t size, uint64_t blocks, bool write_follows);
+  // Pages of the cache were written: the file has `blocks` now. True: the kernel believes in another number and must be told to
+  // ask again.
+  [[nodiscard]] bool blocks_changed(Ino ino, uint64_t blocks);
+  // The file was cut to nothing, and so were its pages: none is dirty. True: as above.
+  [[nodiscard]] bool emptied(Ino ino);
+
  private:
+  static constexpr uint64_t kUnknown = UINT64_MAX;
   enum class Naming : uint8_t { kNamed, kBornUnnamed, kUnlinked };
   struct Entry {
     uint64_t lookups = 0;
+    uint64_t told_blocks = kUnknown;  // what the kernel believes, where it believes anything
     uint32_t writers = 0;
+    uint32_t version = 0;  // rises when the kernel is told to ask again
+    bool told = true;      // false: the kernel will ask before it believes anything
+    bool guessed = false;  // told_blocks was made up
+    bool emptied = false;  // no write has begun since the file was opened, or cut to nothing
     bool cached = false;
     Naming naming = Naming::kNamed;
+    bool ask_again();
   };
   struct Shard {
     mutable Mutex mutex;

@@ -29,13 +29,4 @@ struct stat to_stat(const Attr& attr, fuse_ino_t id) {
   return result;
 }
 
-fuse_entry_param to_entry(const Attr& attr, fuse_ino_t id, double timeout_seconds) {
-  fuse_entry_param entry{};
-  entry.ino = id;
-  entry.attr = to_stat(attr, id);
-  entry.attr_timeout = timeout_seconds;
-  entry.entry_timeout = timeout_seconds;
-  return entry;
-}
-
 }  // namespace tidemark::fs

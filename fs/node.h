@@ -28,6 +28,5 @@ inline constexpr fuse_ino_t kInoDir = own_node(3);       // /.tidemark/ino: for 
 static_assert(FUSE_ROOT_ID == kRootIno.value());
 
 struct stat to_stat(const Attr& attr, fuse_ino_t id);
-fuse_entry_param to_entry(const Attr& attr, fuse_ino_t id, double timeout_seconds);
 
 }  // namespace tidemark::fs

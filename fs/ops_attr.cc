@@ -33,9 +33,9 @@ void lookup_by_number(fuse_req_t req, Daemon& daemon, std::string_view name) {
   if (error != std::errc() || end != name.data() + name.size()) return reply(req, ENOENT);
   TM_REPLY_ASSIGN(req, Attr attr, daemon.tree->get_attr(Ino(number)));
   if (!S_ISREG(attr.mode)) return reply(req, ENOENT);
-  fuse_entry_param entry = to_entry(attr, number, daemon.timeout_seconds);
-  entry.entry_timeout = 0;
   daemon.grab(number);
+  fuse_entry_param entry = daemon.entry(kMainSlot, attr);
+  entry.entry_timeout = 0;
   if (fuse_reply_entry(req, &entry) != 0) daemon.drop(number, 1);
 }
 
@@ -58,7 +58,9 @@ void lookup_own(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, std::string_v
   if (parent == kTidemarkDir && name == kInoName && flusher) return reply_own(req, kInoDir, 0);
   if (parent == kInoDir && flusher) return lookup_by_number(req, daemon, name);
   if (parent != kAtDir) return reply(req, ENOENT);
-  TM_REPLY_ASSIGN(req, fuse_entry_param entry, daemon.travel->enter(name, daemon.timeout_seconds));
+  TM_REPLY_ASSIGN(req, const TimeTravel::Entered entered, daemon.travel->enter(name));
+  fuse_entry_param entry = daemon.entry(entered.slot, entered.root);
+  entry.entry_timeout = 0;  // "latest" means another tree a moment later
   if (fuse_reply_entry(req, &entry) != 0) daemon.drop(entry.ino, 1);
   forget_crowded_points(daemon);
 }
@@ -102,17 +104,20 @@ void op_forget_multi(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
 
 // --- attributes ---
 
-Result<struct stat> stat_of(Daemon& daemon, fuse_ino_t id) {
-  if (slot_of(id) == kOwnSlot) return own_stat(id);
+Result<Answer> answer_of(Daemon& daemon, fuse_ino_t id, bool write_follows) {
+  if (slot_of(id) == kOwnSlot) {
+    TM_ASSIGN(const struct stat about, own_stat(id));
+    return Answer{about, daemon.timeout_seconds};
+  }
   TM_ASSIGN(Node node, daemon.node(id));
-  TM_ASSIGN(Attr attr, node.tree->get_attr(node.ino));
-  return to_stat(attr, id);
+  TM_ASSIGN(const Attr attr, node.tree->get_attr(node.ino));
+  return daemon.tell(node.slot, attr, write_follows);
 }
 
-void op_getattr(fuse_req_t req, fuse_ino_t id, fuse_file_info*) {
-  Daemon& daemon = daemon_of(req);
-  TM_REPLY_ASSIGN(req, struct stat about, stat_of(daemon, id));
-  fuse_reply_attr(req, &about, daemon.timeout_seconds);
+// Only a read or a write that begins asks through its open file; stat and fstat do not.
+void op_getattr(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
+  TM_REPLY_ASSIGN(req, const Answer answer, answer_of(daemon_of(req), id, info != nullptr));
+  fuse_reply_attr(req, &answer.about, answer.seconds);
 }
 
 FileTime time_from(const timespec& time) { return {time.tv_sec, static_cast<uint32_t>(time.tv_nsec)}; }
@@ -179,8 +184,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, 
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
   TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), caller_of(req), *wanted, to_set));
-  const struct stat about = to_stat(attr, id);
-  fuse_reply_attr(req, &about, daemon.timeout_seconds);
+  if ((to_set & FUSE_SET_ATTR_SIZE) && wanted->st_size == 0) static_cast<void>(daemon.inodes.emptied(Ino(id)));
+  const Answer answer = daemon.tell(kMainSlot, attr);
+  fuse_reply_attr(req, &answer.about, answer.seconds);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t id) {
@@ -261,12 +267,12 @@ StatxOut statx_out(const struct stat& about, double timeout_seconds) {
 void raw_statx(const RawRequest& request) {
   Daemon& daemon = *request.daemon;
   const fuse_ino_t id = request.header->nodeid;
-  Result<struct stat> about = stat_of(daemon, id);
-  if (!about.ok()) {
-    reply_raw_error(request, to_errno(about.status().code()));
+  Result<Answer> answer = answer_of(daemon, id, false);
+  if (!answer.ok()) {
+    reply_raw_error(request, to_errno(answer.status().code()));
     return;
   }
-  StatxOut out = statx_out(*about, daemon.timeout_seconds);
+  StatxOut out = statx_out(answer->about, answer->seconds);
   if (Result<Node> node = daemon.node(id); node.ok()) {
     if (Result<Attr> attr = node->tree->get_attr(node->ino); attr.ok()) {
       out.mask |= STATX_BTIME;

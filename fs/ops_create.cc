@@ -75,22 +75,23 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Attr attr, make(daemon, parent, name, caller_of(req), (mode & 07777) | S_IFREG));
   const fuse_ino_t id = attr.ino.value();
-  const fuse_entry_param entry = to_entry(attr, id, daemon.timeout_seconds);
   const bool writes = (info->flags & O_ACCMODE) != O_RDONLY;
   info->keep_cache = 1;
   info->noflush = 1;
   daemon.grab(id);
-  if (writes) daemon.inodes.opened_for_write(attr.ino);
+  if (writes) daemon.opened_for_write(attr.ino);
+  const fuse_entry_param entry = daemon.entry(kMainSlot, attr, writes);
   if (fuse_reply_create(req, &entry, info) == 0) return;
-  if (writes) daemon.inodes.released_after_write(attr.ino);
+  if (writes) daemon.released_after_write(attr.ino);
   daemon.drop(id, 1);
 }
 
-fuse_entry_out wire_entry(const Attr& attr, double timeout_seconds) {
-  const struct stat about = to_stat(attr, attr.ino.value());
+fuse_entry_out wire_entry(const Attr& attr, const fuse_entry_param& entry) {
+  const struct stat& about = entry.attr;
   fuse_entry_out out{};
   out.nodeid = attr.ino.value();
-  out.entry_valid = out.attr_valid = static_cast<uint64_t>(timeout_seconds);
+  out.entry_valid = static_cast<uint64_t>(entry.entry_timeout);
+  out.attr_valid = static_cast<uint64_t>(entry.attr_timeout);
   out.attr.ino = about.st_ino;
   out.attr.size = static_cast<uint64_t>(about.st_size);
   out.attr.blocks = static_cast<uint64_t>(about.st_blocks);
@@ -135,17 +136,17 @@ void raw_tmpfile(const RawRequest& request) {
     reply_raw_error(request, to_errno(attr.status().code()));
     return;
   }
-  struct {
-    fuse_entry_out entry;
-    fuse_open_out open;
-  } out{wire_entry(*attr, daemon.timeout_seconds), {}};
-  out.open.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
   // It is opened for writing, or the kernel would have refused it.
   daemon.grab(attr->ino.value());
   daemon.inodes.born_unnamed(attr->ino);
-  daemon.inodes.opened_for_write(attr->ino);
+  daemon.opened_for_write(attr->ino);
+  struct {
+    fuse_entry_out entry;
+    fuse_open_out open;
+  } out{wire_entry(*attr, daemon.entry(kMainSlot, *attr, true)), {}};
+  out.open.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
   if (reply_raw(request, {reinterpret_cast<const char*>(&out), sizeof out})) return;
-  daemon.inodes.released_after_write(attr->ino);
+  daemon.released_after_write(attr->ino);
   daemon.drop(attr->ino.value(), 1);
 }
 

@@ -26,6 +26,7 @@ Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
   change.size = 0;
   if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id), caller));
   TM_ASSIGN([[maybe_unused]] Attr attr, volume->set_attr(Ino(id), change));
+  if (daemon.inodes.emptied(Ino(id)) && daemon.writeback) daemon.ask_again(Ino(id));
   return daemon.settle();
 }
 
@@ -36,12 +37,12 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
   if (info->flags & O_TRUNC) TM_REPLY(req, truncate_on_open(daemon, id, caller_of(req)));
   info->keep_cache = daemon.only_writer || !main;
   info->noflush = 1;
-  if (writes(*info)) daemon.inodes.opened_for_write(Ino(id));
-  if (fuse_reply_open(req, info) != 0 && writes(*info)) daemon.inodes.released_after_write(Ino(id));
+  if (writes(*info)) daemon.opened_for_write(Ino(id));
+  if (fuse_reply_open(req, info) != 0 && writes(*info)) daemon.released_after_write(Ino(id));
 }
 
 void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
-  if (writes(*info)) daemon_of(req).inodes.released_after_write(Ino(id));
+  if (writes(*info)) daemon_of(req).released_after_write(Ino(id));
   reply(req, 0);
 }
 
@@ -67,8 +68,9 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_
   if (request_kills_privileges()) TM_REPLY(req, daemon.kill_privileges(Ino(id), caller_of(req)));
   // A page out of the writeback cache: the kernel has its times, and sends them when it likes.
   const bool keep_times = info->writepage != 0;
-  TM_REPLY_ASSIGN(req, [[maybe_unused]] Attr attr,
+  TM_REPLY_ASSIGN(req, const Attr attr,
                   volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
+  if (keep_times && daemon.inodes.blocks_changed(attr.ino, attr.blocks_taken())) daemon.ask_again(attr.ino);
   TM_REPLY(req, daemon.settle());
   if (!keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id))) {
     return daemon.direct_writes.finish(req, Ino(id), static_cast<uint64_t>(at), size);

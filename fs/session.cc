@@ -41,7 +41,7 @@ void op_init(void* userdata, fuse_conn_info* conn) {
   if (daemon.only_writer) {
     refuse(FUSE_CAP_AUTO_INVAL_DATA);
     want(FUSE_CAP_EXPLICIT_INVAL_DATA);
-    if (daemon.volume && !daemon.options.sync) want(FUSE_CAP_WRITEBACK_CACHE);
+    if (daemon.writeback) want(FUSE_CAP_WRITEBACK_CACHE);
   }
   conn->max_write = std::min(conn->max_write, kMaxWrite);
   conn->max_background = kMaxBackground;

@@ -14,7 +14,7 @@ Result<struct stat> own_stat(fuse_ino_t id) {
   return result;
 }
 
-Result<fuse_entry_param> TimeTravel::enter(std::string_view point, double timeout_seconds) {
+Result<TimeTravel::Entered> TimeTravel::enter(std::string_view point) {
   TM_ASSIGN(Seq seq, group_.resolve(point));
   std::shared_ptr<TreeView> tree;
   {
@@ -28,10 +28,7 @@ Result<fuse_entry_param> TimeTravel::enter(std::string_view point, double timeou
   TM_ASSIGN(Attr root, tree->get_attr(tree->root()));
   const uint32_t slot = claim(std::string(point), seq, tree);
   if (slot == 0) return Status(Code::kLimit, "too many points are in use at once under /.tidemark/at");
-  fuse_entry_param entry = to_entry(root, node_id(slot, root.ino), timeout_seconds);
-  entry.entry_timeout = 0;  // "latest" means another tree a moment later
-  entry.generation = generation(slot);
-  return entry;
+  return Entered{slot, root};
 }
 
 std::shared_ptr<TreeView> TimeTravel::view(uint32_t slot) {

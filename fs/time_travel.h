@@ -24,8 +24,12 @@ class TimeTravel {
  public:
   explicit TimeTravel(Group& group) : group_(group), slots_(kSlots + 1) {}
 
-  // The root of the tree at `point`, with one lookup counted. kNotFound: no such point. kLimit: all slots are in use.
-  Result<fuse_entry_param> enter(std::string_view point, double timeout_seconds);
+  struct Entered {
+    uint32_t slot = 0;
+    Attr root;
+  };
+  // The tree at `point`, with one lookup of its root counted. kNotFound: no such point. kLimit: all slots are in use.
+  Result<Entered> enter(std::string_view point);
   // When many slots are in use, the points entered longest ago: the kernel remembers names below them, and with them the slot,
   // until it is told to forget the point's own name. Each call names others; empty while there is room.
   std::vector<std::string> crowded_out();
