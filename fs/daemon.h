@@ -13,6 +13,7 @@
 #include "fs/marks.h"
 #include "fs/node.h"
 #include "fs/options.h"
+#include "fs/past_rights.h"
 #include "fs/reaper.h"
 #include "fs/time_travel.h"
 
@@ -80,6 +81,8 @@ struct Daemon {
   // telling.cc. `write_follows`: the kernel asks because a write begins.
   Answer tell(uint32_t slot, Attr attr, bool write_follows = false);
   fuse_entry_param entry(uint32_t slot, const Attr& attr, bool write_follows = false);
+  Answer tell_past(fuse_ino_t id, TreeView& past, const Attr& then);
+  PastRights past_rights_of(TreeView& past, const Attr& then);
   void ask_again(Ino ino);  // makes the kernel forget the inode's attributes
   void opened_for_write(Ino ino);
   void released_after_write(Ino ino);

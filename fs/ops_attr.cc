@@ -18,7 +18,7 @@ namespace {
 
 // A directory that exists only here.
 void reply_own(fuse_req_t req, fuse_ino_t id, double timeout_seconds) {
-  TM_REPLY_ASSIGN(req, struct stat about, own_stat(id));
+  TM_REPLY_ASSIGN(req, struct stat about, own_stat(id, daemon_of(req).options.history_closed));
   fuse_entry_param entry{};
   entry.ino = id;
   entry.attr = about;
@@ -106,7 +106,7 @@ void op_forget_multi(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
 
 Result<Answer> answer_of(Daemon& daemon, fuse_ino_t id, bool write_follows) {
   if (slot_of(id) == kOwnSlot) {
-    TM_ASSIGN(const struct stat about, own_stat(id));
+    TM_ASSIGN(const struct stat about, own_stat(id, daemon.options.history_closed));
     return Answer{about, daemon.timeout_seconds};
   }
   TM_ASSIGN(Node node, daemon.node(id));

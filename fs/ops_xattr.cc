@@ -25,8 +25,21 @@ Status check_xattr_name(std::string_view name) {
   return {Code::kUnsupported, "this kind of extended attribute"};
 }
 
-Result<std::string> value_of(const Node& node, std::string_view name) {
+// Of a point below /.tidemark/at.
+bool is_past(const Node& node) { return node.slot != kMainSlot; }
+
+Result<bool> shows_acl(Daemon& daemon, const Node& node) {
+  TM_ASSIGN(const Attr then, node.tree->get_attr(node.ino));
+  return daemon.past_rights_of(*node.tree, then).shows_acl;
+}
+
+Result<std::string> value_of(Daemon& daemon, const Node& node, std::string_view name) {
   TM_TRY(check_xattr_name(name));
+  if (is_past(node) && is_dead_in_the_past(name)) return Status(Code::kNoData, "dead in the past");
+  if (is_past(node) && name == kAccessAcl) {
+    TM_ASSIGN(const bool shown, shows_acl(daemon, node));
+    if (!shown) return Status(Code::kNoData, "the access ACL has changed since");
+  }
   if (name != kSeqName) return node.tree->get_xattr(node.ino, name);
   TM_ASSIGN(Attr attr, node.tree->get_attr(node.ino));
   return std::to_string(attr.changed.value());
@@ -45,19 +58,26 @@ void reply_value(fuse_req_t req, const std::string& value, size_t size) {
 
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, size_t size) {
   if (slot_of(id) == kOwnSlot) return reply(req, ENODATA);
-  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
-  TM_REPLY_ASSIGN(req, std::string value, value_of(node, name));
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
+  TM_REPLY_ASSIGN(req, std::string value, value_of(daemon, node, name));
   reply_value(req, value, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t id, size_t size) {
   if (slot_of(id) == kOwnSlot) return reply_value(req, "", size);
-  TM_REPLY_ASSIGN(req, Node node, daemon_of(req).node(id));
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
   TM_REPLY_ASSIGN(req, std::vector<std::string> names, node.tree->list_xattr(node.ino));
+  bool acl_shown = true;
+  if (is_past(node)) {
+    TM_REPLY_ASSIGN(req, acl_shown, shows_acl(daemon, node));
+  }
   const bool root = fuse_req_ctx(req)->uid == 0;
   std::string list;
   for (const std::string& name : names) {
     if (!root && name.starts_with("trusted.")) continue;  // as local filesystems hide them
+    if (is_past(node) && (is_dead_in_the_past(name) || (name == kAccessAcl && !acl_shown))) continue;
     list.append(name).push_back('\0');
   }
   reply_value(req, list, size);

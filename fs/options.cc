@@ -14,6 +14,7 @@ struct Switches {
   bool dev = false;
   bool exec = true;
   bool allow_other = false;
+  bool history_closed = false;
 };
 
 struct Known {
@@ -35,6 +36,8 @@ constexpr std::array kKnown{
     Known{"noexec", &Switches::exec, false},
     Known{"allow_other", &Switches::allow_other, true},
     Known{"noallow_other", &Switches::allow_other, false},
+    Known{"history=root", &Switches::history_closed, true},
+    Known{"history=all", &Switches::history_closed, false},
 };
 
 // What /etc/fstab and mount(8) hand on, or what is so anyway.
@@ -83,6 +86,7 @@ Result<ParsedOptions> parse_options(const std::vector<std::string>& options, boo
   parsed.read_only = switches.read_only;
   parsed.sync = switches.sync;
   parsed.allow_other = switches.allow_other;
+  parsed.history_closed = switches.history_closed;
   parsed.kernel = {"default_permissions", switches.read_only ? "ro" : "rw", switches.suid ? "suid" : "nosuid",
                    switches.dev ? "dev" : "nodev", switches.exec ? "exec" : "noexec"};
   if (switches.sync) parsed.kernel.emplace_back("sync");

@@ -13,6 +13,7 @@ struct ParsedOptions {
   bool read_only = false;
   bool sync = false;  // every change is durable before it returns
   bool allow_other = false;
+  bool history_closed = false;      // only root, and whoever mounted, reach /.tidemark/at
   std::vector<std::string> kernel;  // for fuse_session_new, without fsname and subtype
 };
 

@@ -9,13 +9,50 @@
 // Attributes are not simply left out of the kernel's cache while a file is written, because each write(2) would ask for them.
 //
 // **The past.** Its permissions depend on what the same inode is today (fs/past_rights.h), so they are never remembered.
+#include "fs/acl.h"
 #include "fs/daemon.h"
 
 namespace tidemark::fs {
+namespace {
+
+// "" where there is none.
+Result<std::string> access_acl(TreeView& tree, const Attr& attr) {
+  if (attr.xattr_count == 0) return std::string();
+  Result<std::string> value = tree.get_xattr(attr.ino, kAccessAcl);
+  if (!value.ok() && value.status().code() == Code::kNoData) return std::string();
+  return value;
+}
+
+// What cannot be compared is different.
+SameAcl same_acl(TreeView& past, const Attr& then, TreeView& live, const Attr& now) {
+  const Result<std::string> acl_then = access_acl(past, then);
+  const Result<std::string> acl_now = access_acl(live, now);
+  if (!acl_then.ok() || !acl_now.ok() || *acl_then != *acl_now) return SameAcl::kDifferent;
+  return acl_then->empty() ? SameAcl::kNone : SameAcl::kSame;
+}
+
+}  // namespace
+
+PastRights Daemon::past_rights_of(TreeView& past, const Attr& then) {
+  const Result<Attr> now = tree->get_attr(then.ino);
+  if (!now.ok()) return past_rights(then, nullptr, SameAcl::kNone);
+  return past_rights(then, &*now, same_acl(past, then, *tree, *now));
+}
+
+Answer Daemon::tell_past(fuse_ino_t id, TreeView& past, const Attr& then) {
+  struct stat about = to_stat(then, id);
+  about.st_mode = past_rights_of(past, then).mode;
+  about.st_rdev = 0;  // a device file of the past leads to no device
+  return {about, 0};
+}
 
 Answer Daemon::tell(uint32_t slot, Attr attr, bool write_follows) {
   const fuse_ino_t id = node_id(slot, attr.ino);
-  if (!writeback || slot != kMainSlot || !S_ISREG(attr.mode)) return {to_stat(attr, id), timeout_seconds};
+  if (slot != kMainSlot) {
+    const std::shared_ptr<TreeView> past = travel ? travel->view(slot) : nullptr;
+    return past ? tell_past(id, *past, attr) : Answer{to_stat(Attr{.ino = attr.ino}, id), 0};
+  }
+  if (!writeback || !S_ISREG(attr.mode)) return {to_stat(attr, id), timeout_seconds};
   const InodeTable::Telling telling = inodes.telling(attr.ino, attr.blocks_taken());
   if (!telling.sure) {
     if (Result<Attr> now = volume->get_attr(attr.ino); now.ok()) attr = *now;

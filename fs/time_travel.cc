@@ -1,14 +1,21 @@
 #include "fs/time_travel.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace tidemark::fs {
 
-Result<struct stat> own_stat(fuse_ino_t id) {
+Result<struct stat> own_stat(fuse_ino_t id, bool closed) {
   if (id != kTidemarkDir && id != kAtDir && id != kInoDir) return Status(Code::kNotFound, "no such directory");
   struct stat result {};
   result.st_ino = id;
   result.st_mode = S_IFDIR | 0555;
+  if (closed && id == kAtDir) {
+    result.st_mode = S_IFDIR | 0500;
+    result.st_uid = geteuid();
+    result.st_gid = getegid();
+  }
   result.st_nlink = 2;
   result.st_blksize = kBlockSize;
   return result;

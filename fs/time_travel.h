@@ -16,8 +16,9 @@ inline constexpr std::string_view kTidemarkName = ".tidemark";
 inline constexpr std::string_view kAtName = "at";
 inline constexpr std::string_view kInoName = "ino";
 
-// Attributes of one of the directories that exist only here (node.h); kNotFound for any other id.
-Result<struct stat> own_stat(fuse_ino_t id);
+// Attributes of one of the directories that exist only here (node.h); kNotFound for any other id. `closed`: only root, and whoever
+// mounted, enter /.tidemark/at.
+Result<struct stat> own_stat(fuse_ino_t id, bool closed);
 
 // Thread-safe.
 class TimeTravel {

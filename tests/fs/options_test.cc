@@ -67,6 +67,13 @@ TEST_CASE("The last of two contradicting options counts") {
   CHECK(parsed({"sync", "async"}, false, true).sync == false);
 }
 
+TEST_CASE("History is open to all, or to root") {
+  CHECK_FALSE(parsed({}, false, true).history_closed);
+  CHECK(parsed({"history=root"}, false, true).history_closed);
+  CHECK_FALSE(parsed({"history=root,history=all"}, false, true).history_closed);
+  CHECK(parse_options({"history=nobody"}, false, true).status().code() == Code::kInvalid);
+}
+
 TEST_CASE("Commas and backslashes survive libfuse's option parser") { CHECK(fs::escape_option("a,b\\c") == "a\\,b\\\\c"); }
 
 TEST_CASE("Every failure is an errno") {
