@@ -89,12 +89,7 @@ Result<Socket> SiteImpl::listen(const Endpoint& endpoint, ConnectionMeter& meter
   TM_TRY(socket.set(ZMQ_HEARTBEAT_TIMEOUT, static_cast<int>(kPeerSilenceMax.count()) * 3));
   TM_TRY(socket.set(ZMQ_BACKLOG, 128));
   if (endpoint.ipv6()) TM_TRY(socket.set(ZMQ_IPV6, 1));
-  if (allow_ != nullptr) {
-    TM_TRY(socket.set(ZMQ_CURVE_SERVER, 1));
-    TM_TRY(socket.set(ZMQ_CURVE_SECRETKEY, keys_.secret_key));
-    // A domain makes libzmq insist on the handler: without one nobody gets in, instead of everybody.
-    TM_TRY(socket.set(ZMQ_ZAP_DOMAIN, kZapDomain));
-  }
+  if (allow_ != nullptr) TM_TRY(insist_on_zap(socket, keys_.secret_key));
   TM_TRY(meter.watch(context_, socket));
   TM_TRY(socket.bind(endpoint.text()));
   if (endpoint.ipc && ::chmod(endpoint.host.c_str(), 0600) != 0) return errno_status(errno, endpoint.host);

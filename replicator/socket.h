@@ -67,6 +67,9 @@ class Message {
   mutable zmq_msg_t message_;  // libzmq's readers take it without const
 };
 
+// ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h shows to builds with the draft API alone; every libzmq from 4.3 on knows it.
+inline constexpr int kZapEnforceDomain = 93;
+
 class Socket {
  public:
   Socket() = default;

@@ -21,6 +21,15 @@ Status send_text(Socket& socket, std::string_view text, bool more) {
 
 }  // namespace
 
+Status insist_on_zap(Socket& socket, const std::string& secret_key) {
+  TM_TRY(socket.set(ZMQ_CURVE_SERVER, 1));
+  TM_TRY(socket.set(ZMQ_CURVE_SECRETKEY, secret_key));
+  TM_TRY(socket.set(ZMQ_ZAP_DOMAIN, kZapDomain));
+  if (socket.set(kZapEnforceDomain, 1).ok()) return Status();
+  return Status(Code::kUnsupported,
+                "this libzmq lets everybody in where its authentication fails; libzmq 4.3 or newer is needed");
+}
+
 Result<std::unique_ptr<ZapHandler>> ZapHandler::start(ZmqContext& context, const AllowFile& list) {
   TM_ASSIGN(Socket socket, Socket::open(context, ZMQ_REP));
   TM_TRY(socket.set(ZMQ_LINGER, 0));

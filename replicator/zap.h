@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "replicator/allow_file.h"
@@ -12,6 +13,10 @@
 namespace tidemark {
 
 inline constexpr std::string_view kZapDomain = "tidemark";
+
+// Makes a socket that is to bind a CURVE server whose clients are all asked about: where no handler answers nobody gets in. Without
+// this libzmq lets everybody in then, whatever the domain is. kUnsupported: this libzmq cannot.
+Status insist_on_zap(Socket& socket, const std::string& secret_key);
 
 class ZapHandler {
  public:

@@ -4,7 +4,9 @@
 
 #include "base/file.h"
 #include "replicator/keys.h"
+#include "replicator/zap.h"
 #include "tests/replicator/keyring.h"
+#include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;
@@ -40,6 +42,34 @@ TEST_CASE("a site refuses to be public without keys, or with nobody on its list"
   CHECK(Site::open(options).status().code() == Code::kInvalid);
   options = keys.options("udp://127.0.0.1:1");
   CHECK(Site::open(options).status().code() == Code::kInvalid);
+}
+
+TEST_CASE("where nothing answers libzmq's questions about keys, nobody gets in") {
+  Keys keys;
+  const KeyPair own = *load_key_pair(keys.work / "site");
+  const ClientKeys client{own.public_key, *load_key_pair(keys.work / "writer")};
+  for (const bool insists : {false, true}) {
+    ZmqContext context;  // without a handler
+    auto server = Socket::open(context, ZMQ_ROUTER);
+    REQUIRE(server.ok());
+    if (insists) {
+      REQUIRE(insist_on_zap(*server, own.secret_key).ok());
+    } else {  // what a domain alone is worth
+      REQUIRE(server->set(ZMQ_CURVE_SERVER, 1).ok());
+      REQUIRE(server->set(ZMQ_CURVE_SECRETKEY, own.secret_key).ok());
+      REQUIRE(server->set(ZMQ_ZAP_DOMAIN, kZapDomain).ok());
+    }
+    REQUIRE(server->bind("tcp://127.0.0.1:*").ok());
+    RawPeer peer(&context, *server->last_endpoint(), client);
+    peer.send("hello");
+    const bool let_in = eventually(
+        [&] {
+          Message message;
+          return *server->try_receive(message);
+        },
+        insists ? std::chrono::milliseconds(1500) : std::chrono::seconds(20));
+    CHECK(let_in == !insists);
+  }
 }
 
 TEST_CASE("the right key ships and reads; every other is refused, and is told why") {
