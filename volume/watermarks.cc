@@ -27,7 +27,7 @@ void Watermarks::refresh() {
   copied_ = kLatest;
   fencing_.clear();
   for (const auto& [site, progress] : sites_) {
-    if (progress.waits) copied_ = std::min(copied_, progress.durable);
+    if (progress.waits || progress.fenced) copied_ = std::min(copied_, progress.durable);
     if (progress.fenced) fencing_ = site;
   }
   fenced_.store(!fencing_.empty(), std::memory_order_release);
