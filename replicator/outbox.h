@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "replicator/protocol.h"
+#include "replicator/replica_core.h"
 #include "replicator/socket.h"
 
 namespace tidemark {
@@ -25,6 +26,7 @@ struct ShipSession {
   std::atomic<bool> begun{false};          // it ships, or did until nobody else took over
   std::atomic<bool> over{false};           // dropped: its queued messages are not looked at
   std::atomic<bool> ack_queued{false};     // an Outgoing for it is in the outbox
+  Claim claim;                             // of the group's ingestion, from HELLO on
   // Of the router thread: DATA and DIFFERENCE that have come, over all lines.
   uint64_t arrived_bytes = 0;
   uint64_t arrived_frames = 0;

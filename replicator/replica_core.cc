@@ -7,6 +7,19 @@
 namespace tidemark {
 namespace {
 
+Status later_epoch() { return Status(Code::kInvalid, "a record is of a later epoch than its shipper's"); }
+
+// A session takes the copy into no epoch that it has not claimed. What is no record is left to whoever takes the run.
+Status check_records(Bytes run, Epoch epoch) {
+  while (!run.empty()) {
+    RecordHeader header;
+    if (decode_header(run, header) != RecordFault::kNone || header.size_in_log() > run.size()) return Status();
+    if (header.epoch > epoch) return later_epoch();
+    run = run.subspan(header.size_in_log());
+  }
+  return Status();
+}
+
 std::string record_path(const std::string& directory) { return directory + "/site.json"; }
 
 nlohmann::ordered_json source_json(const SourceRecord& source) {
@@ -55,6 +68,11 @@ Status ReplicaCore::open_status() const {
   return open_status_;
 }
 
+std::string ReplicaCore::owner() const {
+  MutexLock lock(mutex_);
+  return owner_;
+}
+
 std::optional<SourceRecord> ReplicaCore::source() const {
   MutexLock lock(mutex_);
   return source_;
@@ -91,19 +109,70 @@ Status ReplicaCore::make_replica(const Hello& hello) {
 }
 
 Status ReplicaCore::check_identity(const Hello& hello) const {
-  const GroupIdentity& own = group_->identity();
-  if (own.id == hello.group_id) return Status();
-  return Status(Code::kExists, "another group is called '" + name_ + "' at the site (its id is " + group_id_text(own.id) +
-                                   ", this one's " + group_id_text(hello.group_id) +
-                                   "): rename one of the two, or remove the directory at the site");
+  if (group_->identity().id == hello.group_id) return Status();
+  return Status(Code::kExists,
+                "another group is called '" + name_ +
+                    "' at the site; its copy stays as it is. Ship this one to another site directory, or have the "
+                    "site's operator move the directory '" +
+                    name_ + "' aside while the site is stopped (keep it: it may be the only copy)");
 }
 
-Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
+Epoch ReplicaCore::known_epoch() const { return std::max(highest_, group_->log().tail_position().epoch); }
+
+Status ReplicaCore::check_claim(const Claim& claim) const {
+  TM_TRY(record_status_);
+  const Epoch known = known_epoch();
+  if (claim.epoch < known) {
+    return Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(known.value()) + " has taken over group " +
+                                         name_ + "; this one is of epoch " + std::to_string(claim.epoch.value()) +
+                                         " and must not write any more");
+  }
+  const std::string owned_by = owner();
+  if (claim.who.key.empty() || claim.who.may_own || owned_by.empty() || owned_by == claim.who.key) return Status();
+  return Status(
+      Code::kNotAuthorised,
+      "group '" + name_ +
+          "' belongs to another key at this site. If this key is to take its place, give it the right 'own' in the "
+          "site's allow-list");
+}
+
+Status ReplicaCore::check_raise(const Claim& claim, PositionCase which) const {
+  const Epoch known = known_epoch();
+  if (claim.epoch <= known) return Status();
+  const std::string what = "group " + name_ + ": epoch " + std::to_string(claim.epoch.value()) + " is not taken over here: ";
+  if (which == PositionCase::kAhead) {
+    return Status(Code::kDiverged, what + "the site holds records that this primary has not said it has");
+  }
+  if (claim.position.epoch != claim.epoch) {
+    return Status(Code::kNotAuthorised, what + "its primary has no durable record of it");
+  }
+  const bool first = known == Epoch();  // nobody has shipped yet
+  if (!first && claim.epoch.value() - known.value() > kEpochStepMax) {
+    return Status(Code::kNotAuthorised,
+                  what + "that is more than " + std::to_string(kEpochStepMax) + " takeovers after epoch " +
+                      std::to_string(known.value()) +
+                      ", the highest known. If it is right, have the site's operator move the copy aside, "
+                      "to be made anew");
+  }
+  return Status();
+}
+
+PositionCase ReplicaCore::compare(const Position& position, const Position& theirs) const {
+  return classify_at_site(position, theirs, [this](Seq seq) { return group_->log().position_at(seq); });
+}
+
+Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retry& retry) {
   bool made = false;
   retry = Retry::kLater;
-  difference_.reset();
   if (group_ == nullptr) {
     TM_TRY(open_status());  // damaged: opening it again will not help
+    if (!who.may_create) {
+      retry = Retry::kNever;
+      return Status(Code::kNotAuthorised,
+                    "there is no group '" + name_ +
+                        "' at this site, and this key may not make one; add 'create' to its line of the "
+                        "allow-list");
+    }
     if (Status status = make_replica(hello); !status.ok()) {
       return status.within("the replica of group " + name_ + " cannot be made");
     }
@@ -114,20 +183,17 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
   }
   retry = Retry::kNever;
   TM_TRY(check_identity(hello));
-  TM_TRY(record_status_);
-  Position position = group_->log().tail_position();  // the index may be behind, on a full disk
-  Epoch known = std::max(highest_, position.epoch);
-  if (hello.epoch < known) {
-    return Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(known.value()) + " has taken over group " +
-                                         name_ + "; this one is of epoch " + std::to_string(hello.epoch.value()) +
-                                         " and must not write any more");
+  TM_TRY(check_claim({who, hello.epoch, hello.position}));
+  if (made && !who.key.empty()) {
+    retry = Retry::kLater;
+    TM_TRY(save_record(highest_, who.key, source()));
+    MutexLock lock(mutex_);
+    owner_ = who.key;
   }
-  retry = Retry::kLater;
-  TM_TRY(raise_epoch(hello.epoch));
+  const Position position = group_->log().tail_position();  // the index may be behind, on a full disk
   Welcome welcome;
   welcome.role = WireRole::kShip;
-  welcome.which = made ? PositionCase::kUnknownGroup
-                       : classify_at_site(position, hello.position, [&](Seq seq) { return group_->log().position_at(seq); });
+  welcome.which = made ? PositionCase::kUnknownGroup : compare(position, hello.position);
   welcome.window_bytes = kWindowBytes;
   welcome.window_frames = kWindowFrames;
   welcome.group_id = group_->identity().id;
@@ -137,18 +203,56 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, Retry& retry) {
   return welcome;
 }
 
-Status ReplicaCore::begin(const Position& agreed) {
-  if (group_ != nullptr && group_->log().tail_position() == agreed) return Status();
-  return Status(Code::kStale, "the site's position has changed since HELLO");  // another session has shipped meanwhile
+Status ReplicaCore::check_begin(const Claim& claim, const Position& agreed, Retry& retry) const {
+  retry = Retry::kHello;
+  if (group_ == nullptr || group_->log().tail_position() != agreed) {
+    return Status(Code::kStale, "the site's position has changed since HELLO");  // another session has shipped meanwhile
+  }
+  retry = Retry::kNever;
+  TM_TRY(check_claim(claim));
+  const PositionCase which = compare(agreed, claim.position);
+  if (which == PositionCase::kDiverged) {
+    return Status(Code::kDiverged, "the site holds another history of group " + name_);
+  }
+  return check_raise(claim, which);
 }
 
-Result<Position> ReplicaCore::take(Bytes body) {
+Status ReplicaCore::begin(const Claim& claim, const Position& agreed) {
+  Retry retry{};
+  TM_TRY(check_begin(claim, agreed, retry));
+  difference_.reset();
+  const std::string before = owner();
+  const std::string owned_by = claim.who.key.empty() ? before : claim.who.key;
+  if (claim.epoch > highest_ || owned_by != before) {
+    const Epoch epoch = std::max(claim.epoch, highest_);
+    TM_TRY(save_record(epoch, owned_by, source()));
+    if (!before.empty() && owned_by != before) {
+      log_warning("group " + name_ + ": key " + owned_by + " owns it from now on, and key " + before + " no longer");
+    }
+    highest_ = epoch;
+  }
+  MutexLock lock(mutex_);
+  owner_ = owned_by;
+  return Status();
+}
+
+Status ReplicaCore::check_epoch(Epoch epoch) const {
+  if (epoch >= highest_) return Status();
+  return Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(highest_.value()) + " has taken over group " +
+                                       name_ + "; this session is of epoch " + std::to_string(epoch.value()));
+}
+
+Result<Position> ReplicaCore::take(Epoch epoch, Bytes body) {
+  TM_TRY(check_epoch(epoch));
   TM_ASSIGN(DataHeader data, decode_data_message(body));
+  TM_TRY(check_records(data.run, epoch));
   return group_->ingest(data.run);
 }
 
-Result<Accept> ReplicaCore::offer(const DifferenceOffer& offer) {
+Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
   if (group_ == nullptr) return Status(Code::kStale, "the replica is not open");
+  TM_TRY(check_epoch(epoch));
+  if (offer.target.base.epoch > epoch) return later_epoch();
   TM_ASSIGN(difference_, group_->begin_difference(offer));
   // A copy without anything needs every symbolic link, whatever its number.
   const Ino next_ino = offer.from.seq == Seq() ? Ino() : difference_->next_ino();
@@ -157,7 +261,8 @@ Result<Accept> ReplicaCore::offer(const DifferenceOffer& offer) {
   return Accept{next_ino, difference_->staged()};
 }
 
-Result<Position> ReplicaCore::piece(Bytes body) {
+Result<Position> ReplicaCore::piece(Epoch epoch, Bytes body) {
+  TM_TRY(check_epoch(epoch));
   if (difference_ == nullptr) return Status(Code::kInvalid, "no difference was offered");
   TM_ASSIGN(const DifferencePart part, decode_difference(body));
   switch (part.piece.kind) {
@@ -176,6 +281,7 @@ Retry ReplicaCore::retry_after(const Status& status) {
   switch (status.code()) {
     case Code::kCorrupt:
     case Code::kInvalid: return Retry::kHello;  // this run did not fit: agree on the position again
+    case Code::kStaleEpoch: return Retry::kNever;
     default: return Retry::kLater;
   }
 }
@@ -201,31 +307,26 @@ void ReplicaCore::load_record() {
     return;
   }
   highest_ = std::max(highest_, Epoch((*root)["epoch"].get<uint64_t>()));
-  if (!root->contains("pair")) return;
   MutexLock lock(mutex_);
+  if (root->contains("owner") && (*root)["owner"].is_string()) owner_ = (*root)["owner"].get<std::string>();
+  if (!root->contains("pair")) return;
   source_ = source_from((*root)["pair"]);
   if (!source_) log_error(record_path(directory_) + ": what it says of the source is damaged and not used");
 }
 
-Status ReplicaCore::save_record(Epoch epoch, const std::optional<SourceRecord>& source) {
+Status ReplicaCore::save_record(Epoch epoch, const std::string& owner, const std::optional<SourceRecord>& source) {
   nlohmann::ordered_json root = {{"epoch", epoch.value()}};
+  if (!owner.empty()) root["owner"] = owner;
   if (source) root["pair"] = source_json(*source);
   // A source's own words may be in it, in any bytes.
   std::string text = root.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return write_file_atomically(*options_.files, record_path(directory_), seal_json(nlohmann::ordered_json::parse(text)));
 }
 
-Status ReplicaCore::raise_epoch(Epoch epoch) {
-  if (epoch <= highest_) return Status();
-  TM_TRY(save_record(epoch, source()));
-  highest_ = epoch;
-  return Status();
-}
-
 Status ReplicaCore::news(const PairNews& news) {
   std::optional<SourceRecord> before = source();
   SourceRecord record{news, news.state, options_.clock->wall_ns(), news.cause};
-  TM_TRY(save_record(highest_, record));
+  TM_TRY(save_record(highest_, owner(), record));
   if (!before || before->state != record.state) {
     log_info("group " + name_ + ": the pair from " + news.source + " is " + std::string(pair_state_name(news.state)) +
              (news.cause.empty() ? "" : ": " + news.cause));
@@ -236,6 +337,7 @@ Status ReplicaCore::news(const PairNews& news) {
 }
 
 Status ReplicaCore::lost(bool orderly) {
+  difference_.reset();
   std::optional<SourceRecord> record = source();
   bool suspended = record && (record->state == PairState::kSuspended || record->state == PairState::kFailed);
   if (!record || suspended) return Status();
@@ -247,7 +349,7 @@ Status ReplicaCore::lost(bool orderly) {
     record->state = PairState::kFailed;
     log_warning("group " + name_ + ": " + record->cause);
   }
-  TM_TRY(save_record(highest_, record));
+  TM_TRY(save_record(highest_, owner(), record));
   MutexLock lock(mutex_);
   source_ = std::move(record);
   return Status();

@@ -15,6 +15,23 @@
 
 namespace tidemark {
 
+// A copy may have missed so many takeovers, each of which raises the epoch by one. A claim that goes beyond is a mistake or a lie.
+inline constexpr uint64_t kEpochStepMax = 64;
+
+// Who ships, or wants to, and what it may do beside appending.
+struct Claimant {
+  std::string key;         // proven by the handshake; "" where the site runs without keys: then all peers are one
+  bool may_create = true;  // make a copy of a group that is not here yet
+  bool may_own = false;    // take the group over from the key that owns it
+};
+
+// What a session ships as: said in HELLO, held against the copy at BEGIN and with everything that is taken.
+struct Claim {
+  Claimant who;
+  Epoch epoch;
+  Position position;  // of its newest durable record
+};
+
 class ReplicaCore {
  public:
   // `opened` is called once the group is open, on the thread that opened it.
@@ -32,22 +49,32 @@ class ReplicaCore {
   [[nodiscard]] Status open_status() const;
   [[nodiscard]] std::optional<SourceRecord> source() const;
 
-  // The answer to HELLO. Where there is none: why, and whether to try again.
-  Result<Welcome> hello(const Hello& hello, Retry& retry);
-  // kStale: the position has changed since HELLO.
-  Status begin(const Position& agreed);
+  // The answer to HELLO. Where there is none: why, and whether to try again. Changes nothing but that it makes a copy of a group
+  // that is not here yet: whoever is refused disturbs nobody.
+  Result<Welcome> hello(const Hello& hello, const Claimant& who, Retry& retry);
+  // Whether begin() would take this session, and if not, whether to try again. Changes nothing.
+  Status check_begin(const Claim& claim, const Position& agreed, Retry& retry) const;
+  // From now on this session ships. Its epoch and, of the first one with a key, its key are on disk on return: nothing of a lower epoch
+  // is taken any more. Whoever calls has ended the session before it.
+  Status begin(const Claim& claim, const Position& agreed);
+  // `epoch`: of the session it came in, as are the next two; kStaleEpoch where a higher one is promised by now.
   // A DATA message's body: verified, appended, applied. Not durable yet.
-  Result<Position> take(Bytes body);
+  Result<Position> take(Epoch epoch, Bytes body);
   // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body; the position
   // moves with the last one. What was taken is given up when the session ends, but for what the next one may take up again.
-  Result<Accept> offer(const DifferenceOffer& offer);
-  Result<Position> piece(Bytes body);
+  Result<Accept> offer(Epoch epoch, const DifferenceOffer& offer);
+  Result<Position> piece(Epoch epoch, Bytes body);
   // Whether a shipper may try again after take() or piece() failed so.
   static Retry retry_after(const Status& status);
   // What was taken so far is durable on return.
   Status commit();
   // Newest seq that may be acknowledged as durable: it is so here, and at every site of ours that waits (sync pairs).
   [[nodiscard]] Seq durable() const;
+
+  // The highest epoch that was promised to anybody. Of the thread that calls hello() and so on.
+  [[nodiscard]] Epoch highest() const { return highest_; }
+  // The key that owns the group, "" where none does yet. From any thread.
+  [[nodiscard]] std::string owner() const;
 
   // What the source says of the pair; on disk on return.
   Status news(const PairNews& news);
@@ -57,9 +84,15 @@ class ReplicaCore {
  private:
   Status make_replica(const Hello& hello);
   Status check_identity(const Hello& hello) const;
-  Status raise_epoch(Epoch epoch);
+  // What can be told from HELLO alone: a stale epoch, another key's group.
+  Status check_claim(const Claim& claim) const;
+  // Whether the epoch may be raised so: by who fits, has a record of it, and is not too far ahead.
+  Status check_raise(const Claim& claim, PositionCase which) const;
+  Status check_epoch(Epoch epoch) const;
+  [[nodiscard]] Epoch known_epoch() const;
+  [[nodiscard]] PositionCase compare(const Position& position, const Position& theirs) const;
   void load_record();
-  Status save_record(Epoch epoch, const std::optional<SourceRecord>& source);
+  Status save_record(Epoch epoch, const std::string& owner, const std::optional<SourceRecord>& source);
   void adopt(std::unique_ptr<Group> group);
 
   const std::string name_;
@@ -76,6 +109,7 @@ class ReplicaCore {
   mutable Mutex mutex_;  // a leaf
   Status open_status_ TM_GUARDED_BY(mutex_);
   std::optional<SourceRecord> source_ TM_GUARDED_BY(mutex_);
+  std::string owner_ TM_GUARDED_BY(mutex_);
 };
 
 }  // namespace tidemark

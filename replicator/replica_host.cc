@@ -106,11 +106,12 @@ bool ReplicaHost::post(Item item) {
   return true;
 }
 
-bool ReplicaHost::post_hello(std::shared_ptr<ShipSession> session, Hello hello) {
+bool ReplicaHost::post_hello(std::shared_ptr<ShipSession> session, Hello hello, Claimant who) {
   Item item;
   item.kind = Item::Kind::kHello;
   item.session = std::move(session);
   item.hello = std::move(hello);
+  item.who = std::move(who);
   return post(std::move(item));
 }
 
@@ -206,7 +207,8 @@ void ReplicaHost::fail_session(const std::shared_ptr<ShipSession>& session, cons
 
 void ReplicaHost::handle_hello(const Item& item) {
   Retry retry = Retry::kNever;
-  Result<Welcome> welcome = core_.hello(item.hello, retry);
+  item.session->claim = {item.who, item.hello.epoch, item.hello.position};
+  Result<Welcome> welcome = core_.hello(item.hello, item.who, retry);
   if (!welcome.ok()) return fail_session(item.session, welcome.status(), retry);
   item.session->received = welcome->position.seq.value();
   item.session->durable = welcome->durable.value();
@@ -217,13 +219,40 @@ void ReplicaHost::handle_hello(const Item& item) {
   outbox_.post(std::move(answer));
 }
 
-void ReplicaHost::handle_begin(const Item& item) {
-  if (Status status = core_.begin(item.agreed); !status.ok()) return fail_session(item.session, status, Retry::kHello);
+// Nothing of the older session is taken or acknowledged any more.
+void ReplicaHost::end_older(const std::shared_ptr<ShipSession>& newer) {
   std::shared_ptr<ShipSession> older;
   {
     MutexLock lock(mutex_);
+    if (active_ == newer) return;
+    older = std::exchange(active_, nullptr);
+  }
+  if (older == nullptr) return;
+  older->over = true;
+  older->begun = false;
+  const bool superseded = older->claim.epoch < newer->claim.epoch;
+  const Status why = superseded
+                         ? Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(newer->claim.epoch.value()) +
+                                                         " has taken over group " + name_)
+                         : Status(Code::kBusy, "another connection of group " + name_ + " has taken over");
+  outbox_.post_error(*older, why, superseded ? Retry::kNever : Retry::kLater, true);
+}
+
+void ReplicaHost::handle_begin(const Item& item) {
+  const ShipSession& session = *item.session;
+  Retry retry = Retry::kHello;
+  if (Status fits = core_.check_begin(session.claim, item.agreed, retry); !fits.ok()) {
+    return fail_session(item.session, fits, retry);
+  }
+  end_older(item.session);  // before a higher epoch is on disk, not after
+  if (Status begun = core_.begin(session.claim, item.agreed); !begun.ok()) {
+    if (Status saved = core_.lost(false); !saved.ok()) log_error("group " + name_ + ": " + saved.text());
+    return fail_session(item.session, begun.within("group " + name_ + " at the site"), Retry::kLater);
+  }
+  {
+    MutexLock lock(mutex_);
     if (item.session->over) return;
-    older = std::exchange(active_, item.session);
+    active_ = item.session;
     if (group()->log().durable() < item.agreed.seq && !unsynced_) {
       unsynced_ = true;
       unsynced_since_ns_ = clock_.steady_ns();
@@ -232,12 +261,6 @@ void ReplicaHost::handle_begin(const Item& item) {
     commit_.notify_one();
   }
   item.session->begun = true;
-  if (older != nullptr && older != item.session) {
-    older->over = true;
-    older->begun = false;
-    outbox_.post_error(*older, Status(Code::kBusy, "another connection of group " + name_ + " has taken over"),
-                       Retry::kLater, true);
-  }
   outbox_.post_ack(item.session);
 }
 
@@ -246,7 +269,7 @@ void ReplicaHost::handle_offer(const Item& item) {
     MutexLock lock(mutex_);
     if (active_ != item.session) return;
   }
-  Result<Accept> accept = core_.offer(item.offer);
+  Result<Accept> accept = core_.offer(item.session->claim.epoch, item.offer);
   if (!accept.ok()) {
     const Status status = accept.status().within("group " + name_ + " at the site");
     return fail_session(item.session, status, ReplicaCore::retry_after(status));
@@ -296,7 +319,8 @@ void ReplicaHost::take_data(const Item& item) {
   Bytes body;
   Result<WireHeader> header = open_message(message, body);
   const bool piece = header.ok() && header->type == MessageType::kDifference;
-  Result<Position> position = piece ? core_.piece(body) : core_.take(message.subspan(kWireHeaderSize));
+  const Epoch epoch = item.session->claim.epoch;
+  Result<Position> position = piece ? core_.piece(epoch, body) : core_.take(epoch, message.subspan(kWireHeaderSize));
   if (!position.ok()) {
     Status status = position.status().within("group " + name_ + " at the site");
     log_warning(status.text() + " (from " + item.session->user + ")");

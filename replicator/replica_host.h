@@ -52,7 +52,7 @@ class ReplicaHost {
   void drop_idle_views();
 
   // From the router thread. None of them waits for work. False: too much is waiting.
-  bool post_hello(std::shared_ptr<ShipSession> session, Hello hello);
+  bool post_hello(std::shared_ptr<ShipSession> session, Hello hello, Claimant who);
   bool post_begin(std::shared_ptr<ShipSession> session, uint64_t request, Position agreed);
   // DATA or DIFFERENCE. Its size counts against the session's window and is given back when the message was dealt with. The window
   // bounds the queue.
@@ -67,6 +67,7 @@ class ReplicaHost {
     enum class Kind { kHello, kBegin, kOffer, kData, kNews, kLost } kind = Kind::kData;
     std::shared_ptr<ShipSession> session;
     Hello hello;
+    Claimant who;
     uint64_t request = 0;
     Position agreed;
     DifferenceOffer offer;
@@ -83,6 +84,7 @@ class ReplicaHost {
   void handle(Item item);
   void handle_hello(const Item& item);
   void handle_begin(const Item& item);
+  void end_older(const std::shared_ptr<ShipSession>& newer);
   void handle_offer(const Item& item);
   void handle_data(Item item);
   // DATA that came over several lines is taken in the order of its seqs: true where this has to wait for what comes before it, or is

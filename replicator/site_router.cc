@@ -194,7 +194,7 @@ Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const
   session->routing_id = origin.routing_id;
   session->user = hello.identity;
   session->id = random_session();
-  if (!host->post_hello(session, hello)) return Status(Code::kLimit, "the site is busy with this group");
+  if (!host->post_hello(session, hello, {origin.user})) return Status(Code::kLimit, "the site is busy with this group");
   Peer& peer = add_peer(origin, session->id);
   peer.ship = std::move(session);
   peer.host = host;
@@ -380,7 +380,8 @@ void SiteRouter::drain_outbox() {
       ack.received = Seq(session.received);
       ack.consumed_bytes = session.consumed_bytes;
       ack.consumed_frames = session.consumed_frames;
-      if (current) sent = send(outgoing.routing_id, encode_ack(ack, session.id));
+      // One that was replaced hears no more: a higher epoch may be on disk.
+      sent = session.over || !current || send(outgoing.routing_id, encode_ack(ack, session.id));
     } else if (current) {
       sent = send(outgoing.routing_id, std::move(outgoing.message), std::move(outgoing.ticket));
     }

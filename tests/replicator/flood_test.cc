@@ -145,7 +145,10 @@ TEST_CASE("DATA that many sessions of one key send at once is no more than named
   size_t refused = 0;
   for (size_t i = 0; i < kDataPerKeyMax / (kWindowBytes - (1u << 20)) + 8; ++i) {
     peers.push_back(flooded.flooding("stranger"));
-    const uint64_t session = peers.back().hello(shipper_hello(*flooded.primary));
+    Hello hello = shipper_hello(*flooded.primary);
+    hello.group = "its-own";  // the other belongs to who ships it
+    hello.group_id[0] ^= std::byte{1};
+    const uint64_t session = peers.back().hello(hello);
     std::string message(kWireHeaderSize + kDataFixed + junk.size(), '\0');
     encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {Seq(1), Seq(1), as_bytes(junk)},
                         session, 0);

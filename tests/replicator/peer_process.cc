@@ -1,6 +1,9 @@
 // A site or a primary as a process, for tests that stop and kill one.
 //   replicator_peer site DIR LISTEN [KEY ALLOW]  first line: the endpoint
 //   replicator_peer primary DIR SITE ENDPOINT    opens DIR, ships it, and writes and syncs until it is killed; first line: "up"
+//   replicator_peer claim DIR ENDPOINT EPOCH fits|diverged   says at the site that it is the primary of DIR's group in that epoch, with a
+//                                                history that may go on from the site's, or is another from record 1 on; lines: what
+//                                                the site answers to HELLO and to BEGIN
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +15,10 @@
 
 #include "base/logging.h"
 #include "replicator/pair.h"
+#include "replicator/position_case.h"
+#include "replicator/protocol.h"
 #include "replicator/site.h"
+#include "replicator/socket.h"
 
 namespace tidemark {
 namespace {
@@ -70,6 +76,60 @@ int run_primary(const std::string& directory, const std::string& site, const std
   }
 }
 
+// The next message: its type, and what is worth showing of it in `text`.
+Result<MessageType> hear(Socket& socket, Welcome& welcome, uint64_t& session, std::string& text) {
+  zmq_pollitem_t item = poll_item(socket, ZMQ_POLLIN);
+  TM_TRY(poll_items(std::span(&item, 1), std::chrono::seconds(10)));
+  Message message;
+  TM_ASSIGN(const bool got, socket.try_receive(message));
+  if (!got) return Status(Code::kTimeout, "the site says nothing");
+  Bytes body;
+  TM_ASSIGN(const WireHeader header, open_message(message.bytes(), body));
+  if (header.type == MessageType::kError) {
+    TM_ASSIGN(const WireError error, decode_error(body));
+    text = "refused " + std::string(code_name(error.status.code())) + " " + error.status.text();
+  }
+  if (header.type == MessageType::kWelcome) {
+    TM_ASSIGN(welcome, decode_welcome(body));
+    session = header.session;
+    text = "welcome " + std::string(position_case_name(welcome.which));
+  }
+  if (header.type == MessageType::kAck) text = "begun";
+  return header.type;
+}
+
+Status claim(const std::string& directory, const std::string& endpoint, uint64_t epoch, const std::string& history) {
+  Hello hello;
+  {
+    TM_ASSIGN(const auto group, Group::open(directory, OpenMode::kRead, options()));
+    hello.group_id = group->identity().id;
+    hello.group = group->identity().name;
+    hello.position = group->log().tail_position();
+  }
+  hello.role = WireRole::kShip;
+  hello.identity = "a claimant";
+  hello.epoch = hello.position.epoch = Epoch(epoch);
+  hello.position.seq = history == "fits" ? Seq(hello.position.seq.value() + 1'000'000) : Seq(1);
+  hello.position.chain ^= 1;
+  ZmqContext context;
+  TM_ASSIGN(Socket socket, Socket::open(context, ZMQ_DEALER));
+  TM_TRY(socket.set(ZMQ_LINGER, 1000));
+  TM_TRY(socket.connect(endpoint));
+  Message first = Message::own(encode_hello(hello));
+  TM_TRY(socket.try_send(first).status());
+  Welcome welcome;
+  uint64_t session = 0;
+  std::string text;
+  TM_ASSIGN(const MessageType answer, hear(socket, welcome, session, text));
+  std::printf("%s\n", text.c_str());
+  if (answer != MessageType::kWelcome) return Status();
+  Message second = Message::own(encode_begin(welcome.position, session, 1));
+  TM_TRY(socket.try_send(second).status());
+  for (text.clear(); text.empty();) TM_TRY(hear(socket, welcome, session, text).status());
+  std::printf("%s\n", text.c_str());
+  return Status();
+}
+
 }  // namespace
 }  // namespace tidemark
 
@@ -80,6 +140,10 @@ int main(int argc, char** argv) {
   if ((arguments.size() == 3 || arguments.size() == 5) && arguments[0] == "site") return tidemark::run_site(arguments);
   if (arguments.size() == 4 && arguments[0] == "primary") {
     return tidemark::run_primary(arguments[1], arguments[2], arguments[3]);
+  }
+  if (arguments.size() == 5 && arguments[0] == "claim") {
+    const tidemark::Status done = tidemark::claim(arguments[1], arguments[2], std::stoull(arguments[3]), arguments[4]);
+    return done.ok() ? 0 : tidemark::fail(done);
   }
   return 2;
 }

@@ -148,6 +148,8 @@ void SimLink::end_session(const Status& why, Retry retry) {
 
 void SimLink::acknowledge() {
   if (!begun_) return;
+  if (claim_.epoch < target_.replica->highest())
+    return world_.fail("a session of a lower epoch than promised is acknowledged");
   Seq durable = std::min(target_.replica->durable(), ack_.received);
   if (world_.faults.disk_lies) durable = ack_.received;
   ack_.durable = std::max(ack_.durable, durable);
@@ -172,7 +174,8 @@ void SimLink::target_receives(const std::string& text) {
     Retry retry = Retry::kNever;
     session_ = world_.below(1u << 30) + 1;
     begun_ = false;
-    Result<Welcome> welcome = target_.replica->hello(*hello, retry);
+    claim_ = {{}, hello->epoch, hello->position};
+    Result<Welcome> welcome = target_.replica->hello(*hello, claim_.who, retry);
     if (!welcome.ok()) return end_session(welcome.status(), retry);
     ack_ = Ack();
     ack_.received = welcome->position.seq;
@@ -185,7 +188,7 @@ void SimLink::target_receives(const std::string& text) {
   switch (header->type) {
     case MessageType::kBegin: {
       Result<Position> agreed = decode_begin(body);
-      Status begun = agreed.ok() ? target_.replica->begin(*agreed) : agreed.status();
+      Status begun = agreed.ok() ? target_.replica->begin(claim_, *agreed) : agreed.status();
       if (!begun.ok()) return end_session(begun, Retry::kHello);
       begun_ = true;
       return acknowledge();
@@ -193,7 +196,7 @@ void SimLink::target_receives(const std::string& text) {
     case MessageType::kOffer: {
       Result<DifferenceOffer> offer = decode_offer(body);
       if (!begun_ || !offer.ok()) return end_session(offer.status(), Retry::kHello);
-      Result<Accept> accept = target_.replica->offer(*offer);
+      Result<Accept> accept = target_.replica->offer(claim_.epoch, *offer);
       if (!accept.ok()) return end_session(accept.status(), ReplicaCore::retry_after(accept.status()));
       return target_says(encode_accept(*accept, session_));
     }
@@ -203,8 +206,8 @@ void SimLink::target_receives(const std::string& text) {
       arrived_bytes_ += text.size();
       if (arrived_bytes_ - ack_.consumed_bytes > kWindowBytes)
         return end_session(Status(Code::kLimit, "window"), Retry::kHello);
-      Result<Position> position =
-          header->type == MessageType::kDifference ? target_.replica->piece(body) : target_.replica->take(body);
+      Result<Position> position = header->type == MessageType::kDifference ? target_.replica->piece(claim_.epoch, body)
+                                                                           : target_.replica->take(claim_.epoch, body);
       if (!position.ok()) return end_session(position.status(), ReplicaCore::retry_after(position.status()));
       ack_.received = position->seq;
       ack_.consumed_bytes += text.size();

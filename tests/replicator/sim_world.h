@@ -100,6 +100,7 @@ class SimLink {
   // The session at the target.
   uint64_t session_ = 0;
   bool begun_ = false;
+  Claim claim_;
   Ack ack_;
   uint64_t arrived_bytes_ = 0;
   int64_t noted_ns_ = 0;  // when the source was last told that something is on its way
@@ -118,6 +119,9 @@ class SimWorld {
   // So many random steps, then everything is mended and the end awaited. "" where all promises were kept, else which was not.
   std::string run(size_t steps);
 
+  void fail(const std::string& what) {
+    if (failure_.empty()) failure_ = what;
+  }
   [[nodiscard]] uint64_t below(uint64_t bound) { return std::uniform_int_distribution<uint64_t>(0, bound - 1)(random_); }
   SimClock clock;
   const SimFaults faults;
@@ -141,9 +145,6 @@ class SimWorld {
   std::string finish();
   [[nodiscard]] bool calm();
   GroupOptions options(SimNode& node);
-  void fail(const std::string& what) {
-    if (failure_.empty()) failure_ = what;
-  }
 
   const std::string directory_;
   std::mt19937_64 random_;

@@ -11,6 +11,9 @@
 #include <fstream>
 #include <random>
 
+#include "log/body.h"
+#include "log/log.h"
+
 extern char** environ;
 
 namespace tidemark::test {
@@ -36,6 +39,20 @@ std::unique_ptr<Group> make_primary(const std::string& directory, const std::str
   INFO(made.text());
   REQUIRE(made.ok());
   return open_group(directory, OpenMode::kPrimary);
+}
+
+void begin_epoch(const std::string& directory, Epoch epoch) {
+  auto log = Log::open(posix_file_system(), system_clock(), directory + "/log", {}, Seq(0), nullptr);
+  INFO(log.status().text());
+  REQUIRE(log.ok());
+  EpochChange change;
+  change.previous = (*log)->tail_position().epoch;
+  change.site = "here";
+  change.reason = "takeover";
+  const std::string body = encode_epoch(change);
+  const RecordDraft draft = make_draft(RecordType::kEpoch, 0, Ino(0), body);
+  REQUIRE((*log)->append({&draft, 1}, epoch).ok());
+  REQUIRE((*log)->sync(kLatest).ok());
 }
 
 namespace {

@@ -28,6 +28,9 @@ GroupOptions small_options();
 std::unique_ptr<Group> make_primary(const std::string& directory, const std::string& name = "shop");
 std::unique_ptr<Group> open_group(const std::string& directory, OpenMode mode);
 
+// What a takeover does to a log: a record that begins this epoch. Nobody has the group open.
+void begin_epoch(const std::string& directory, Epoch epoch);
+
 // A tree of every kind of inode, about `bytes` of file content that does not compress, and a mark "filled-SEED". Durable.
 void fill(Group& group, uint64_t bytes, uint64_t seed);
 // One small change, not yet durable.
