@@ -13,6 +13,7 @@
 #include "cli/restore_output.h"
 #include "cli/signals.h"
 #include "cli/source.h"
+#include "cli/target.h"
 #include "restore/restore.h"
 #include "volume/group.h"
 
@@ -44,6 +45,9 @@ Outcome run_init(const InitFlags& flags) {
   if (!flags.from.empty() && (directory + "/").starts_with(absolute_path(flags.from) + "/")) {
     return Status(Code::kInvalid, directory + " lies inside --from " + flags.from + ": it would be copied into itself");
   }
+  if (!flags.from.empty()) TM_TRY(check_import(flags.from));
+  // DIR itself may hold what an interrupted init left: where it lies is what counts.
+  TM_TRY(check_target(std::filesystem::path(directory).parent_path().string(), directory));
   InitOptions init;
   init.name = flags.name.empty() ? group_name_for(directory) : flags.name;
   init.uid = ::getuid();

@@ -2,6 +2,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <filesystem>
 #include <memory>
 
 #include "cli/command.h"
@@ -10,6 +11,7 @@
 #include "cli/reader.h"
 #include "cli/restore_output.h"
 #include "cli/signals.h"
+#include "cli/target.h"
 #include "restore/restore.h"
 
 namespace tidemark::cli {
@@ -60,10 +62,19 @@ Result<RestoreReport> carry_out(TreeView& view, const RestoreFlags& flags, const
   return restore_to_volume(view, options, group_name);
 }
 
+// A new volume may be made where an interrupted restore has left the beginning of one: there it counts where the target lies.
+Status check_where(const RestoreFlags& flags, const Source& source) {
+  if (flags.target.empty()) return Status();
+  const std::string what = "--target " + flags.target;
+  if (flags.as == "dir") return check_target(flags.target, what, &source);
+  return check_target(std::filesystem::path(absolute_path(flags.target)).parent_path().string(), what);
+}
+
 Outcome run(const RestoreFlags& flags) {
   if (flags.target.empty() && !flags.dry_run) return Status(Code::kInvalid, "--target PATH is needed: where to restore to");
   if (!flags.name.empty() && flags.as != "volume") return Status(Code::kInvalid, "--name goes with --as volume");
   TM_ASSIGN(Source source, find_source(flags.source, flags.at));
+  TM_TRY(check_where(flags, source));
   TM_ASSIGN(Reader reader, Reader::open(source, flags.keys, flags.salvage));
   const Status damage = reader.damage();
   if (!damage.ok()) print_warning("damaged, and read as far as that goes: " + damage.text());

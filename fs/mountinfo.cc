@@ -82,6 +82,8 @@ std::optional<MountEntry> parse_mountinfo_line(std::string_view line) {
   if (dash + 2 >= word.size()) return std::nullopt;
   MountEntry entry;
   if (!parse_device(word[2], entry)) return std::nullopt;
+  std::from_chars(word[0].data(), word[0].data() + word[0].size(), entry.id);
+  entry.root = decode_octal(word[3]);
   entry.mountpoint = decode_octal(word[4]);
   entry.type = decode_octal(word[dash + 1]);
   entry.source = decode_octal(word[dash + 2]);

@@ -15,8 +15,10 @@ namespace tidemark::fs {
 inline constexpr std::string_view kFilesystemType = "fuse.tidemark";
 
 struct MountEntry {
+  uint64_t id = 0;
   uint32_t device_major = 0;
   uint32_t device_minor = 0;
+  std::string root;  // which directory of its file system is mounted: "/" but for bind mounts and subvolumes
   std::string mountpoint;
   std::string type;
   std::string source;

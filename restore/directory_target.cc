@@ -10,6 +10,7 @@
 
 #include "restore/executor.h"
 #include "restore/remove_tree.h"
+#include "volume/occupied.h"
 
 namespace tidemark {
 namespace {
@@ -19,6 +20,12 @@ constexpr int kClearingsMax = 16;  // somebody who puts things in the way more o
 constexpr mode_t kOursAlone = 0700;
 
 Status replaced_meanwhile() { return Status(Code::kIo, "somebody replaced it while the restore was running", ESTALE); }
+
+// An existing directory below the target that is to be written into, or removed.
+Status refuse_groups_place(int directory) {
+  if (!is_groups_place(directory)) return Status();
+  return Status(Code::kInvalid, "Tidemark keeps a volume or a copy of one there: choose another target");
+}
 
 Result<struct stat> look_at(const Fd& fd) {
   struct stat info {};
@@ -79,6 +86,8 @@ class DirectoryFile final : public SinkFile {
 
 Status DirectorySink::open_target(const std::string& path) {
   made_.resize(tree_.plan.entries.size());
+  const std::string shown = "the target " + path;
+  TM_TRY(check_new_outside_groups(path, shown));  // before anything is made
   if (::mkdir(path.c_str(), kOursAlone) != 0 && errno != EEXIST) {
     if (errno == ENOENT) {
       return Status(Code::kNotFound, "the directory in which " + path + " is to be made does not exist", ENOENT);
@@ -90,6 +99,8 @@ Status DirectorySink::open_target(const std::string& path) {
     if (errno == ENOTDIR) return Status(Code::kNotDirectory, path + " is not a directory", ENOTDIR);
     return errno_status(errno, "opening directory " + path);
   }
+  TM_TRY(check_outside_groups(target_.get(), shown));
+  TM_TRY(check_holds_no_group(target_.get(), shown));
   if (force_) return Status();
   TM_ASSIGN(std::vector<std::string> names, posix_file_system().list(path));
   if (names.empty()) return Status();
@@ -141,7 +152,7 @@ Status DirectorySink::clear_the_way(int parent, const std::string& name) {
     return errno == ENOENT ? Status() : errno_status(errno, "looking at what is in the way");
   }
   TM_TRY(refuse_ours(info));
-  return remove_tree(parent, name).within("clearing the way");
+  return remove_tree(parent, name, refuse_groups_place).within("clearing the way");
 }
 
 // Calls `make` (0, or -1 with errno) until the name is free.
@@ -162,6 +173,7 @@ Status DirectorySink::make_name(int parent, const std::string& name, Make make) 
 // A directory that is there, opened: takes it into the tree.
 Status DirectorySink::adopt(size_t index, SharedFd directory) {
   TM_ASSIGN(struct stat info, look_at(*directory));
+  TM_TRY(refuse_groups_place(directory->get()));
   TM_TRY(remember(index, info));
   remove_acls(*directory, tree_.entry(index).path, warnings_);
   adopted_.insert(index);

@@ -7,6 +7,7 @@
 #include "volume/committer.h"
 #include "volume/directory.h"
 #include "volume/live_volume.h"
+#include "volume/occupied.h"
 #include "volume/opening.h"
 #include "volume/prune.h"
 #include "volume/record_check.h"
@@ -337,6 +338,7 @@ Status Group::init(const std::string& directory, const InitOptions& init, const 
   GroupIdentity identity;
   identity.name = init.name;
   identity.unfinished = init.unfinished;
+  TM_TRY(check_new_outside_groups(directory, directory));
   TM_ASSIGN(identity.id, random_group_id());
   TM_ASSIGN(const auto lock, make_group_directory(directory, identity, options));
   TM_ASSIGN(auto log, Log::open(*options.files, *options.clock, log_directory(directory), options.log, Seq(0), nullptr));
