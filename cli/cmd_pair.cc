@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/config_file.h"
+#include "cli/confirm.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
 #include "cli/json.h"
@@ -27,6 +28,7 @@ struct PairFlags {
   std::string fence;
   std::string bandwidth;
   bool json = false;
+  bool yes = false;
   RemoteKeys keys;
 };
 
@@ -140,6 +142,17 @@ const Verb kResume{
     "goes on; only what is missing there is sent"};
 const Verb kDelete{"pair-remove", remove_pair, "has ended; the copy there stays"};
 
+// A pair that has ended cannot be taken up where it was: what the site lacks is not kept for it any more.
+Outcome run_delete(const PairFlags& flags) {
+  TM_ASSIGN(const std::string directory, group_directory(flags.source));
+  TM_ASSIGN(std::vector<Pair> pairs, load_pairs(directory));
+  TM_TRY(remove_pair(pairs, flags.site));  // in memory: is there one?
+  TM_ASSIGN(const bool agreed, confirm("This ends the pair of " + flags.source + " with '" + flags.site +
+                                           "': nothing more is copied there, and what it lacks is not kept for it.",
+                                       flags.yes));
+  return agreed ? run_verb(flags, kDelete) : Outcome(not_confirmed());
+}
+
 CLI::App* add_verb(CLI::App* pair, const char* verb, const char* about, PairFlags& flags, bool with_site) {
   CLI::App* command = pair->add_subcommand(verb, about);
   command->add_option("DIR", flags.source, "The volume, a path in its mount, or a site's copy of it")->required();
@@ -174,8 +187,9 @@ void add_pair(CLI::App& app, Invocation& invocation) {
             [flags] { return run_verb(*flags, kSuspend); });
   on_chosen(add_verb(pair, "resume", "Go on copying, with what is missing", *flags, true), invocation,
             [flags] { return run_verb(*flags, kResume); });
-  on_chosen(add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true), invocation,
-            [flags] { return run_verb(*flags, kDelete); });
+  CLI::App* remove = add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true);
+  remove->add_flag("-y,--yes", flags->yes, "Do not ask; needed where there is no terminal");
+  on_chosen(remove, invocation, [flags] { return run_delete(*flags); });
 }
 
 }  // namespace tidemark::cli

@@ -1,11 +1,13 @@
-// tidemark prune SOURCE [--to POINT] [--keep 7d] [--keep-bytes 10GiB] [-n]: lets old history go.
+// tidemark prune SOURCE [--to POINT] [--keep 7d] [--keep-bytes 10GiB] [-n] [--yes]: lets old history go.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <memory>
+#include <optional>
 
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/confirm.h"
 #include "cli/control.h"
 #include "cli/duration.h"
 #include "cli/json.h"
@@ -26,6 +28,7 @@ struct PruneFlags {
   std::string keep;
   std::string keep_bytes;
   bool dry_run = false;
+  bool yes = false;
   bool json = false;
   RemoteKeys keys;
 };
@@ -69,6 +72,12 @@ Result<Json> prune_local(const std::string& directory, const PruneOrder& order) 
   return report;
 }
 
+// Wall time of a record at a site; 0 where that cannot be learnt: our key may have the right to prune and none to read.
+int64_t time_there(Reader& reader, Seq seq) {
+  const Result<int64_t> time = reader.time_of(seq);
+  return time.ok() ? *time : 0;
+}
+
 // By the site, if its allow-list gives our key the right. The point is resolved first: it means one record, however often it is asked.
 Result<Json> prune_remote(const Source& source, const PruneOrder& order, const RemoteKeys& keys) {
   if (order.to.empty() || !order.policy.keeps_everything()) {
@@ -77,18 +86,50 @@ Result<Json> prune_remote(const Source& source, const PruneOrder& order, const R
   TM_ASSIGN(Reader reader, Reader::open(source, keys));
   TM_ASSIGN(const Seq to, reader.resolve(order.to));
   TM_ASSIGN(const RemotePrune pruned, reader.remote()->prune(to, order.dry_run));
-  return prune_report_json(pruned.report, order.dry_run, pruned.base_time_ns);
+  int64_t base_time_ns = pruned.base_time_ns;
+  if (order.dry_run && pruned.report.base != pruned.report.base_before) {
+    base_time_ns = time_there(reader, pruned.report.base);
+  }
+  return prune_report_json(pruned.report, order.dry_run, base_time_ns);
+}
+
+Result<Json> prune(const Source& source, const PruneOrder& order, const RemoteKeys& keys) {
+  return source.remote ? prune_remote(source, order, keys) : prune_local(source.directory, order);
+}
+
+// What was asked for, found out without changing anything; then, once that was agreed to, exactly that. Nothing: a "no".
+Result<std::optional<Json>> prune_if_agreed(const Source& source, PruneOrder order, const RemoteKeys& keys) {
+  order.dry_run = true;
+  TM_ASSIGN(Json plan, prune(source, order, keys));
+  const uint64_t base = number_field(plan, "base");
+  if (base == number_field(plan, "base_before")) {
+    plan["dry_run"] = false;  // there is nothing to do
+    plan.erase("base_time");
+    return std::optional<Json>(std::move(plan));
+  }
+  TM_ASSIGN(const bool agreed, confirm(prune_text(source.text, plan), false));
+  if (!agreed) return std::optional<Json>();
+  PruneOrder agreed_to;
+  agreed_to.to = "seq:" + std::to_string(base);
+  TM_ASSIGN(Json report, prune(source, agreed_to, keys));
+  for (const char* field : {"wanted", "stopped_by"}) report[field] = plan[field];
+  return std::optional<Json>(std::move(report));
 }
 
 Outcome run(const PruneFlags& flags) {
   TM_ASSIGN(const Source source, find_source(flags.source, ""));
   TM_ASSIGN(const PruneOrder order, order_of(flags, source));
-  TM_ASSIGN(const Json report,
-            source.remote ? prune_remote(source, order, flags.keys) : prune_local(source.directory, order));
-  if (flags.json) {
-    print_json(report);
+  std::optional<Json> report;
+  if (flags.yes || order.dry_run) {
+    TM_ASSIGN(report, prune(source, order, flags.keys));
   } else {
-    print_prune(report);
+    TM_ASSIGN(report, prune_if_agreed(source, order, flags.keys));
+  }
+  if (!report) return not_confirmed();
+  if (flags.json) {
+    print_json(*report);
+  } else {
+    print_prune(*report);
   }
   return 0;
 }
@@ -106,6 +147,7 @@ void add_prune(CLI::App& app, Invocation& invocation) {
   command->add_option("--keep", flags->keep, "Keep every moment younger than this: 12h, 7d")->option_text("AGE");
   command->add_option("--keep-bytes", flags->keep_bytes, "Keep at most about this much log: 10GiB")->option_text("SIZE");
   command->add_flag("-n,--dry-run", flags->dry_run, "Say what would go, and change nothing");
+  command->add_flag("-y,--yes", flags->yes, "Do not ask; needed where there is no terminal");
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(

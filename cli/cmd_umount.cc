@@ -6,6 +6,7 @@
 
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/duration.h"
 #include "cli/process_watch.h"
 #include "cli/source.h"
 #include "fs/mount.h"
@@ -17,7 +18,7 @@ namespace {
 struct UmountFlags {
   std::string mountpoint;
   bool lazy = false;
-  unsigned timeout_s = 120;
+  std::string timeout = "120s";
 };
 
 // The process behind the mount, as far as it holds a volume's lock; 0 if there is none (a point, a daemon that is gone).
@@ -29,6 +30,7 @@ pid_t holder_of(const Source& source, const std::string& mountpoint) {
 }
 
 Outcome run(const UmountFlags& flags) {
+  TM_ASSIGN(const auto timeout, parse_duration(flags.timeout));
   std::string mountpoint = absolute_path(flags.mountpoint);
   TM_ASSIGN(auto mounts, list_mounts());
   const MountedVolume* mount = find_mount(mounts, mountpoint);
@@ -40,10 +42,10 @@ Outcome run(const UmountFlags& flags) {
   ProcessWatch watch(pid > 0 ? pid : -1);
   TM_TRY(unmount(mountpoint, flags.lazy));
   if (flags.lazy) return 0;  // it ends when the last user lets go of it, which may be never
-  Status gone = watch.wait_gone(std::chrono::seconds(flags.timeout_s));
+  Status gone = watch.wait_gone(timeout);
   if (gone.code() == Code::kTimeout) {
     return Status(Code::kBusy, mountpoint + " is unmounted, but " + gone.text() + " after " +
-                                   std::to_string(flags.timeout_s) + " s; it is still closing the log");
+                                   flags.timeout + "; it is still closing the log");
   }
   TM_TRY(gone);
   return 0;
@@ -56,8 +58,8 @@ void add_umount(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process gone");
   command->add_option("MOUNTPOINT", flags->mountpoint, "Where it is mounted")->required();
   command->add_flag("-l,--lazy", flags->lazy, "Even if it is in use: it goes away when nobody uses it any more");
-  command->add_option("--timeout", flags->timeout_s, "How long to wait for the process to end, in seconds (default 120)")
-      ->option_text("SECONDS");
+  command->add_option("--timeout", flags->timeout, "How long to wait for the process to end (default 120s)")
+      ->option_text("DURATION");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

@@ -155,7 +155,7 @@ class ConfigReader {
     std::string value;
     if (node.is_string()) {
       value = node.as_string()->get();
-    } else if (node.is_integer() && setting.form == ValueForm::kSize) {
+    } else if (node.is_integer() && setting.form == ValueForm::kSize) {  // its check asks for a unit
       value = std::to_string(node.as_integer()->get());
     } else {
       wrong_type(setting, node);
@@ -172,7 +172,7 @@ class ConfigReader {
 
   void wrong_type(const Setting& setting, const toml::node& node) {
     const char* wanted = setting.form == ValueForm::kList   ? "a list of texts in brackets"
-                         : setting.form == ValueForm::kSize ? "a text like \"10GiB\" or a number of bytes"
+                         : setting.form == ValueForm::kSize ? "a text like \"10GiB\""
                                                             : "a text in quotes";
     fault(node.source(), setting.name() + " is " + wanted);
   }

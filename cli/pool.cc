@@ -13,9 +13,11 @@ namespace {
 Result<PoolDirectory> take_apart(const std::string& given) {
   PoolDirectory made{given, 0};
   if (const size_t colon = given.rfind(':'); colon != std::string::npos) {
-    if (auto bytes = parse_size(std::string_view(given).substr(colon + 1)); bytes.ok()) {
-      made = {given.substr(0, colon), *bytes};
-    }
+    const std::string size = given.substr(colon + 1);
+    const bool number = !size.empty() && size.find_first_not_of("0123456789") == std::string::npos;
+    auto bytes = parse_size(size);
+    if (number && !bytes.ok()) return bytes.status().within(given);
+    if (bytes.ok()) made = {given.substr(0, colon), *bytes};
   }
   if (made.bytes_max != 0 && made.bytes_max < LogOptions().segment_bytes) {
     return Status(Code::kInvalid, "a pool directory takes at least a segment, 64MiB: " + given);

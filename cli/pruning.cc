@@ -23,7 +23,7 @@ Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_tim
                {"log_bytes", report.log_bytes},
                {"pack_bytes", report.pack_bytes},
                {"marks", marks}};
-  if (!dry_run && base_time_ns != 0) made["base_time"] = format_time(base_time_ns);
+  if (base_time_ns != 0) made["base_time"] = format_time(base_time_ns);
   return made;
 }
 
@@ -114,7 +114,26 @@ Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs
 
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
   TM_ASSIGN(const PruneReport report, carry_out_prune(group, pairs, order));
-  return prune_report_json(report, order.dry_run, group.base_time_ns());
+  int64_t base_time_ns = group.base_time_ns();
+  if (order.dry_run && report.base != report.base_before) {
+    TM_ASSIGN(base_time_ns, group.log().time_of(report.base));
+  }
+  return prune_report_json(report, order.dry_run, base_time_ns);
+}
+
+std::string prune_text(const std::string& of, const Json& plan) {
+  std::string time = text_field(plan, "base_time");
+  if (const size_t dot = time.find('.'); dot != std::string::npos) time = time.substr(0, dot) + "Z";
+  std::string text = "This lets go of the history of " + of + " before " + (time.empty() ? "" : time + " ") + "(seq " +
+                     human_count(number_field(plan, "base")) + "), for good: ";
+  const Json marks = plan.value("marks", Json::array());
+  text += marks.empty() ? "no mark" : human_count(marks.size()) + (marks.size() == 1 ? " mark: " : " marks: ");
+  for (size_t i = 0; i < marks.size() && i < kMarksShown; ++i) {
+    text += (i == 0 ? "" : ", ") + printable(text_field(marks[i], "name"));
+  }
+  if (marks.size() > kMarksShown) text += " …";
+  return text + "; " + human_count(number_field(plan, "segments")) + " segments with " +
+         human_bytes(number_field(plan, "segment_bytes")) + ".";
 }
 
 void print_prune(const Json& report) {

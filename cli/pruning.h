@@ -29,10 +29,12 @@ void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>&
 
 // Carries it out.
 Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
-// What `tidemark prune --json` prints. `base_time_ns`: of the base as it is now; 0 where nothing was ever pruned.
+// What `tidemark prune --json` prints. `base_time_ns`: of the base as it is now, in a dry run as it would be; 0 where it is not known.
 [[nodiscard]] Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_time_ns);
 // Both. The answer is what `tidemark prune --json` prints.
 Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order);
+// What a dry run found that would go, as a sentence: up to when, which marks, how much.
+[[nodiscard]] std::string prune_text(const std::string& of, const Json& plan);
 void print_prune(const Json& report);
 
 }  // namespace tidemark::cli

@@ -98,15 +98,32 @@ Result<Position> Reader::newest_durable() {
   return info.durable < info.newest.seq ? position_at(info.durable) : Result<Position>(info.newest);
 }
 
-Result<Position> Reader::position_at(Seq seq) {
-  if (seq == Seq{}) return Position{};
-  if (group_) return group_->log().position_at(seq);
+Result<RecordHeader> Reader::remote_header(Seq seq) {
   TM_ASSIGN(std::string run, remote_->read_log(seq, 1));
   Bytes rest = as_bytes(run);
   if (rest.empty()) return Status(Code::kNotFound, source_.text + " does not hold record " + std::to_string(seq.value()));
   TM_ASSIGN(RecordView record, take_unordered(rest));
   if (record.header.seq != seq) return Status(Code::kCorrupt, source_.text + " sent another record than it was asked for");
-  return record.header.position();
+  return record.header;
+}
+
+Result<Position> Reader::position_at(Seq seq) {
+  if (seq == Seq{}) return Position{};
+  if (group_) return group_->log().position_at(seq);
+  TM_ASSIGN(const RecordHeader header, remote_header(seq));
+  return header.position();
+}
+
+Result<Seq> Reader::oldest() {
+  if (group_) return group_->base();
+  TM_ASSIGN(const RemoteGroupInfo info, remote_->info());
+  return std::max(info.base, Seq{1});
+}
+
+Result<int64_t> Reader::time_of(Seq seq) {
+  if (group_) return group_->log().time_of(seq);
+  TM_ASSIGN(const RecordHeader header, remote_header(seq));
+  return header.time_ns;
 }
 
 Status Reader::walk_log(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit) {

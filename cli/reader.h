@@ -46,11 +46,15 @@ class Reader {
   Result<Position> newest_durable();
   // kNotFound where the record is not held.
   Result<Position> position_at(Seq seq);
+  Result<Seq> oldest();
+  // Wall time of a record. kNotFound where it is not held.
+  Result<int64_t> time_of(Seq seq);
   // Records first … last (inclusive) in order, each checked. `visit` may end the walk with a failure.
   Status walk_log(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
 
  private:
   explicit Reader(Source source) : source_(std::move(source)) {}
+  Result<RecordHeader> remote_header(Seq seq);
   Status walk_local(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
   Status walk_remote(Seq first, Seq last, const std::function<Status(const RecordView&)>& visit);
 

@@ -206,8 +206,8 @@ TEST_CASE("pairs of a volume that is not mounted are kept in its directory") {
   Json pairs = tidemark_json({"pair", "list", fixture.volume})["pairs"];
   REQUIRE(pairs.size() == 1);
   CHECK(pairs[0]["site"] == "away");
-  tidemark_ok({"pair", "delete", fixture.volume, "away"});
-  CHECK(tidemark_run({"pair", "delete", fixture.volume, "away"}).exit_code == 10);
+  tidemark_ok({"pair", "delete", fixture.volume, "away", "--yes"});
+  CHECK(tidemark_run({"pair", "delete", fixture.volume, "away", "--yes"}).exit_code == 10);
   CHECK(tidemark_json({"pair", "list", fixture.volume})["pairs"].empty());
 }
 

@@ -66,8 +66,11 @@ TEST_CASE("every fault of a file is named with line, column and what is allowed"
       {"[history]\nretention = \"soon\"\n", 2, 13, "30s"},
       {"[history]\nretention = \"0s\"\n", 2, 13, "at least 1s"},
       {"[history]\nmax_log = \"1MiB\"\n", 2, 11, "at least 128MiB"},
+      {"[history]\nretention = \"7\"\n", 2, 13, "'7' has no unit; write 7s, 7m, 7h or 7d"},
+      {"[history]\nmax_log = 1073741824\n", 2, 11, "'1073741824' has no unit; write \"1073741824B\""},
+      {"[history]\npool = [\"/mnt/more:134217728\"]\n", 2, 9, "has no unit"},
       {"[history]\nmax_log = -1\n", 2, 11, "amount of bytes"},
-      {"[history]\nmax_log = true\n", 2, 11, "\"10GiB\" or a number"},
+      {"[history]\nmax_log = true\n", 2, 11, "is a text like \"10GiB\""},
       {"[history]\non_full = \"panic\"\n", 2, 11, "suspend-pair or block-writes"},
       {"[history]\npool = [\"/mnt/more:1MiB\"]\n", 2, 9, "at least a segment"},
       {"[history]\npool = [\"more\"]\n", 2, 9, "absolute path"},
@@ -121,7 +124,7 @@ TEST_CASE("a pair takes mode, fence, bandwidth and keys from the file, and flags
   const std::string volume = work / "vol";
   tidemark_ok({"init", volume, "--name", "shop"});
   for (const char* key : {"own", "near", "far"}) tidemark_ok({"keygen", work / key});
-  write_file(file, "[pair]\nmode = \"sync\"\nbandwidth = 1048576\n[group.shop.pair]\nfence = \"data\"\n[keys]\nown = \"" +
+  write_file(file, "[pair]\nmode = \"sync\"\nbandwidth = \"1MiB\"\n[group.shop.pair]\nfence = \"data\"\n[keys]\nown = \"" +
                        (work / "own") + "\"\n[site.\"tcp://far:1\".keys]\nserver = \"" + (work / "far.pub") + "\"\n");
   const auto create = [&](const std::string& site, std::vector<std::string> more) {
     std::vector<std::string> all = {"--config", file, "pair", "create", volume, site};

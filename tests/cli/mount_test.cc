@@ -74,7 +74,7 @@ TEST_CASE("whatever reads or changes a volume right after umount(8) waits for th
   after_umount([](const std::string& volume) { CHECK(tidemark_json({"verify", volume})["bytes"] == 48 << 20); });
   after_umount([](const std::string& volume) { tidemark_ok({"verify", "--repair", volume}); });
   after_umount([](const std::string& volume) { tidemark_ok({"mark", "create", volume, "closed"}); });
-  after_umount([](const std::string& volume) { tidemark_ok({"prune", volume, "--to", "latest"}); });
+  after_umount([](const std::string& volume) { tidemark_ok({"prune", volume, "--to", "latest", "--yes"}); });
 }
 
 TEST_CASE("a volume that is mounted where we cannot see it is read at once, and a second mount of it refused") {

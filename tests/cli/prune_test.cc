@@ -39,11 +39,13 @@ uint64_t log_files(const std::string& volume) {
 }  // namespace
 
 TEST_CASE("amounts of bytes") {
-  CHECK(parse_size("4096").value() == 4096);
+  CHECK(parse_size("4096B").value() == 4096);
+  CHECK(parse_size("0").value() == 0);
+  CHECK(parse_size("4096").status().text().find("write \"4096B\"") != std::string::npos);
   CHECK(parse_size("64KiB").value() == 65'536);
   CHECK(parse_size("10G").value() == uint64_t{10} << 30);
   CHECK(parse_size("1TiB").value() == uint64_t{1} << 40);
-  for (const char* bad : {"", "-1", "GiB", "1.5G", "1 G", "1GB", "99999999999T"}) {
+  for (const char* bad : {"", "-1", "4096", "GiB", "1.5G", "1 G", "1GB", "99999999999T"}) {
     CHECK(parse_size(bad).status().code() == Code::kInvalid);
   }
 }
@@ -70,7 +72,7 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
   CHECK(plan["marks"].size() == 1);
   CHECK(plan["segments"] > 0);
   CHECK(log_files(volume) == before);
-  Json report = tidemark_json({"prune", volume, "--to", "latest"});
+  Json report = tidemark_json({"prune", volume, "--to", "latest", "--yes"});
   CHECK(report["base"] == plan["base"]);
   CHECK(tidemark_run({"restore", volume + "@m0", "--target", work / "m0"}).exit_code == 10);
   tidemark_ok({"restore", volume + "@m1", "--target", work / "m1"});
@@ -83,7 +85,7 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
   // Nor does a look at a point from within the mount hold the base.
   CHECK(read_whole(mountpoint + "/.tidemark/at/m1/file").size() == 50 << 20);
   tidemark_ok({"mark", "release", mountpoint, "m1"});
-  report = tidemark_json({"prune", mountpoint, "--to", "latest"});
+  report = tidemark_json({"prune", mountpoint, "--to", "latest", "--yes"});
   CHECK(report["stopped_by"] == "");
   CHECK_FALSE(fs::exists(mountpoint + "/.tidemark/at/m0"));
   CHECK(log_files(volume) < before / 2);
@@ -152,7 +154,7 @@ TEST_CASE("a mount with a log limit: refused where it says so, shown by status, 
   CHECK(full.out.find("FULL") != std::string::npos);
   CHECK(full.err.find("the log is full") != std::string::npos);
   for (int i = 0; i < files; ++i) fs::remove(mountpoint + "/f" + std::to_string(i));
-  tidemark_ok({"prune", volume, "--to", "latest"});
+  tidemark_ok({"prune", volume, "--to", "latest", "--yes"});
   CHECK(status()["log_pressure"] == "ok");
   CHECK(put("again") == 0);
   tidemark_ok({"umount", mountpoint});
@@ -173,12 +175,12 @@ TEST_CASE("prune at a site: its own history, while the primary keeps its own") {
   tidemark_ok({"umount", mountpoint});
   tidemark_ok({"pair", "create", volume, "away", endpoint});
   // The pair has never connected: nobody knows what it needs.
-  Json unknown = tidemark_json({"prune", volume, "--to", "latest"});
+  Json unknown = tidemark_json({"prune", volume, "--to", "latest", "--yes"});
   CHECK(unknown["stopped_by"].get<std::string>().find("'away'") != std::string::npos);
   CHECK(unknown["segments"] == 0);
   tidemark_ok({"mount", volume, mountpoint});
   tidemark_ok({"mark", "create", mountpoint, "end", "--wait", "away", "--timeout", "60s"});
-  Json there = tidemark_json({"prune", work / "site/shop", "--to", "m2"});
+  Json there = tidemark_json({"prune", work / "site/shop", "--to", "m2", "-y"});
   CHECK(there["segments"] > 0);
   CHECK(tidemark_run({"restore", endpoint + "/shop@m1", "--target", work / "m1"}).exit_code == 10);
   tidemark_ok({"restore", endpoint + "/shop@m2", "--target", work / "m2"});
@@ -187,7 +189,7 @@ TEST_CASE("prune at a site: its own history, while the primary keeps its own") {
   tidemark_ok({"restore", volume + "@m0", "--target", work / "m0"});
   CHECK((read_whole(work / "m0/file") == filler(50 << 20, 0)));
   // What the site has, the primary may let go; and the shipping goes on.
-  CHECK(tidemark_json({"prune", mountpoint, "--to", "m2"})["stopped_by"] == "");
+  CHECK(tidemark_json({"prune", mountpoint, "--to", "m2", "--yes"})["stopped_by"] == "");
   write_file(mountpoint + "/more", "more");
   CHECK(tidemark_json({"mark", "create", mountpoint, "more", "--wait", "away", "--timeout", "60s"})["confirmed"] == true);
   tidemark_ok({"umount", mountpoint});
@@ -229,16 +231,20 @@ TEST_CASE("prune from afar: with a key that has the right, and the site's list i
     return all;
   };
   const uint64_t before = log_files(work / "site/shop");
-  CHECK(tidemark_run(prune("writer", {"--to", "m2"})).exit_code == 12);
-  CHECK(tidemark_run(prune("late", {"--to", "m2"})).exit_code == 12);
+  CHECK(tidemark_run(prune("writer", {"--to", "m2", "--yes"})).exit_code == 12);
+  CHECK(tidemark_run(prune("late", {"--to", "m2", "--yes"})).exit_code == 12);
   CHECK(tidemark_run(prune("keeper", {"--keep", "1s"})).exit_code == 2);
   CHECK(tidemark_run(prune("keeper", {"--to", "no-such-mark"})).exit_code == 10);
   Json plan = tidemark_json(prune("keeper", {"--to", "m2", "-n"}));
   CHECK(plan["dry_run"] == true);
   CHECK(plan["segments"] > 0);
   CHECK(plan["marks"].size() == 2);
+  CHECK(plan["base_time"].is_string());
+  const Ended unasked = tidemark_run(prune("keeper", {"--to", "m2"}));
+  CHECK(unasked.exit_code == 2);
+  CHECK(unasked.err.find("2 marks: m0, m1;") != std::string::npos);
   CHECK(log_files(work / "site/shop") == before);
-  Json done = tidemark_json(prune("keeper", {"--to", "m2"}));
+  Json done = tidemark_json(prune("keeper", {"--to", "m2", "--yes"}));
   CHECK(done["base"] == plan["base"]);
   CHECK(done["base_time"].is_string());
   CHECK(log_files(work / "site/shop") < before);

@@ -152,7 +152,7 @@ TEST_CASE("a mounted volume is paired, shipped, and read at the site in every wa
   CHECK(tidemark_run({"mark", "create", work / "site/shop", "no"}).exit_code == 1);
   tidemark_ok({"umount", mountpoint});
   CHECK(tidemark_json({"verify", volume, "--against", remote})["relation"] == "equal");
-  tidemark_ok({"pair", "delete", volume, "away"});
+  tidemark_ok({"pair", "delete", volume, "away", "--yes"});
 }
 
 TEST_CASE("a site that is not there is exit code 14") {

@@ -139,7 +139,7 @@ def given_back(volume):
     for name in list(volume.held)[1:]:
         os.unlink(os.path.join(volume.mount, name))
         del volume.held[name]
-    volume.run("prune", volume.mount, "--to", "latest")
+    volume.run("prune", volume.mount, "--to", "latest", "--yes")
     expect(len(volume.in_pool()) <= 1, f"left in the pool: {volume.in_pool()}", volume)
     volume.check()
     volume.unmount()
@@ -161,7 +161,7 @@ def at_the_limit(volume, dice):
     expect(len(volume.in_pool()) == 2 and written >= 200 * MIB, f"{written} bytes, in the pool: {volume.in_pool()}", volume)
     os.unlink(os.path.join(volume.mount, "churn"))
     volume.held.pop("churn", None)
-    volume.run("prune", volume.mount, "--to", "latest")
+    volume.run("prune", volume.mount, "--to", "latest", "--yes")
     volume.write("again", 8 * MIB, dice)
     volume.check()
     volume.unmount()

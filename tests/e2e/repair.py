@@ -140,7 +140,7 @@ def repaired_in_packs(story):
     os.unlink(story.path("filler"))
     world.wait(world.primary, lambda: at_site(world), "the pair")
     for volume in (world.volume, os.path.join(world.site_dir, world.name)):
-        world.run("prune", volume, "--to", "latest")
+        world.run("prune", volume, "--to", "latest", "--yes")
         assert story.packs(), "nothing was packed"
         repaired_under_load(story, 5)
     with open(story.packs()[0], "r+b") as file:  # the header of its first record
