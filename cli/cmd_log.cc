@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/clock.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/reader.h"
@@ -37,6 +38,30 @@ Result<Ino> inode_of(Reader& reader, const std::string& path, Seq first, Seq las
                                std::to_string(first.value()) + " (give --to a point at which it was there)");
 }
 
+// One end of the list. A time or a seq beyond what is held there stands for its end, and that is said: to ask for the last hour of a volume
+// that is younger is no mistake.
+Result<Seq> end_of_list(Reader& reader, const std::string& flag, const std::string& text, bool first) {
+  Result<Seq> found = reader.resolve(text);
+  if (found.ok() || found.status().code() != Code::kNoSuchPoint) return found;
+  TM_ASSIGN(const PointText point, parse_point(text, system_clock().wall_ns()));
+  if (point.kind != PointText::Kind::kTime && point.kind != PointText::Kind::kSeq) return found;
+  Seq end;
+  if (first) {
+    TM_ASSIGN(end, reader.oldest());
+  } else {
+    TM_ASSIGN(const Position newest, reader.newest());
+    end = newest.seq;
+  }
+  TM_ASSIGN(const int64_t time_ns, reader.time_of(end));
+  const bool before = point.kind == PointText::Kind::kSeq ? point.seq < end : point.time_ns < time_ns;
+  const bool after = point.kind == PointText::Kind::kSeq ? point.seq > end : point.time_ns > time_ns;
+  if (first ? !before : !after) return found;
+  print_note(flag + " " + text + (first ? " is before the oldest record here: the list begins with seq "
+                                        : " is after the newest record here: the list ends with seq ") +
+             std::to_string(end.value()) + " of " + format_time(time_ns));
+  return end;
+}
+
 void print_record(const RecordView& record, bool json) {
   Json shown = record_json(record);
   if (json) {
@@ -57,10 +82,10 @@ Outcome run(const LogFlags& flags) {
     return Status(Code::kInvalid, "SOURCE@" + source.point + " ends the list there already; leave --to away");
   }
   TM_ASSIGN(Reader reader, Reader::open(source, flags.keys));
-  TM_ASSIGN(Seq last, flags.to.empty() ? reader.point() : reader.resolve(flags.to));
+  TM_ASSIGN(Seq last, flags.to.empty() ? reader.point() : end_of_list(reader, "--to", flags.to, false));
   Seq first{1};
   if (!flags.from.empty()) {
-    TM_ASSIGN(first, reader.resolve(flags.from));
+    TM_ASSIGN(first, end_of_list(reader, "--from", flags.from, true));
   }
   std::optional<Ino> only;
   if (!flags.path.empty()) {

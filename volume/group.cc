@@ -15,6 +15,8 @@
 namespace tidemark {
 namespace {
 
+constexpr int64_t kTickNs = 10'000'000;  // by so much our clock may lag behind the one that somebody took a time from
+
 class OpenGroup final : public Group {
  public:
   OpenGroup(std::string directory, GroupIdentity identity, const GroupOptions& options, OpenMode mode, Opened opened)
@@ -69,6 +71,7 @@ class OpenGroup final : public Group {
         return checked(mark.seq);
       }
       case PointText::Kind::kTime: {
+        TM_TRY(check_past(point.time_ns));
         TM_ASSIGN(Seq seq, core_->log->seq_at_time(point.time_ns));
         if (seq == Seq(0) && base() <= Seq(1)) {
           return Status(Code::kNoSuchPoint, format_time(point.time_ns) + " is before the first record of this group");
@@ -157,6 +160,15 @@ class OpenGroup final : public Group {
                   what + " was never held here: the source had dropped it when this copy caught up; up to seq:" +
                       std::to_string(gap.from.seq.value()) + ", and from seq:" + std::to_string(gap.to.seq.value()) +
                       " of " + format_time(gap.time_ns) + " on, every point can be shown");
+  }
+  // What is newest now is not what will be newest then. A record may be younger than our clock says: it has its primary's time.
+  [[nodiscard]] Status check_past(int64_t time_ns) const {
+    if (time_ns <= options_.clock->wall_ns() + kTickNs) return Status();
+    if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
+    TM_ASSIGN(const int64_t last, core_->log->time_of(newest()));
+    if (time_ns <= last) return Status();
+    return Status(Code::kNoSuchPoint, format_time(time_ns) + " is in the future; the newest record is seq:" +
+                                          std::to_string(newest().value()) + " of " + format_time(last) + " ('latest')");
   }
   // The newest record of a time is known only where the next one is held.
   [[nodiscard]] Status check_time(int64_t time_ns, Seq newest) const {

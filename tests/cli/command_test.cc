@@ -94,6 +94,27 @@ TEST_CASE("restore gives back what was there, and refuses what it should") {
   CHECK(!std::filesystem::exists(fixture.work / "x/a.txt"));
 }
 
+TEST_CASE("a time in the future is no point, and a list of records ends where they do") {
+  Fixture fixture;
+  const std::string later = "2199-01-01T00:00:00Z";
+  const Ended refused = tidemark_run({"restore", fixture.volume + "@" + later, "--target", fixture.work / "back"});
+  CHECK(refused.exit_code == 10);
+  CHECK(refused.err.find("in the future") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(fixture.work / "back"));
+  CHECK(tidemark_run({"log", fixture.volume + "@" + later}).exit_code == 10);
+  CHECK(tidemark_run({"log", fixture.volume, "--from", later}).exit_code == 10);
+  CHECK(tidemark_run({"log", fixture.volume, "--to", "-1h"}).exit_code == 10);
+  const Ended whole = tidemark_run({"log", fixture.volume});
+  CHECK(whole.err.empty());
+  const Ended hour = tidemark_run({"log", fixture.volume, "--from", "-1h", "--to", later});
+  INFO(hour.err);
+  CHECK(hour.exit_code == 0);
+  CHECK(hour.out == whole.out);
+  CHECK(hour.err.find("--from -1h is before the oldest record here: the list begins with seq 1 of 20") != std::string::npos);
+  CHECK(hour.err.find("--to " + later + " is after the newest record here: the list ends with seq ") != std::string::npos);
+  CHECK(tidemark_ok({"log", fixture.volume, "--from", "seq:0", "--to", "seq:999999"}) == whole.out);
+}
+
 TEST_CASE("a dry run writes nothing") {
   Fixture fixture;
   Json plan = tidemark_json({"restore", fixture.volume, "--target", fixture.work / "back", "-n"});

@@ -158,6 +158,10 @@ TEST_CASE("marks: names, duplicates, points") {
   CHECK(group->resolve("latest").value() == group->newest());
   CHECK(group->resolve(format_time(mark->time_ns)).value() >= mark->seq);
   CHECK(group->resolve("1999-01-01T00:00:00Z").status().code() == Code::kNoSuchPoint);
+  const Status future = group->resolve("2199-01-01T00:00:00Z").status();
+  CHECK(future.code() == Code::kNoSuchPoint);
+  CHECK(future.text().find("in the future") != std::string::npos);
+  CHECK(group->resolve(format_time(system_clock().wall_ns())).value() == group->newest());
   std::string content(3, '\0');
   auto view = group->view(mark->seq).value();
   REQUIRE(view->read(file, 0, {reinterpret_cast<std::byte*>(content.data()), 3}).value() == 3);
