@@ -1,13 +1,18 @@
 #include "cli/source.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
+#include "fs/mountinfo.h"
 #include "volume/group.h"
+#include "volume/occupied.h"
 
 namespace tidemark::cli {
 namespace {
@@ -36,48 +41,70 @@ std::string point_of_inside(const std::string& inside) {
   return rest.substr(0, rest.find('/'));
 }
 
-Result<Source> find_in_mounts(const SourceText& split) {
-  TM_ASSIGN(auto mounts, list_mounts());
-  std::string path = absolute_path(split.base);
-  const MountedVolume* mount = find_mount(mounts, path);
-  if (mount == nullptr) {
-    return Status(Code::kNotFound, "'" + split.base + "' is neither a volume nor inside a Tidemark mount; `tidemark init " +
-                                       split.base + "` makes a volume, `tidemark status` lists what is mounted");
+// The mount of ours in which `path` (absolute) lies; nothing where the innermost mount there is another file system's.
+Result<std::optional<MountedVolume>> mount_around(const std::string& path) {
+  TM_ASSIGN(const auto entries, fs::read_mountinfo());
+  std::vector<MountedVolume> mounts;
+  for (const fs::MountEntry& entry : entries) {
+    mounts.push_back({entry.type == fs::kFilesystemType ? entry.source : std::string(), entry.mountpoint});
   }
+  const MountedVolume* innermost = find_mount(mounts, path);
+  if (innermost == nullptr || innermost->source.empty()) return std::optional<MountedVolume>();
+  return std::optional<MountedVolume>(*innermost);
+}
+
+// A volume that is kept in another one's mount. A file called group.json does not make one, and nothing in the root of a mount does:
+// whoever may write in a mount could hide it from us.
+bool is_kept_in_mount(const std::string& path, const MountedVolume& mount) {
+  if (path == mount.mountpoint || !Group::identify(path).ok()) return false;
+  const int fd = ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const bool kept = fd >= 0 && is_groups_place(fd);
+  if (fd >= 0) ::close(fd);
+  return kept;
+}
+
+Result<Source> source_of_mount(const std::string& path, const MountedVolume& mount) {
   Source source;
-  if (!is_remote(mount->source) && !mount->source.starts_with("/")) {
-    return Status(Code::kNotFound, "what is mounted at " + mount->mountpoint + " calls itself '" + mount->source +
+  if (!is_remote(mount.source) && !mount.source.starts_with("/")) {
+    return Status(Code::kNotFound, "what is mounted at " + mount.mountpoint + " calls itself '" + mount.source +
                                        "', which names no volume");
   }
-  if (is_remote(mount->source)) {
-    TM_ASSIGN(source, find_remote(mount->source));
+  if (is_remote(mount.source)) {
+    TM_ASSIGN(source, find_remote(mount.source));
   } else {
-    SourceText mounted = split_source(mount->source, path_exists);
+    SourceText mounted = split_source(mount.source, path_exists);
     source.directory = mounted.base;
     source.text = mounted.base;
     source.point = mounted.point;
   }
-  source.mountpoint = mount->mountpoint;
-  source.inside = path.size() > mount->mountpoint.size() ? path.substr(mount->mountpoint.size() + 1) : "";
+  source.mountpoint = mount.mountpoint;
+  source.inside = path.size() > mount.mountpoint.size() ? path.substr(mount.mountpoint.size() + 1) : "";
   if (std::string point = point_of_inside(source.inside); !point.empty()) source.point = point;
   return source;
 }
 
-Result<Source> find_local(std::string_view text) {
-  SourceText split = split_source(text, path_exists);
-  if (split.base.empty()) return Status(Code::kInvalid, "an empty path is no volume");
+// A volume's own directory.
+Result<Source> source_of_directory(const std::string& text) {
   Source source;
-  Result<GroupIdentity> identity = Group::identify(split.base);
+  Result<GroupIdentity> identity = Group::identify(text);
   // A damaged group.json makes it no less a volume: who opens it says so, and `verify` goes on.
   if (identity.ok() || identity.status().code() == Code::kCorrupt) {
-    source.directory = absolute_path(split.base);
-    source.text = split.base;
-  } else {
-    Result<Source> mounted = find_in_mounts(split);
-    if (!mounted.ok() && identity.status().code() == Code::kIo) return identity.status();  // a disk that is gone
-    if (!mounted.ok()) return mounted.status();
-    source = std::move(mounted).value();
+    source.directory = absolute_path(text);
+    source.text = text;
+    return source;
   }
+  if (identity.status().code() == Code::kIo) return identity.status();  // a disk that is gone
+  return Status(Code::kNotFound, "'" + text + "' is neither a volume nor inside a Tidemark mount; `tidemark init " + text +
+                                     "` makes a volume, `tidemark status` lists what is mounted");
+}
+
+Result<Source> find_local(std::string_view text) {
+  SourceText split = split_source(text, path_exists);
+  if (split.base.empty()) return Status(Code::kInvalid, "an empty path is not a volume");
+  const std::string path = absolute_path(split.base);
+  TM_ASSIGN(const std::optional<MountedVolume> mount, mount_around(path));
+  const bool in_mount = mount && !is_kept_in_mount(path, *mount);
+  TM_ASSIGN(Source source, in_mount ? source_of_mount(path, *mount) : source_of_directory(split.base));
   if (split.has_point) source.point = split.point;
   return source;
 }

@@ -1,7 +1,7 @@
 // SOURCE as written on the command line: what is meant by it. The only place that takes one apart.
 //
 //   DIR  DIR@POINT                       a volume's directory
-//   PATH PATH@POINT                      anything inside a mount stands for the volume mounted there
+//   PATH PATH@POINT                      anything inside a mount stands for the volume mounted there, whatever files it holds
 //   tcp://HOST:PORT/GROUP[@POINT]        a group at a site (ipc://PATH/GROUP likewise)
 #pragma once
 
