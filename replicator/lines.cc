@@ -60,11 +60,22 @@ Status Lines::look(Line& line, uint64_t session) {
   if (now_ns() - line.heard_ns > as_ns(kPeerSilenceMax)) {
     return Status(Code::kTimeout, "the line " + line.endpoint + " has been silent");
   }
+  return beat(line, session);
+}
+
+Status Lines::beat(Line& line, uint64_t session) {
   if (now_ns() - line.spoke_ns < as_ns(kHeartbeatInterval) || !line.joined) return Status();
   Message heartbeat = Message::own(encode_heartbeat(Seq(), session));
   TM_TRY(line.connection->try_send(heartbeat).status());
   line.spoke_ns = now_ns();
   return Status();
+}
+
+void Lines::beat(uint64_t session) {
+  for (Line& line : lines_) {
+    // A line that is lost is found by keep().
+    if (line.connection != nullptr) static_cast<void>(beat(line, session).ok());
+  }
 }
 
 Status Lines::keep(uint64_t session) {

@@ -24,6 +24,8 @@ class Lines {
   void add(const std::string& endpoint) { lines_.push_back({endpoint, {}, {}, false, 0, 0, 0}); }
   // Connects, joins them to `session`, looks whether they live. 0: there is no session yet. kUnreachable, kTimeout: one is lost.
   Status keep(uint64_t session);
+  // A heartbeat over each further line that has been quiet for long.
+  void beat(uint64_t session);
   // False where every queue is full.
   Result<bool> try_send(Connection& first, Message& message);
 
@@ -40,6 +42,7 @@ class Lines {
   void begin(Line& line);
   void take_over(Line& line, uint64_t session);
   Status look(Line& line, uint64_t session);
+  static Status beat(Line& line, uint64_t session);
 
   ZmqContext& context_;
   const ClientKeys keys_;

@@ -131,6 +131,7 @@ Status PairCore::greet() {
   control_.clear();
   cursor_.reset();
   difference_.reset();
+  ready_ = PairMessage();
   window_ = SendWindow();
   goal_ = log.durable();
   hello_ = Hello();
@@ -199,7 +200,7 @@ Status PairCore::begin(const Welcome& welcome) {
   acked_ = Ack();
   acked_.received = sent_ = reached_ = welcome.position.seq;
   acked_.durable = std::min(welcome.durable, welcome.position.seq);
-  cursor_ = std::make_unique<LogCursor>(group_.log(), sent_.next());
+  cursor_ = std::make_shared<LogCursor>(group_.log(), sent_.next());
   control_.push_back(encode_begin(welcome.position, session_, 1));
   shipping_ = true;
   begun_ = false;
@@ -234,7 +235,7 @@ Status PairCore::take_ack(Bytes body) {
   acked_wall_ns_ = clock_.wall_ns();
   if (difference_ && acked_.received == difference_->offer().target.base.seq) {
     difference_.reset();
-    cursor_ = std::make_unique<LogCursor>(group_.log(), acked_.received.next());
+    cursor_ = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
   }
   window_.settle(acked_.durable);
   TM_TRY(advance());
@@ -269,6 +270,7 @@ void PairCore::disconnected(const Status& why) {
   control_.clear();
   cursor_.reset();
   difference_.reset();
+  ready_ = PairMessage();
   window_.close();
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();
@@ -347,38 +349,11 @@ void PairCore::count_sent(size_t bytes) {
   spoke_ns_ = now();
 }
 
-Status PairCore::send_data(const TrySend& try_send) {
-  if (difference_) return send_difference(try_send);
-  while (may_send()) {
-    if (!held(sent_.next())) return acked_.received < sent_ ? Status() : offer_difference();
-    TM_ASSIGN(LogCursor::Run run, cursor_->read(run_size(), last_to_send()));
-    if (run.bytes.empty()) return Status();
-    Message message(kWireHeaderSize + kDataFixed + run.bytes.size());
-    encode_data_message(message.span(), {run.first, run.last, run.bytes}, session_, 0);
-    size_t size = message.bytes().size();
-    TM_ASSIGN(bool sent, try_send(message));
-    if (!sent) {
-      // The queue is as long as the window, so this is the connection's end or its very beginning. Read again later.
-      cursor_ = std::make_unique<LogCursor>(group_.log(), run.first);
-      full_ = true;
-      return Status();
-    }
-    count_sent(size);
-    sent_ = reached_ = run.last;
-    const bool first = !window_.durable_end().has_value();
-    window_.add_run(run.last, run.location,
-                    {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())});
-    if (first) publish();  // from now on the lag can be told
-  }
-  return Status();
-}
-
 std::chrono::milliseconds PairCore::pause() const {
   int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
   const bool more = difference_ ? accepted_ && has_room() && !full_ : sent_ < last_to_send();
   const bool throttled = shipping_ && limit_.limits() && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
-  if (difference_ && more && !throttled) left = 0;
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
   return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
 }

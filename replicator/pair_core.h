@@ -13,6 +13,7 @@
 #include "replicator/line_rate.h"
 #include "replicator/pair.h"
 #include "replicator/pair_lag.h"
+#include "replicator/pair_reading.h"
 #include "replicator/protocol.h"
 #include "replicator/rate_limit.h"
 #include "replicator/send_window.h"
@@ -39,8 +40,12 @@ class PairCore {
   [[nodiscard]] bool wants_connection() const;
   Status greet();
   Status receive(const Message& message);
-  // Sends all that may be sent now. `full()` afterwards: the queue was full before that.
+  // Sends what is there to be sent. `full()` afterwards: the queue was full before that.
   Status send(const TrySend& try_send);
+  // What has to be read before more can be sent; nothing where nothing may be sent now. Whoever runs the pair reads it (read_for), gives
+  // what came of it to take_reading(), and calls send() again. No call waits for a disk because of DATA.
+  [[nodiscard]] std::optional<PairReading> wants_reading();
+  void take_reading(PairMessage message);
   [[nodiscard]] bool full() const { return full_; }
   // Nothing more will be sent: say BYE and close.
   [[nodiscard]] bool done() const { return connected_ && !wants_connection() && control_.empty(); }
@@ -75,9 +80,7 @@ class PairCore {
   Status send_data(const TrySend& try_send);
   // What the site lacks next is no longer in the log: it gets a difference.
   [[nodiscard]] bool held(Seq seq) const;
-  Status offer_difference();
-  Status next_piece();
-  Status send_difference(const TrySend& try_send);
+  void offer_difference(std::shared_ptr<DifferenceReader> difference);
   // Whether the site's window and the line have room for another message, and how long it may be.
   [[nodiscard]] bool has_room() const { return window_.has_room() && line_.has_room(); }
   [[nodiscard]] size_t run_size() const { return std::min(line_.run_max(), std::max(limit_.share(), kRunMin)); }
@@ -101,7 +104,8 @@ class PairCore {
   bool full_ = false;
   uint64_t session_ = 0;
   std::deque<std::string> control_;  // small messages to go out before any DATA
-  std::unique_ptr<LogCursor> cursor_;
+  std::shared_ptr<LogCursor> cursor_;
+  PairMessage ready_;  // read, and to go out next
   SendWindow window_;
   LineRate line_;
   RateLimit limit_;
@@ -113,9 +117,8 @@ class PairCore {
   int64_t heard_ns_ = 0;
   int64_t spoke_ns_ = 0;
   int64_t progress_ns_ = 0;  // when the site last had everything, or made more of it durable
-  std::unique_ptr<DifferenceReader> difference_;
+  std::shared_ptr<DifferenceReader> difference_;
   bool accepted_ = false;  // the difference was
-  std::string piece_;      // of it: a message to go out
 
   Seq goal_;            // duplex once this is durable there
   Seq reached_;         // as PairStatus's, now

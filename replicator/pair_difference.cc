@@ -1,4 +1,4 @@
-// The half of a pair that sends a difference, where the log no longer has what the site needs next.
+// What a pair reads and sends: runs of the log, or a difference where the log no longer has what the site needs next.
 #include <algorithm>
 
 #include "base/logging.h"
@@ -12,20 +12,44 @@ bool PairCore::held(Seq seq) const {
   return seq >= log.first() && std::none_of(gaps.begin(), gaps.end(), [&](const Gap& gap) { return gap.covers(seq); });
 }
 
-Status PairCore::offer_difference() {
-  Position from;
-  if (sent_ != Seq()) {
-    TM_ASSIGN(from, group_.log().position_at(sent_));
+std::optional<PairReading> PairCore::wants_reading() {
+  if (!shipping_ || !wants_connection() || ready_.ready) return std::nullopt;
+  PairReading reading;
+  reading.session = session_;
+  reading.bytes_max = run_size();
+  if (difference_) {
+    if (!accepted_ || sent_ >= difference_->offer().target.base.seq || !may_send()) return std::nullopt;
+    reading.kind = PairReading::Kind::kPiece;
+    reading.difference = difference_;
+    return reading;
   }
-  TM_ASSIGN(difference_, group_.read_difference(from));
+  if (!may_send()) return std::nullopt;
+  if (held(sent_.next())) {
+    reading.cursor = cursor_;
+    reading.last = last_to_send();
+    return reading;
+  }
+  if (acked_.received < sent_) return std::nullopt;  // first what it has of ours is to be there
+  reading.kind = PairReading::Kind::kDifference;
+  reading.from = sent_;
+  return reading;
+}
+
+void PairCore::take_reading(PairMessage message) {
+  if (message.session != session_ || !shipping_ || !message.ready) return;
+  if (message.kind == PairReading::Kind::kDifference) return offer_difference(std::move(message.difference));
+  ready_ = std::move(message);
+}
+
+void PairCore::offer_difference(std::shared_ptr<DifferenceReader> difference) {
+  difference_ = std::move(difference);
   accepted_ = false;
-  piece_.clear();
   control_.push_back(encode_offer(difference_->offer(), session_));
   log_info("group " + group_.identity().name + ": pair '" + config_.site + "': what follows seq " +
-           std::to_string(from.seq.value()) + " is no longer held; a difference brings the site to seq " +
+           std::to_string(difference_->offer().from.seq.value()) +
+           " is no longer held; a difference brings the site to seq " +
            std::to_string(difference_->offer().target.base.seq.value()));
   publish();
-  return Status();
 }
 
 Status PairCore::take_accept(Bytes body) {
@@ -36,32 +60,24 @@ Status PairCore::take_accept(Bytes body) {
   return Status();
 }
 
-// A message in piece_, or nothing yet: then more of the same kind of work is to be done, and others may have their turn.
-Status PairCore::next_piece() {
-  DifferencePart part;
-  TM_ASSIGN(part.piece, difference_->next(run_size()));
-  if (part.piece.kind == DifferencePiece::Kind::kNothing) return Status();
-  if (part.piece.kind == DifferencePiece::Kind::kEnd) part.held_marks = difference_->held_marks();
-  piece_ = encode_difference(part, session_);
-  return Status();
-}
-
-Status PairCore::send_difference(const TrySend& try_send) {
-  const Seq to = difference_->offer().target.base.seq;
-  while (accepted_ && sent_ < to && may_send()) {
-    if (piece_.empty()) TM_TRY(next_piece());
-    if (piece_.empty()) return Status();
-    Message message = Message::copy_of(as_bytes(piece_));
-    const bool last = static_cast<DifferencePiece::Kind>(piece_[kWireHeaderSize]) == DifferencePiece::Kind::kEnd;
-    TM_ASSIGN(const bool sent, try_send(message));
-    if (!sent) {
-      full_ = true;
-      return Status();
-    }
-    count_sent(piece_.size());
-    piece_.clear();
-    if (last) sent_ = reached_ = to;
+Status PairCore::send_data(const TrySend& try_send) {
+  if (!ready_.ready) return Status();
+  const size_t size = ready_.message.bytes().size();
+  TM_ASSIGN(const bool sent, try_send(ready_.message));
+  if (!sent) {
+    full_ = true;  // the queue is as long as the window, so this is the connection's end or its very beginning
+    return Status();
   }
+  count_sent(size);
+  const PairMessage done = std::exchange(ready_, PairMessage());
+  if (done.kind == PairReading::Kind::kPiece) {
+    if (done.whole) sent_ = reached_ = difference_->offer().target.base.seq;
+    return Status();
+  }
+  sent_ = reached_ = done.last;
+  const bool first = !window_.durable_end().has_value();
+  window_.add_run(done.last, done.begin, done.end);
+  if (first) publish();  // from now on the lag can be told
   return Status();
 }
 

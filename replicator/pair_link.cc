@@ -25,13 +25,12 @@ std::chrono::milliseconds Backoff::next() {
 }
 
 PairLink::PairLink(Group& group, const Pair& pair, ZmqContext& context, PairCore::Persist persist)
-    : context_(context), config_(pair.config), core_(group, pair, system_clock(), std::move(persist)) {
+    : group_(group), context_(context), config_(pair.config), core_(group, pair, system_clock(), std::move(persist)) {
   thread_ = std::thread([this] { run(); });
 }
 
 PairLink::~PairLink() {
-  stop();
-  thread_.join();
+  if (thread_.joinable()) end();
 }
 
 void PairLink::stop() {
@@ -40,25 +39,33 @@ void PairLink::stop() {
   work_.wake();
 }
 
-Status PairLink::suspend() {
+void PairLink::end() {
+  stop();
+  thread_.join();
   MutexLock lock(mutex_);
-  Status status = core_.suspend();
+  ended_ = true;
+}
+
+Status PairLink::command(const std::function<Status()>& change) {
+  if (ended_) return Status(Code::kNotFound, "the pair with site '" + config_.site + "' has just ended");
+  Status status = change();
   work_.wake();
   return status;
+}
+
+Status PairLink::suspend() {
+  MutexLock lock(mutex_);
+  return command([core = &core_] { return core->suspend(); });
 }
 
 Status PairLink::resume() {
   MutexLock lock(mutex_);
-  Status status = core_.resume();
-  work_.wake();
-  return status;
+  return command([core = &core_] { return core->resume(); });
 }
 
 Status PairLink::park(const std::string& cause) {
   MutexLock lock(mutex_);
-  Status status = core_.park(cause);
-  work_.wake();
-  return status;
+  return command([core = &core_, &cause] { return core->park(cause); });
 }
 
 PairLink::Standing PairLink::standing() {
@@ -122,6 +129,7 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
     work_.clear();
     std::chrono::milliseconds pause{0};
     bool full = false;
+    std::optional<PairReading> wanted;
     {
       MutexLock lock(mutex_);
       TM_TRY(take_messages(connection));  // before anybody is called silent: it may be us who slept
@@ -130,10 +138,40 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
       if (core_.done()) return Status();
       pause = core_.pause();
       full = core_.full();
+      wanted = core_.wants_reading();
+    }
+    if (wanted) {
+      TM_ASSIGN(PairMessage message, read(*wanted, connection, lines));
+      MutexLock lock(mutex_);
+      core_.take_reading(std::move(message));
+      continue;
     }
     TM_TRY(connection.wait(pause, full, &work_));
   }
   return Status();
+}
+
+Result<PairMessage> PairLink::read(const PairReading& wanted, Connection& connection, Lines& lines) {
+  {
+    MutexLock lock(lent_mutex_);
+    lent_ = {&connection, &lines, wanted.session, system_clock().steady_ns()};
+  }
+  Result<PairMessage> message = read_for(wanted, group_);
+  MutexLock lock(lent_mutex_);
+  lent_ = Lent();
+  return message;
+}
+
+void PairLink::beat() {
+  MutexLock lock(lent_mutex_);
+  if (lent_.connection == nullptr) return;
+  const int64_t now = system_clock().steady_ns();
+  if (std::chrono::nanoseconds(now - lent_.spoke_ns) < kHeartbeatInterval) return;
+  lent_.spoke_ns = now;
+  Message heartbeat = Message::own(encode_heartbeat(group_.log().durable(), lent_.session));
+  // A queue that is full or a connection that is gone is for our own thread to find.
+  static_cast<void>(lent_.connection->try_send(heartbeat).ok());
+  lent_.lines->beat(lent_.session);
 }
 
 Status PairLink::take_messages(Connection& connection) {

@@ -35,12 +35,16 @@ class PairLink {
 
   // More may be durable. Any thread.
   void poke() { work_.wake(); }
-  // As PairCore's. Any thread.
+  // Now and then, on any thread: while ours is in a read that takes long, a heartbeat says for it that we live. Quick.
+  void beat();
+  // As PairCore's; kNotFound after end(). Any thread.
   Status suspend();
   Status resume();
   Status park(const std::string& cause);
-  // Asks the thread to end; the destructor waits for it.
+  // Asks the thread to end.
   void stop();
+  // Waits for that: nothing of the pair is saved or shown any more. For one caller, once.
+  void end();
   // How it stands, for those who wait for it. Any thread.
   struct Standing {
     Seq durable;
@@ -54,7 +58,19 @@ class PairLink {
   Status attempt();  // one session, from connect to loss
   Status converse(Connection& connection, Lines& lines);
   Status take_messages(Connection& connection) TM_REQUIRES(mutex_);
+  // Reads, with no lock of the pair.
+  Result<PairMessage> read(const PairReading& wanted, Connection& connection, Lines& lines);
+  Status command(const std::function<Status()>& change) TM_REQUIRES(mutex_);
 
+  // The connection, while our thread reads and does not use it.
+  struct Lent {
+    Connection* connection = nullptr;
+    Lines* lines = nullptr;
+    uint64_t session = 0;
+    int64_t spoke_ns = 0;
+  };
+
+  Group& group_;
   ZmqContext& context_;
   const PairConfig config_;
   WakeFd work_;  // something is durable, a command, or stop
@@ -62,6 +78,9 @@ class PairLink {
   std::atomic<bool> stopping_{false};
   Mutex mutex_;  // not held while the thread waits
   PairCore core_ TM_GUARDED_BY(mutex_);
+  bool ended_ TM_GUARDED_BY(mutex_) = false;
+  Mutex lent_mutex_;  // a leaf
+  Lent lent_ TM_GUARDED_BY(lent_mutex_);
   Backoff backoff_;       // of the thread alone, as is the next
   size_t main_line_ = 0;  // which line to try first
   std::thread thread_;

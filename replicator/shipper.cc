@@ -30,17 +30,19 @@ class ShipperImpl final : public Shipper {
   void watch();
   // Whatever is wrong with the pair's keys or address shows in its progress, and goes away when it is put right.
   void run(const Pair& pair) TM_REQUIRES(mutex_);
-  Result<PairLink*> find(const std::string& site) TM_REQUIRES(mutex_);
+  // Commands are given without the table's lock: one that has to wait keeps nobody else from anything.
+  Result<std::shared_ptr<PairLink>> find(const std::string& site) TM_EXCLUDES(mutex_);
+  std::vector<std::shared_ptr<PairLink>> links() TM_EXCLUDES(mutex_);
   // Names of those that lag behind `seq`; `hopeful`: only those that may still catch up.
   std::string lagging(Seq seq, bool hopeful) TM_REQUIRES(mutex_);
 
   Group& group_;
   std::unique_ptr<PairStore> store_;
-  ZmqContext context_;
+  const std::shared_ptr<ZmqContext> context_ = ZmqContext::of_this_process();
   Mutex mutex_;
   CondVar stopped_;
   bool stopping_ TM_GUARDED_BY(mutex_) = false;
-  std::map<std::string, std::unique_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
   std::thread watcher_;
 };
 
@@ -56,23 +58,35 @@ void ShipperImpl::watch() {
     bool more = group_.log().wait_durable(known, kWatchMax);
     bool failed = !more && !group_.log().health().ok();
     if (more) known = group_.log().durable();
-    MutexLock lock(mutex_);
-    if (stopping_) return;
-    if (failed) stopped_.wait_for(mutex_, kWatchMax);  // it answers at once, every time
-    if (!more) continue;
-    for (auto& [site, link] : links_) link->poke();
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) return;
+      if (failed) stopped_.wait_for(mutex_, kWatchMax);  // it answers at once, every time
+    }
+    for (const auto& link : links()) {
+      if (more) link->poke();
+      link->beat();
+    }
   }
 }
 
 void ShipperImpl::run(const Pair& pair) {
   // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
   auto persist = [this, site = pair.config.site](const PairStatus& status) { return store_->set_status(site, status); };
-  links_.emplace(pair.config.site, std::make_unique<PairLink>(group_, pair, context_, persist));
+  links_.emplace(pair.config.site, std::make_shared<PairLink>(group_, pair, *context_, persist));
 }
 
-Result<PairLink*> ShipperImpl::find(const std::string& site) {
+std::vector<std::shared_ptr<PairLink>> ShipperImpl::links() {
+  std::vector<std::shared_ptr<PairLink>> all;
+  MutexLock lock(mutex_);
+  for (const auto& [site, link] : links_) all.push_back(link);
+  return all;
+}
+
+Result<std::shared_ptr<PairLink>> ShipperImpl::find(const std::string& site) {
+  MutexLock lock(mutex_);
   auto found = links_.find(site);
-  if (found != links_.end()) return found->second.get();
+  if (found != links_.end()) return found->second;
   return Status(Code::kNotFound, "there is no pair with a site '" + site + "'");
 }
 
@@ -85,7 +99,7 @@ Status ShipperImpl::create(const PairConfig& config) {
 }
 
 Status ShipperImpl::remove(const std::string& site) {
-  std::unique_ptr<PairLink> link;
+  std::shared_ptr<PairLink> link;
   {
     MutexLock lock(mutex_);
     TM_TRY(store_->edit([&](std::vector<Pair>& pairs) { return remove_pair(pairs, site); }));
@@ -95,26 +109,23 @@ Status ShipperImpl::remove(const std::string& site) {
       links_.erase(found);
     }
   }
-  link.reset();  // outside the lock: it waits for the thread
+  if (link != nullptr) link->end();  // outside the lock: it waits for the thread
   group_.watermarks().remove(site);
   return Status();
 }
 
 Status ShipperImpl::suspend(const std::string& site) {
-  MutexLock lock(mutex_);
-  TM_ASSIGN(PairLink * link, find(site));
+  TM_ASSIGN(const std::shared_ptr<PairLink> link, find(site));
   return link->suspend();
 }
 
 Status ShipperImpl::resume(const std::string& site) {
-  MutexLock lock(mutex_);
-  TM_ASSIGN(PairLink * link, find(site));
+  TM_ASSIGN(const std::shared_ptr<PairLink> link, find(site));
   return link->resume();
 }
 
 Status ShipperImpl::park(const std::string& site, const std::string& cause) {
-  MutexLock lock(mutex_);
-  TM_ASSIGN(PairLink * link, find(site));
+  TM_ASSIGN(const std::shared_ptr<PairLink> link, find(site));
   return link->park(cause);
 }
 
@@ -146,7 +157,7 @@ Status ShipperImpl::drain(std::chrono::milliseconds timeout) {
 }
 
 void ShipperImpl::stop() {
-  std::map<std::string, std::unique_ptr<PairLink>> links;
+  std::map<std::string, std::shared_ptr<PairLink>> links;
   bool first = false;
   {
     MutexLock lock(mutex_);
@@ -155,7 +166,7 @@ void ShipperImpl::stop() {
     stopped_.notify_all();
   }
   for (auto& [site, link] : links) link->stop();
-  links.clear();
+  for (auto& [site, link] : links) link->end();
   if (first && watcher_.joinable()) watcher_.join();
 }
 

@@ -9,7 +9,15 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace tidemark {
+namespace {
+
+// Of one context. A pair takes three for each of its lines.
+constexpr int kSocketsMax = 16384;
+
+}  // namespace
 
 Status zmq_status(int error, std::string_view what) {
   Code code = Code::kIo;
@@ -23,6 +31,16 @@ Status zmq_status(int error, std::string_view what) {
 ZmqContext::ZmqContext() : handle_(zmq_ctx_new()) {
   CHECK_INVARIANT(handle_ != nullptr);
   zmq_ctx_set(handle_, ZMQ_BLOCKY, 0);  // sockets linger for 0 ms unless told otherwise
+  zmq_ctx_set(handle_, ZMQ_MAX_SOCKETS, kSocketsMax);
+}
+
+std::shared_ptr<ZmqContext> ZmqContext::of_this_process() {
+  static Mutex mutex;
+  static std::weak_ptr<ZmqContext> known;
+  MutexLock lock(mutex);
+  std::shared_ptr<ZmqContext> context = known.lock();
+  if (context == nullptr) known = context = std::make_shared<ZmqContext>();
+  return context;
 }
 
 ZmqContext::~ZmqContext() {

@@ -26,6 +26,8 @@ class ZmqContext {
   ~ZmqContext();  // waits until every socket of it is closed
   ZmqContext(const ZmqContext&) = delete;
   ZmqContext& operator=(const ZmqContext&) = delete;
+  // The one that all who only connect share; it ends with the last of them.
+  static std::shared_ptr<ZmqContext> of_this_process();
   [[nodiscard]] void* handle() { return handle_; }
   // A name no other caller of this context gets, for in-process endpoints.
   [[nodiscard]] std::string unique_name(std::string_view prefix);

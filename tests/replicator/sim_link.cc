@@ -92,12 +92,7 @@ void SimLink::turn() {
   if (!silent_) note_movement();
   if (up_ && !silent_) deliver_to_source();
   if (!up_) return;
-  Status sent = core_->send([&](Message& message) -> Result<bool> {
-    if (to_target_.size() >= kQueueMax) return false;
-    put(to_target_, std::string(as_text(message.bytes())));
-    return true;
-  });
-  if (!sent.ok()) return drop(sent, false);
+  if (Status sent = send(); !sent.ok()) return drop(sent, false);
   if (!core_->done()) return;
   while (up_ && !to_target_.empty()) {  // what was said before good-bye arrives before it
     Sent next = std::move(to_target_.front());
@@ -105,6 +100,22 @@ void SimLink::turn() {
     target_receives(next.text);
   }
   drop(Status(), true);
+}
+
+// As PairLink's thread does it.
+Status SimLink::send() {
+  auto try_send = [&](Message& message) -> Result<bool> {
+    if (to_target_.size() >= kQueueMax) return false;
+    put(to_target_, std::string(as_text(message.bytes())));
+    return true;
+  };
+  TM_TRY(core_->send(try_send));
+  while (const std::optional<PairReading> wanted = core_->wants_reading()) {
+    TM_ASSIGN(PairMessage read, read_for(*wanted, source_.group()));
+    core_->take_reading(std::move(read));
+    TM_TRY(core_->send(try_send));
+  }
+  return Status();
 }
 
 void SimLink::deliver_to_source() {

@@ -78,6 +78,7 @@ class SimLink {
     int64_t begun_ns = 0;  // its first byte arrives
   };
   void connect();
+  Status send();
   void drop(const Status& why, bool orderly);
   void deliver_to_source();
   void deliver_to_target();
