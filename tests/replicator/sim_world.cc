@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kQueuedBytesMax = kWindowBytes + (1u << 20);
 constexpr int kTurnsToTheEnd = 4000;
-constexpr int kSlowTurnsToTheEnd = 20000;
+constexpr int kSlowTurnsToTheEnd = 80000;
 
 // The directories of `path` on a disk in memory.
 void make_parents(FaultFileSystem& files, const std::string& path) {
@@ -289,7 +289,7 @@ std::string SimWorld::finish() {
   heal();
   const int turns = faults.slow ? kSlowTurnsToTheEnd : kTurnsToTheEnd;
   for (int turn = 0; turn < turns && failure_.empty(); ++turn) {
-    if (turn == 50) heal();  // what was on its way to be suspended
+    if (turn % 50 == 49) heal();  // what was on its way to be suspended, at the pace of its line
     clock.advance(std::chrono::milliseconds(20));
     for (auto& node : nodes_) {
       if (node->primary) (void)node->own->log().sync(kLatest).ok();

@@ -85,6 +85,7 @@ class SimLink {
   void target_receives(const std::string& text);
   void target_says(std::string text) { put(to_source_, std::move(text)); }
   void end_session(const Status& why, Retry retry);
+  [[nodiscard]] Seq durable_there() const;
   void acknowledge();
   void put(std::deque<Sent>& queue, std::string text);
   void note_movement();
