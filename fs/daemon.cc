@@ -46,7 +46,9 @@ Daemon::Daemon(const MountSource& source, ParsedOptions parsed, const std::strin
   if (!group) return;
   travel.emplace(*group);
   marks.emplace(*group, inodes, mountpoint);
-  if (volume) reaper.emplace(*volume);
+  if (!volume) return;
+  reaper.emplace(*volume);
+  durable.emplace(*group);
 }
 
 void Daemon::kernel_ready() {
@@ -90,7 +92,7 @@ void Daemon::unlinked(const Attr& attr) {
   if (attr.nlink == 0 && inodes.unlinked(attr.ino)) reaper->add(attr.ino);
 }
 
-Status Daemon::settle() { return options.sync && group ? group->sync() : Status(); }
+void Daemon::fail(fuse_req_t req, const Status& status) { reply(req, status); }
 
 Status Daemon::kill_privileges(Ino ino, const Caller& caller) {
   TM_ASSIGN(Attr attr, volume->get_attr(ino));

@@ -9,7 +9,9 @@
 
 #include "fs/default_acls.h"
 #include "fs/direct_writes.h"
+#include "fs/durable_replies.h"
 #include "fs/inode_table.h"
+#include "fs/invalidator.h"
 #include "fs/marks.h"
 #include "fs/node.h"
 #include "fs/options.h"
@@ -67,6 +69,8 @@ struct Daemon {
   std::optional<TimeTravel> travel;
   std::optional<Reaper> reaper;
   std::optional<MarkMaker> marks;
+  std::optional<DurableReplies> durable;
+  Invalidator invalidator;
 
   // The kernel has its answer to INIT: settings that it would overwrite are made now.
   void kernel_ready();
@@ -88,8 +92,20 @@ struct Daemon {
   void released_after_write(Ino ino);
   // An inode lost its last name.
   void unlinked(const Attr& attr);
-  // With -o sync: makes everything up to here durable. Else nothing.
-  Status settle();
+  // A change took effect and its reply waits: `answer` sends it, at once, or with -o sync when the change is durable, on another thread.
+  // Where it does not become durable the request fails, and the kernel, which then believes that nothing happened, is made to
+  // forget what `touched` returns: the change is there, and may still become durable.
+  template <class Answer, class What>
+  void settle(fuse_req_t req, What&& touched, Answer&& answer) {
+    if (!options.sync || !durable) return answer();
+    durable->when_durable(
+        [this, req, touched = Touched(touched()), answer = std::forward<Answer>(answer)](const Status& status) {
+          if (status.ok()) return answer();
+          fail(req, status);
+          invalidator.forget(touched);
+        });
+  }
+  void fail(fuse_req_t req, const Status& status);
   // Takes setuid and setgid away from a regular file, as far as a write by `caller` must.
   Status kill_privileges(Ino ino, const Caller& caller);
 };

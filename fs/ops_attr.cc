@@ -176,7 +176,6 @@ Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const Calle
   TM_TRY(add_privilege_loss(volume, ino, caller, to_set, change));
   TM_ASSIGN(Attr attr, volume.set_attr(ino, change));
   if ((to_set & FUSE_SET_ATTR_MODE) && !S_ISLNK(attr.mode)) TM_TRY(change_acl_mode(volume, ino, change.mode));
-  TM_TRY(daemon.settle());
   return attr;
 }
 
@@ -185,8 +184,15 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, 
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
   TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), caller_of(req), *wanted, to_set));
   if ((to_set & FUSE_SET_ATTR_SIZE) && wanted->st_size == 0) static_cast<void>(daemon.inodes.emptied(Ino(id)));
-  const Answer answer = daemon.tell(kMainSlot, attr);
-  fuse_reply_attr(req, &answer.about, answer.seconds);
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{}, {attr.ino}};
+      },
+      [req, &daemon, attr] {
+        const Answer answer = daemon.tell(kMainSlot, attr);
+        fuse_reply_attr(req, &answer.about, answer.seconds);
+      });
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t id) {
@@ -264,22 +270,17 @@ StatxOut statx_out(const struct stat& about, double timeout_seconds) {
 
 }  // namespace
 
-void raw_statx(const RawRequest& request) {
-  Daemon& daemon = *request.daemon;
-  const fuse_ino_t id = request.header->nodeid;
-  Result<Answer> answer = answer_of(daemon, id, false);
-  if (!answer.ok()) {
-    reply_raw_error(request, to_errno(answer.status().code()));
-    return;
-  }
-  StatxOut out = statx_out(answer->about, answer->seconds);
+void raw_statx(fuse_req_t req, fuse_ino_t id, RawBody) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY_ASSIGN(req, const Answer answer, answer_of(daemon, id, false));
+  StatxOut out = statx_out(answer.about, answer.seconds);
   if (Result<Node> node = daemon.node(id); node.ok()) {
     if (Result<Attr> attr = node->tree->get_attr(node->ino); attr.ok()) {
       out.mask |= STATX_BTIME;
       out.btime = {attr->btime.seconds, attr->btime.nanoseconds, 0};
     }
   }
-  reply_raw(request, {reinterpret_cast<const char*>(&out), sizeof out});
+  fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof out);
 }
 
 void add_attr_ops(fuse_lowlevel_ops& ops) {

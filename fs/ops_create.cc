@@ -47,43 +47,60 @@ Result<Attr> make(Daemon& daemon, fuse_ino_t parent, std::string_view name, cons
   TM_ASSIGN(NewNode node, newborn(daemon, caller, Ino(parent), mode));
   node.device = device;
   node.symlink_target = target;
-  TM_ASSIGN(Attr attr, volume->make_node(Ino(parent), name, node));
-  TM_TRY(daemon.settle());
-  return attr;
+  return volume->make_node(Ino(parent), name, node);
+}
+
+// Answers for a new name, once it is as durable as the mount has it.
+template <class Answer>
+void settle_new(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, const char* name, Answer&& answer) {
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{{Ino(parent), name}}, {}};
+      },
+      std::forward<Answer>(answer));
+}
+
+void reply_new(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, const char* name, const Attr& attr) {
+  settle_new(req, daemon, parent, name, [req, &daemon, attr] { reply_entry(req, daemon, kMainSlot, attr); });
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   Daemon& daemon = daemon_of(req);
   const uint32_t full = (mode & S_IFMT) == 0 ? mode | S_IFREG : mode;
   TM_REPLY_ASSIGN(req, Attr attr, make(daemon, parent, name, caller_of(req), full, device));
-  reply_entry(req, daemon, kMainSlot, attr);
+  reply_new(req, daemon, parent, name, attr);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Attr attr, make(daemon, parent, name, caller_of(req), (mode & 07777) | S_IFDIR));
-  reply_entry(req, daemon, kMainSlot, attr);
+  reply_new(req, daemon, parent, name, attr);
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Attr attr, make(daemon, parent, name, caller_of(req), S_IFLNK | 0777, 0, target));
-  reply_entry(req, daemon, kMainSlot, attr);
+  reply_new(req, daemon, parent, name, attr);
+}
+
+void reply_created(fuse_req_t req, Daemon& daemon, const Attr& attr, fuse_file_info info) {
+  const fuse_ino_t id = attr.ino.value();
+  const bool writes = (info.flags & O_ACCMODE) != O_RDONLY;
+  info.keep_cache = 1;
+  info.noflush = 1;
+  daemon.grab(id);
+  if (writes) daemon.opened_for_write(attr.ino);
+  const fuse_entry_param entry = daemon.entry(kMainSlot, attr, writes);
+  if (fuse_reply_create(req, &entry, &info) == 0) return;
+  if (writes) daemon.released_after_write(attr.ino);
+  daemon.drop(id, 1);
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Attr attr, make(daemon, parent, name, caller_of(req), (mode & 07777) | S_IFREG));
-  const fuse_ino_t id = attr.ino.value();
-  const bool writes = (info->flags & O_ACCMODE) != O_RDONLY;
-  info->keep_cache = 1;
-  info->noflush = 1;
-  daemon.grab(id);
-  if (writes) daemon.opened_for_write(attr.ino);
-  const fuse_entry_param entry = daemon.entry(kMainSlot, attr, writes);
-  if (fuse_reply_create(req, &entry, info) == 0) return;
-  if (writes) daemon.released_after_write(attr.ino);
-  daemon.drop(id, 1);
+  settle_new(req, daemon, parent, name, [req, &daemon, attr, info = *info] { reply_created(req, daemon, attr, info); });
 }
 
 fuse_entry_out wire_entry(const Attr& attr, const fuse_entry_param& entry) {
@@ -109,45 +126,39 @@ fuse_entry_out wire_entry(const Attr& attr, const fuse_entry_param& entry) {
   return out;
 }
 
-Result<Attr> make_unnamed(const RawRequest& request, const fuse_create_in& in) {
-  Daemon& daemon = *request.daemon;
-  const fuse_in_header& header = *request.header;
-  TM_ASSIGN(Volume * volume, daemon.writable(header.nodeid));
-  const Caller caller{header.uid, header.gid, header.pid, in.umask};
-  TM_ASSIGN(NewNode node, newborn(daemon, caller, Ino(header.nodeid), (in.mode & 07777) | S_IFREG));
-  TM_ASSIGN(Attr attr, volume->make_unnamed(node));
-  TM_TRY(daemon.settle());
-  return attr;
+Result<Attr> make_unnamed(Daemon& daemon, fuse_ino_t parent, const Caller& caller, uint32_t mode) {
+  TM_ASSIGN(Volume * volume, daemon.writable(parent));
+  TM_ASSIGN(NewNode node, newborn(daemon, caller, Ino(parent), (mode & 07777) | S_IFREG));
+  return volume->make_unnamed(node);
+}
+
+// It is opened for writing, or the kernel would have refused it.
+void reply_unnamed(fuse_req_t req, Daemon& daemon, const Attr& attr) {
+  daemon.grab(attr.ino.value());
+  daemon.inodes.born_unnamed(attr.ino);
+  daemon.opened_for_write(attr.ino);
+  struct {
+    fuse_entry_out entry;
+    fuse_open_out open;
+  } out{wire_entry(attr, daemon.entry(kMainSlot, attr, true)), {}};
+  out.open.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
+  if (fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof out) == 0) return;
+  daemon.released_after_write(attr.ino);
+  daemon.drop(attr.ino.value(), 1);
 }
 
 }  // namespace
 
-void raw_tmpfile(const RawRequest& request) {
-  Daemon& daemon = *request.daemon;
+void raw_tmpfile(fuse_req_t req, fuse_ino_t id, RawBody body) {
+  Daemon& daemon = daemon_of(req);
   fuse_create_in in{};
-  if (request.body.size() < sizeof in) {
-    reply_raw_error(request, EINVAL);
-    return;
-  }
-  request.body.copy(reinterpret_cast<char*>(&in), sizeof in);
-  Result<Attr> attr = make_unnamed(request, in);
-  if (!attr.ok()) {
-    report(attr.status());
-    reply_raw_error(request, to_errno(attr.status().code()));
-    return;
-  }
-  // It is opened for writing, or the kernel would have refused it.
-  daemon.grab(attr->ino.value());
-  daemon.inodes.born_unnamed(attr->ino);
-  daemon.opened_for_write(attr->ino);
-  struct {
-    fuse_entry_out entry;
-    fuse_open_out open;
-  } out{wire_entry(*attr, daemon.entry(kMainSlot, *attr, true)), {}};
-  out.open.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
-  if (reply_raw(request, {reinterpret_cast<const char*>(&out), sizeof out})) return;
-  daemon.released_after_write(attr->ino);
-  daemon.drop(attr->ino.value(), 1);
+  if (body.size() < sizeof in) return reply(req, EINVAL);
+  body.copy(reinterpret_cast<char*>(&in), sizeof in);
+  Caller caller = caller_of(req);
+  caller.umask = in.umask;
+  TM_REPLY_ASSIGN(req, Attr attr, make_unnamed(daemon, id, caller, in.mode));
+  daemon.settle(
+      req, [] { return Touched(); }, [req, &daemon, attr] { reply_unnamed(req, daemon, attr); });
 }
 
 void add_create_ops(fuse_lowlevel_ops& ops) {

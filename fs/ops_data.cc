@@ -19,6 +19,17 @@ namespace {
 bool is_direct(const fuse_file_info& info) { return (info.flags & O_DIRECT) != 0; }
 bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
 
+// Answers for a change of a file, once it is as durable as the mount has it.
+template <class Answer>
+void settle_file(fuse_req_t req, Daemon& daemon, fuse_ino_t id, Answer&& answer) {
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{}, {Ino(id)}};
+      },
+      std::forward<Answer>(answer));
+}
+
 Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
   TM_ASSIGN(Volume * volume, daemon.writable(id));
   SetAttr change;
@@ -27,18 +38,22 @@ Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
   if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id), caller));
   TM_ASSIGN([[maybe_unused]] Attr attr, volume->set_attr(Ino(id), change));
   if (daemon.inodes.emptied(Ino(id)) && daemon.writeback) daemon.ask_again(Ino(id));
-  return daemon.settle();
+  return {};
+}
+
+void reply_opened(fuse_req_t req, Daemon& daemon, fuse_ino_t id, fuse_file_info info) {
+  info.keep_cache = daemon.only_writer || slot_of(id) != kMainSlot;
+  info.noflush = 1;
+  if (writes(info)) daemon.opened_for_write(Ino(id));
+  if (fuse_reply_open(req, &info) != 0 && writes(info)) daemon.released_after_write(Ino(id));
 }
 
 void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
   Daemon& daemon = daemon_of(req);
-  const bool main = slot_of(id) == kMainSlot;
-  if (writes(*info) && !main) return reply(req, EROFS);
-  if (info->flags & O_TRUNC) TM_REPLY(req, truncate_on_open(daemon, id, caller_of(req)));
-  info->keep_cache = daemon.only_writer || !main;
-  info->noflush = 1;
-  if (writes(*info)) daemon.opened_for_write(Ino(id));
-  if (fuse_reply_open(req, info) != 0 && writes(*info)) daemon.released_after_write(Ino(id));
+  if (writes(*info) && slot_of(id) != kMainSlot) return reply(req, EROFS);
+  if ((info->flags & O_TRUNC) == 0) return reply_opened(req, daemon, id, *info);
+  TM_REPLY(req, truncate_on_open(daemon, id, caller_of(req)));
+  settle_file(req, daemon, id, [req, &daemon, id, info = *info] { reply_opened(req, daemon, id, info); });
 }
 
 void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
@@ -71,11 +86,11 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_
   TM_REPLY_ASSIGN(req, const Attr attr,
                   volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
   if (keep_times && daemon.inodes.blocks_changed(attr.ino, attr.blocks_taken())) daemon.ask_again(attr.ino);
-  TM_REPLY(req, daemon.settle());
-  if (!keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id))) {
-    return daemon.direct_writes.finish(req, Ino(id), static_cast<uint64_t>(at), size);
-  }
-  fuse_reply_write(req, size);
+  const bool drops_pages = !keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id));
+  settle_file(req, daemon, id, [req, &daemon, id, at, size, drops_pages] {
+    if (drops_pages) return daemon.direct_writes.finish(req, Ino(id), static_cast<uint64_t>(at), size);
+    fuse_reply_write(req, size);
+  });
 }
 
 // Requests that change content without a flag that says whether setuid and setgid have to go: everyone's but root's.
@@ -88,8 +103,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
   if (!daemon.volume || slot_of(id) != kMainSlot) return reply(req, 0);
   // A mark only wants the pages to arrive; it syncs the log itself, once.
   if (daemon.marks && daemon.marks->is_flusher(fuse_req_ctx(req)->pid)) return reply(req, 0);
-  TM_REPLY(req, daemon.group->sync());
-  reply(req, 0);
+  daemon.durable->when_durable([req](const Status& status) { reply(req, status); });
 }
 
 // --- space ---
@@ -124,8 +138,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t size,
   if (at < 0 || size <= 0) return reply(req, EINVAL);
   TM_REPLY(req, kill_others_privileges(daemon, id, caller_of(req)));
   TM_REPLY(req, allocate(daemon, Ino(id), mode, static_cast<uint64_t>(at), static_cast<uint64_t>(size)));
-  TM_REPLY(req, daemon.settle());
-  reply(req, 0);
+  settle_file(req, daemon, id, [req] { reply(req, 0); });
 }
 
 Result<uint64_t> seek(const Node& node, uint64_t at, int whence) {
@@ -163,8 +176,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at, fuse_fil
   TM_REPLY_ASSIGN(
       req, uint64_t copied,
       volume->copy_range(Ino(from), static_cast<uint64_t>(from_at), Ino(to), static_cast<uint64_t>(to_at), size));
-  TM_REPLY(req, daemon.settle());
-  fuse_reply_write(req, copied);
+  settle_file(req, daemon, to, [req, copied] { fuse_reply_write(req, copied); });
 }
 
 }  // namespace

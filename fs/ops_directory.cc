@@ -163,8 +163,8 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, fu
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
-  if (daemon.volume && slot_of(id) == kMainSlot) TM_REPLY(req, daemon.group->sync());
-  reply(req, 0);
+  if (!daemon.volume || slot_of(id) != kMainSlot) return reply(req, 0);
+  daemon.durable->when_durable([req](const Status& status) { reply(req, status); });
 }
 
 }  // namespace

@@ -15,8 +15,12 @@ void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name)
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(parent));
   TM_REPLY_ASSIGN(req, Attr attr, volume->link(Ino(id), Ino(parent), name));
   daemon.inodes.got_name(Ino(id));
-  TM_REPLY(req, daemon.settle());
-  reply_entry(req, daemon, kMainSlot, attr);
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{{Ino(parent), name}}, {attr.ino}};
+      },
+      [req, &daemon, attr] { reply_entry(req, daemon, kMainSlot, attr); });
 }
 
 using Remove = Result<Attr> (Volume::*)(Ino parent, std::string_view name);
@@ -27,8 +31,12 @@ void remove_name(fuse_req_t req, fuse_ino_t parent, std::string_view name, Remov
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(parent));
   TM_REPLY_ASSIGN(req, Attr attr, (volume->*remove)(Ino(parent), name));
   daemon.unlinked(attr);
-  TM_REPLY(req, daemon.settle());
-  reply(req, 0);
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{{Ino(parent), std::string(name)}}, {attr.ino}};
+      },
+      [req] { reply(req, 0); });
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) { remove_name(req, parent, name, &Volume::unlink); }
@@ -63,8 +71,12 @@ void op_rename(fuse_req_t req, fuse_ino_t from_parent, const char* from, fuse_in
   TM_REPLY_ASSIGN(req, std::optional<Attr> replaced,
                   volume->rename(Ino(from_parent), from, Ino(to_parent), to, *mode, caller.uid, caller.gid));
   if (replaced && *mode != RenameMode::kExchange) daemon.unlinked(*replaced);
-  TM_REPLY(req, daemon.settle());
-  reply(req, 0);
+  const auto touched = [&] {
+    Touched both{{{Ino(from_parent), from}, {Ino(to_parent), to}}, {}};
+    if (replaced) both.inodes.push_back(replaced->ino);
+    return both;
+  };
+  daemon.settle(req, touched, [req] { reply(req, 0); });
 }
 
 }  // namespace

@@ -122,26 +122,25 @@ struct SetRequest {
 };
 
 // The name ends in NUL, the value is what follows.
-bool decode(const RawRequest& request, SetRequest& set) {
+bool decode(RawBody body, bool extended, SetRequest& set) {
   fuse_setxattr_in in{};
-  const size_t fixed = request.daemon->setxattr_ext ? sizeof in : FUSE_COMPAT_SETXATTR_IN_SIZE;
-  if (request.body.size() < fixed) return false;
-  request.body.copy(reinterpret_cast<char*>(&in), fixed);
-  const std::string_view rest = request.body.substr(fixed);
+  const size_t fixed = extended ? sizeof in : FUSE_COMPAT_SETXATTR_IN_SIZE;
+  if (body.size() < fixed) return false;
+  body.copy(reinterpret_cast<char*>(&in), fixed);
+  const std::string_view rest = body.substr(fixed);
   const size_t end = rest.find('\0');
   if (end == std::string_view::npos || rest.size() - end - 1 < in.size) return false;
   set = {rest.substr(0, end), rest.substr(end + 1, in.size), in.flags, in.setxattr_flags};
   return true;
 }
 
-Status set_xattr(const RawRequest& request) {
+Status set_xattr(Daemon& daemon, fuse_ino_t id, RawBody body) {
   SetRequest set;
-  if (!decode(request, set)) return {Code::kInvalid, "malformed request"};
+  if (!decode(body, daemon.setxattr_ext, set)) return {Code::kInvalid, "malformed request"};
   TM_TRY(check_xattr_name(set.name));
-  Daemon& daemon = *request.daemon;
-  const Ino ino(request.header->nodeid);
+  const Ino ino(id);
   if (set.name.starts_with(kOwnPrefix)) return {Code::kPermission, std::string(kOwnPrefix) + "* is Tidemark's own"};
-  TM_ASSIGN(Volume * volume, daemon.writable(request.header->nodeid));
+  TM_ASSIGN(Volume * volume, daemon.writable(id));
   if (set.name == kAccessAcl) {
     TM_TRY(set_access_acl(*volume, ino, set.value, (set.acl_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0));
   } else if (set.name == kDefaultAcl) {
@@ -152,7 +151,16 @@ Status set_xattr(const RawRequest& request) {
                                                     : Volume::XattrMode::kEither;
     TM_TRY(volume->set_xattr(ino, set.name, set.value, mode));
   }
-  return daemon.settle();
+  return {};
+}
+
+void settle_attribute(fuse_req_t req, Daemon& daemon, fuse_ino_t id) {
+  daemon.settle(
+      req,
+      [&] {
+        return Touched{{}, {Ino(id)}};
+      },
+      [req] { reply(req, 0); });
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name_text) {
@@ -166,16 +174,15 @@ void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name_text) {
   // Taking away an ACL that is not there is no error.
   if (removed.code() == Code::kNoData && (name == kAccessAcl || name == kDefaultAcl)) removed = Status();
   TM_REPLY(req, removed);
-  TM_REPLY(req, daemon.settle());
-  reply(req, 0);
+  settle_attribute(req, daemon, id);
 }
 
 }  // namespace
 
-void raw_setxattr(const RawRequest& request) {
-  const Status status = set_xattr(request);
-  report(status);
-  reply_raw_error(request, to_errno(status.code()));
+void raw_setxattr(fuse_req_t req, fuse_ino_t id, RawBody body) {
+  Daemon& daemon = daemon_of(req);
+  TM_REPLY(req, set_xattr(daemon, id, body));
+  settle_attribute(req, daemon, id);
 }
 
 void add_xattr_ops(fuse_lowlevel_ops& ops) {

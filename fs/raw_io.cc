@@ -1,6 +1,5 @@
 #include "fs/raw_io.h"
 
-#include <pthread.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -18,22 +17,12 @@ constexpr uint32_t kStatx = 52;
 // What this thread's request said that libfuse does not hand on; and the INIT it is about to answer.
 struct Extras {
   bool kill_privileges = false;
+  void (*serve)(fuse_req_t, fuse_ino_t, RawBody) = nullptr;  // what came under the name of BMAP
+  RawBody body;
   uint64_t init_unique = 0;
   uint32_t init_offered = 0;
 };
 thread_local Extras extras;
-
-// Cancellation is how libfuse ends its threads while they wait for a request; it must not strike while we serve one.
-class NoCancel {
- public:
-  NoCancel() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
-  ~NoCancel() { pthread_setcancelstate(before_, nullptr); }
-  NoCancel(const NoCancel&) = delete;
-  NoCancel& operator=(const NoCancel&) = delete;
-
- private:
-  int before_ = 0;
-};
 
 template <class T>
 const T* body_as(const char* buffer, size_t size) {
@@ -63,29 +52,27 @@ void note_extras(const fuse_in_header& header, const char* buffer, size_t size) 
   }
 }
 
-bool serve_raw(int device, Daemon& daemon, const fuse_in_header& header, const char* buffer, size_t size) {
-  void (*serve)(const RawRequest&) = nullptr;
+// Gives what libfuse does not know another name. libfuse keeps `buffer` as it is until the handler returns.
+void rename_unknown(fuse_in_header& header, const char* buffer, size_t size) {
+  extras.serve = nullptr;
   switch (header.opcode) {
-    case FUSE_SETXATTR: serve = raw_setxattr; break;
-    case FUSE_TMPFILE: serve = raw_tmpfile; break;
-    case kStatx: serve = raw_statx; break;
-    default: return false;
+    case FUSE_SETXATTR: extras.serve = raw_setxattr; break;
+    case FUSE_TMPFILE: extras.serve = raw_tmpfile; break;
+    case kStatx: extras.serve = raw_statx; break;
+    default: return;
   }
-  NoCancel no_cancel;
-  serve({device, &header, {buffer + sizeof header, size - sizeof header}, &daemon});
-  return true;
+  extras.body = {buffer + sizeof header, size - sizeof header};
+  header.opcode = FUSE_BMAP;
 }
 
-ssize_t read_request(int device, void* buffer, size_t size, void* userdata) {
-  for (;;) {
-    const ssize_t got = read(device, buffer, size);
-    if (got < static_cast<ssize_t>(sizeof(fuse_in_header))) return got;
-    const auto& header = *static_cast<const fuse_in_header*>(buffer);
-    const char* bytes = static_cast<const char*>(buffer);
-    if (serve_raw(device, *static_cast<Daemon*>(userdata), header, bytes, static_cast<size_t>(got))) continue;
-    note_extras(header, bytes, static_cast<size_t>(got));
-    return got;
-  }
+ssize_t read_request(int device, void* buffer, size_t size, void*) {
+  const ssize_t got = read(device, buffer, size);
+  if (got < static_cast<ssize_t>(sizeof(fuse_in_header))) return got;
+  auto& header = *static_cast<fuse_in_header*>(buffer);
+  const char* bytes = static_cast<const char*>(buffer);
+  note_extras(header, bytes, static_cast<size_t>(got));
+  rename_unknown(header, bytes, static_cast<size_t>(got));
+  return got;
 }
 
 ssize_t write_reply(int device, iovec* parts, int count, void* userdata) {
@@ -116,20 +103,9 @@ Status pass_raw(fuse_session* session) {
 
 bool request_kills_privileges() { return extras.kill_privileges; }
 
-bool reply_raw(const RawRequest& request, std::string_view body) {
-  fuse_out_header out{};
-  out.unique = request.header->unique;
-  out.len = static_cast<uint32_t>(sizeof out + body.size());
-  iovec parts[2] = {{&out, sizeof out}, {const_cast<char*>(body.data()), body.size()}};
-  return writev(request.device, parts, 2) >= 0;
-}
-
-bool reply_raw_error(const RawRequest& request, int error) {
-  fuse_out_header out{};
-  out.unique = request.header->unique;
-  out.error = -error;
-  out.len = sizeof out;
-  return write(request.device, &out, sizeof out) >= 0;
+void op_unknown_to_libfuse(fuse_req_t req, fuse_ino_t id, size_t, uint64_t) {
+  if (!extras.serve) return reply(req, ENOSYS);
+  extras.serve(req, id, extras.body);
 }
 
 }  // namespace tidemark::fs

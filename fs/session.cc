@@ -24,7 +24,7 @@ namespace tidemark {
 namespace fs {
 namespace {
 
-// Enough that requests which wait for the disk (fsync) leave others free for the writes they wait for.
+// Enough that requests which read the disk leave others free. What waits for longer waits elsewhere (fs/durable_replies, fs/marks).
 constexpr unsigned kThreadsMax = 24;
 constexpr unsigned kMaxWrite = 1u << 20;
 constexpr unsigned kMaxBackground = 64;
@@ -59,6 +59,7 @@ fuse_lowlevel_ops operations() {
   add_directory_ops(ops);
   add_xattr_ops(ops);
   add_ioctl_ops(ops);
+  ops.bmap = op_unknown_to_libfuse;
   return ops;
 }
 
@@ -218,7 +219,11 @@ Status FuseMount::serve() {
     daemon_.reaper->start();
   }
   if (daemon_.marks) daemon_.marks->start();
-  if (daemon_.volume) daemon_.direct_writes.start(daemon_.session);
+  if (daemon_.volume) {
+    daemon_.direct_writes.start(daemon_.session);
+    daemon_.durable->start();
+    daemon_.invalidator.start(daemon_.session);
+  }
   Status served = loop();
   Status finished = finish();
   return served.ok() ? finished : served;
@@ -238,7 +243,9 @@ Status FuseMount::loop() {
 }
 
 Status FuseMount::finish() {
+  if (daemon_.durable) daemon_.durable->stop();
   daemon_.direct_writes.stop();
+  daemon_.invalidator.stop();
   if (daemon_.marks) {
     daemon_.marks->unmounted();
     daemon_.marks->stop();

@@ -90,8 +90,9 @@ Seq Watermarks::copied() const {
   return copied_;
 }
 
-Status Watermarks::wait_copied(Seq upto) {
-  const auto deadline = std::chrono::steady_clock::now() + kCopiedMax;
+Status Watermarks::wait_copied(Seq upto) { return wait_copied(upto, std::chrono::steady_clock::now() + kCopiedMax); }
+
+Status Watermarks::wait_copied(Seq upto, std::chrono::steady_clock::time_point deadline) {
   for (;;) {
     TM_TRY(may_write());
     MutexLock lock(mutex_);

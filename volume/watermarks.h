@@ -55,6 +55,7 @@ class Watermarks {
   // Returns once copied() ≥ upto. kReadOnly: writes are refused meanwhile. kTimeout: a bound of last resort; a pair that gets no
   // answer gives up long before.
   Status wait_copied(Seq upto);
+  Status wait_copied(Seq upto, std::chrono::steady_clock::time_point deadline);
   // ok, or kReadOnly: which site's loss fences the group, and what to do. Quick.
   [[nodiscard]] Status may_write() const;
 

@@ -34,6 +34,14 @@ std::string hear(int socket) {
   return got > 0 ? std::string(text, static_cast<size_t>(got)) : std::string();
 }
 
+SiteProgress progress(const std::string& is) {
+  SiteProgress progress;
+  progress.waits = true;
+  progress.fenced = is == "lost";
+  if (is == "quick") progress.durable = kLatest;
+  return progress;
+}
+
 std::string answer(const std::string& command, Group& group, Mount& mount) {
   std::istringstream words(command);
   std::string verb, name, wait;
@@ -48,6 +56,7 @@ std::string answer(const std::string& command, Group& group, Mount& mount) {
     if (!made.ok()) return std::string(code_name(made.status().code()));
     return made->wait.ok() ? "ok" : "made, " + std::string(code_name(made->wait.code()));
   }
+  if (verb == "site") group.watermarks().update("site", progress(name));
   if (verb == "stop") mount.stop();
   return "ok";
 }
@@ -67,6 +76,7 @@ int serve(const std::string& volume, const std::string& mountpoint, const MountS
   auto group = Group::open(volume, setup.point.empty() ? OpenMode::kPrimary : OpenMode::kRead, options);
   if (!group.ok()) return say(control, group.status().text()), 4;
   if (!setup.site.empty()) (*group)->watermarks().update(setup.site, {});
+  if (setup.sync_pair) (*group)->watermarks().update("site", progress("quick"));
   MountSource source{group->get(), nullptr};
   if (!setup.point.empty()) {
     auto seq = (*group)->resolve(setup.point);
@@ -190,6 +200,8 @@ std::string Mounted::mark(const std::string& name, const std::string& wait) {
 }
 
 void Mounted::stop() { ask("stop"); }
+
+void Mounted::site(const std::string& is) { ask("site " + is); }
 
 int as_user(unsigned id, const std::function<int()>& body) {
   std::cout.flush();

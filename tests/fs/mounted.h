@@ -26,7 +26,8 @@ struct MountSetup {
   std::string source_name;  // "": the volume's directory
   unsigned user = 0;        // the daemon runs as this user and group
   bool serve = true;        // false: only mounts, and ends
-  std::string site;         // a pair with this site is pretended, whose watermark never moves
+  std::string site;         // a pair with this site is pretended, whose watermark never moves by itself
+  bool sync_pair = false;   // what is to be durable has to be durable there, too: see site()
 };
 
 class Mounted {
@@ -58,6 +59,8 @@ class Mounted {
   Seqs seqs();
   std::string mark(const std::string& name, const std::string& wait = "");  // through Mount::mark(): "" or the error
   void stop();                                                              // through Mount::stop()
+  // Of the pretended sync pair: "slow" acknowledges nothing new, "quick" everything, "lost" fences the volume.
+  void site(const std::string& is);
 
  private:
   std::string ask(const std::string& command);

@@ -1,0 +1,57 @@
+// Answers that wait until what is appended is durable: here, and at the sites of sync pairs. No thread that serves requests waits.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "volume/group.h"
+
+namespace tidemark::fs {
+
+// Thread-safe.
+class DurableReplies {
+ public:
+  using Done = std::function<void(const Status&)>;
+
+  explicit DurableReplies(Group& group) : group_(group) {}
+  ~DurableReplies() { stop(); }
+  void start();
+  // Answers everything that waits (kInterrupted where it waits for a site), then ends the threads.
+  void stop();
+  // `done` is called with ok once everything appended so far is durable as Group::sync() has it, or with why it cannot be. It is
+  // called on a thread that serves no request, or at once where the limit is reached (kBusy). It must not wait for anything.
+  void when_durable(Done done);
+
+ private:
+  static constexpr size_t kWaitingMax = 16'384;  // requests of one mount; each is a process or thread that waits
+  // Two: while one answers those whom its sync served, the other one syncs for those who came meanwhile.
+  static constexpr size_t kSyncers = 2;
+  static constexpr std::chrono::seconds kSiteWaitMax{60};
+  static constexpr std::chrono::milliseconds kSlice{200};
+  struct Waiting {
+    Seq upto;
+    std::chrono::steady_clock::time_point deadline;
+    Done done;
+  };
+
+  void sync_in_turn();
+  void wait_for_sites();
+  // Those of `waiting` that need no site are answered; the others are left.
+  void answer(std::vector<Waiting>& waiting, const Status& synced);
+  [[nodiscard]] bool copied(Seq upto) const;
+
+  Group& group_;
+  std::vector<std::thread> threads_;
+  Mutex mutex_;
+  CondVar unsynced_came_, uncopied_came_;
+  size_t count_ TM_GUARDED_BY(mutex_) = 0;               // of both queues, and of what is being synced
+  std::vector<Waiting> unsynced_ TM_GUARDED_BY(mutex_);  // by rising upto
+  std::deque<Waiting> uncopied_ TM_GUARDED_BY(mutex_);   // about by rising upto
+  bool stopping_ TM_GUARDED_BY(mutex_) = true;
+};
+
+}  // namespace tidemark::fs
