@@ -103,6 +103,10 @@ class PosixFile final : public File {
   std::string path_;
 };
 
+// The free space of a file system that counts none (ramfs, some network ones: statfs says 0 blocks). It is not full; once it is, it
+// says so itself.
+constexpr uint64_t kUncountedBytes = uint64_t{1} << 60;
+
 class PosixFileSystem final : public FileSystem {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, Open how) override {
@@ -172,6 +176,7 @@ class PosixFileSystem final : public FileSystem {
   Result<FileSystemSpace> space(const std::string& path) override {
     struct statvfs info {};
     if (::statvfs(path.c_str(), &info) != 0) return failure(errno, "reading the free space of", path);
+    if (info.f_blocks == 0) return FileSystemSpace{0, kUncountedBytes, kUncountedBytes};
     return FileSystemSpace{info.f_blocks * info.f_frsize, info.f_bfree * info.f_frsize, info.f_bavail * info.f_frsize};
   }
 

@@ -152,13 +152,18 @@ Status add_privilege_loss(Volume& volume, Ino ino, const Caller& caller, int to_
   return {};
 }
 
-// chmod also changes the access ACL, where there is one.
-Status change_acl_mode(Volume& volume, Ino ino, uint32_t mode) {
+// chmod also changes the access ACL, where there is one: the kernel lets nobody change either meanwhile.
+Result<Attr> change_with_acl(Volume& volume, Ino ino, const SetAttr& change) {
+  if ((change.mask & kSetMode) == 0 || (change.mask & kSetSize) != 0) return volume.set_attr(ino, change);
+  TM_ASSIGN(const Attr before, volume.get_attr(ino));
+  if (before.xattr_count == 0 || S_ISLNK(before.mode)) return volume.set_attr(ino, change);
   Result<std::string> value = volume.get_xattr(ino, kAccessAcl);
-  if (!value.ok()) return value.status().code() == Code::kNoData ? Status() : value.status();
+  if (value.status().code() == Code::kNoData) return volume.set_attr(ino, change);
+  TM_TRY(value.status());
   TM_ASSIGN(Acl acl, Acl::parse(*value));
-  acl.change_mode(mode);
-  return volume.set_xattr(ino, kAccessAcl, acl.format(), Volume::XattrMode::kEither);
+  acl.change_mode(change.mode);
+  const std::string changed = acl.format();
+  return volume.set_attr_with(ino, change, {kAccessAcl, changed});
 }
 
 Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const Caller& caller, const struct stat& wanted,
@@ -174,9 +179,8 @@ Result<Attr> set_attributes(Daemon& daemon, Volume& volume, Ino ino, const Calle
     return attr;
   }
   TM_TRY(add_privilege_loss(volume, ino, caller, to_set, change));
-  TM_ASSIGN(Attr attr, volume.set_attr(ino, change));
-  if ((to_set & FUSE_SET_ATTR_MODE) && !S_ISLNK(attr.mode)) TM_TRY(change_acl_mode(volume, ino, change.mode));
-  return attr;
+  // Only chmod changes permission bits; what a change of owner takes away is in no ACL.
+  return (to_set & FUSE_SET_ATTR_MODE) ? change_with_acl(volume, ino, change) : volume.set_attr(ino, change);
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, fuse_file_info*) {
@@ -208,6 +212,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t) {
   about.f_namemax = kNameMax;
   if (daemon.group) {
     TM_REPLY_ASSIGN(req, VolumeSpace space, daemon.group->space());
+    if (space.disk.total_bytes == 0) space.disk = {};  // not counted: as the disk below says it
     about.f_blocks = space.disk.total_bytes / kBlockSize;
     about.f_bfree = space.disk.free_bytes / kBlockSize;
     about.f_bavail = space.disk.available_bytes / kBlockSize;

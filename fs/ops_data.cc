@@ -124,10 +124,7 @@ Status allocate(Daemon& daemon, Ino ino, int mode, uint64_t at, uint64_t size) {
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
     case 0: TM_TRY(check_room(daemon, ino, at, size)); return volume.allocate(ino, at, size, keep_size);
     case FALLOC_FL_PUNCH_HOLE: return volume.punch(ino, at, size);
-    case FALLOC_FL_ZERO_RANGE:
-      TM_TRY(check_room(daemon, ino, at, size));
-      TM_TRY(volume.punch(ino, at, size));
-      return volume.allocate(ino, at, size, keep_size);
+    case FALLOC_FL_ZERO_RANGE: TM_TRY(check_room(daemon, ino, at, size)); return volume.zero(ino, at, size, keep_size);
     default: return {Code::kUnsupported, "this mode of fallocate"};
   }
 }

@@ -91,18 +91,14 @@ Status set_access_acl(Volume& volume, Ino ino, std::string_view value, bool kill
   TM_ASSIGN(Attr attr, volume.get_attr(ino));
   uint32_t mode = acl.apply_to(attr.mode);
   if (kill_setgid) mode &= ~uint32_t{S_ISGID};
-  if (acl.is_plain()) {
-    Status removed = volume.remove_xattr(ino, kAccessAcl);
-    if (!removed.ok() && removed.code() != Code::kNoData) return removed;
-  } else {
-    TM_TRY(volume.set_xattr(ino, kAccessAcl, acl.format(), Volume::XattrMode::kEither));
-  }
-  if (mode == attr.mode) return {};
   SetAttr change;
-  change.mask = kSetMode;
-  change.mode = mode & 07777;
-  TM_ASSIGN(attr, volume.set_attr(ino, change));
-  return {};
+  if (mode != attr.mode) {
+    change.mask = kSetMode;
+    change.mode = mode & 07777;
+  }
+  if (acl.is_plain()) return volume.set_attr_with(ino, change, {kAccessAcl, std::nullopt}).status();
+  const std::string kept = acl.format();
+  return volume.set_attr_with(ino, change, {kAccessAcl, kept}).status();
 }
 
 Status set_default_acl(Daemon& daemon, Ino ino, std::string_view value) {

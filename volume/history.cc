@@ -107,6 +107,22 @@ Result<std::optional<std::pair<Ino, std::string>>> TreeState::find_name(const st
   return Found();
 }
 
+Result<std::string> TreeState::find_name(Ino directory, const std::function<bool(std::string_view)>& is_it) {
+  const std::string prefix = numbered_key('D', directory.value());
+  IndexScan rows = index_->scan();
+  std::string decided;
+  std::optional<std::string> found;
+  for (rows.seek(prefix); rows.valid() && rows.key().starts_with(prefix); rows.next()) {
+    const std::string_view subject = subject_of(rows.key());
+    if (subject == decided) continue;
+    decided.assign(subject);
+    if (is_it(name_of(subject))) found = std::string(name_of(subject));
+  }
+  TM_TRY(rows.status());
+  if (!found) return Status(Code::kNotFound, "the directory has and had no such name");
+  return *found;
+}
+
 Result<std::optional<std::string>> TreeState::path_of(Ino ino, Seq at) {
   std::string path;
   size_t rows_left = kPathRowsMax;

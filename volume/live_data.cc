@@ -18,14 +18,20 @@ Status check_extent(uint64_t at, uint64_t size) {
   return Status();
 }
 
+RecordDraft allocate_draft(Ino ino, uint64_t at, uint64_t size, bool keep_size) {
+  const uint64_t first = at / kBlockSize;
+  const AllocateBody body{first, round_up(at + size) / kBlockSize - first, keep_size ? 0 : at + size};
+  return make_draft(RecordType::kAllocate, kFirstVolume, ino, encode_allocate(body));
+}
+
 // Two stripes in the order of their addresses (so that nobody waits in a circle), or one where both are the same.
 class TwoStripes {
  public:
-  TwoStripes(SharedMutex& a, SharedMutex& b) TM_NO_ANALYSIS : first_(&a < &b ? a : b), second_(&a < &b ? b : a) {
+  TwoStripes(Stripe& a, Stripe& b) : first_(&a < &b ? a : b), second_(&a < &b ? b : a) {
     first_.lock();
     if (&first_ != &second_) second_.lock();
   }
-  ~TwoStripes() TM_NO_ANALYSIS {
+  ~TwoStripes() {
     if (&first_ != &second_) second_.unlock();
     first_.unlock();
   }
@@ -33,8 +39,8 @@ class TwoStripes {
   TwoStripes& operator=(const TwoStripes&) = delete;
 
  private:
-  SharedMutex& first_;
-  SharedMutex& second_;
+  Stripe& first_;
+  Stripe& second_;
 };
 
 }  // namespace
@@ -110,10 +116,10 @@ Result<Attr> LiveVolume::write(Ino ino, uint64_t at, Bytes data, bool keep_times
   if (data.size() > kRecordBytes * 512) return Status(Code::kTooLarge, "a write has at most 32 MiB");
   if (at % kBlockSize == 0 && data.size() % kBlockSize == 0) {
     TM_ASSIGN(auto drafts, data_drafts(ino, at, data, keep_times));  // compressed and summed outside every lock
-    SharedLock whole_blocks(stripe(ino));
+    std::shared_lock whole_blocks(stripe(ino));
     return commit_data(ino, drafts);
   }
-  ExclusiveLock part_of_a_block(stripe(ino));
+  std::unique_lock part_of_a_block(stripe(ino));
   TM_TRY(regular_file(ino).status());
   TM_ASSIGN(auto drafts, data_drafts(ino, at, data, keep_times));
   return commit_data(ino, drafts);
@@ -149,8 +155,8 @@ Result<Attr> LiveVolume::set_attr(Ino ino, const SetAttr& change) {
   if (resize) TM_TRY(check_extent(change.size, 0));
   if (!resize) rest.size = 0;
   // Alone: nobody may write between the look at the last block and the cut.
-  std::optional<ExclusiveLock> alone;
-  if (resize) alone.emplace(stripe(ino));
+  std::unique_lock<Stripe> alone;
+  if (resize) alone = std::unique_lock(stripe(ino));
   if (resize) {
     TM_ASSIGN(Attr attr, regular_file(ino));
     const bool beyond = attr.preallocation.end() > round_up(change.size) / kBlockSize;
@@ -168,45 +174,82 @@ Result<Attr> LiveVolume::set_attr(Ino ino, const SetAttr& change) {
   return node(ino);
 }
 
-// Zeros over a part of one block, where there is anything to clear. The stripe is held alone.
-Status LiveVolume::zero_part(Ino ino, uint64_t at, uint64_t size) {
+Result<Attr> LiveVolume::set_attr_with(Ino ino, const SetAttr& change, const XattrChange& xattr) {
+  CHECK_INVARIANT((change.mask & kSetSize) == 0);
+  TM_TRY(check_xattr(xattr.name, xattr.value.value_or("")));
+  MutexLock lock(committer_.mutex);
+  TM_TRY(node(ino).status());
+  std::vector<RecordDraft> drafts;
+  if (xattr.value) {
+    const std::string body = encode_xattr({xattr.name, *xattr.value});
+    drafts.push_back(make_draft(RecordType::kSetXattr, kFirstVolume, ino, body));
+  } else {
+    TM_ASSIGN(auto before, state_.xattr(ino, xattr.name, kLatest));
+    if (before) drafts.push_back(make_draft(RecordType::kRemoveXattr, kFirstVolume, ino, encode_xattr({xattr.name, {}})));
+  }
+  SetAttr rest = change;
+  rest.mode &= 07777;
+  rest.size = 0;
+  if (rest.mask != 0) drafts.push_back(make_draft(RecordType::kSetAttr, kFirstVolume, ino, encode_set_attr(rest)));
+  if (!drafts.empty()) TM_TRY(committer_.commit(drafts));
+  return node(ino);
+}
+
+// Zeros over a part of one block, where there is anything to clear.
+Status LiveVolume::add_zeros(Ino ino, uint64_t at, uint64_t size, std::vector<RecordDraft>& drafts) {
   if (size == 0) return Status();
   TM_ASSIGN(auto data, reader_.data_ranges(ino, at, at + size, 1));
   if (data.empty()) return Status();
   const std::array<std::byte, kBlockSize> zeros{};
-  TM_ASSIGN(auto drafts, data_drafts(ino, at, Bytes(zeros).first(size), false));
-  return commit_data(ino, drafts).status();
+  TM_ASSIGN(auto more, data_drafts(ino, at, Bytes(zeros).first(size), false));
+  for (RecordDraft& draft : more) drafts.push_back(std::move(draft));
+  return Status();
 }
 
-Status LiveVolume::punch(Ino ino, uint64_t at, uint64_t size) {
-  TM_TRY(check_extent(at, size));
-  ExclusiveLock alone(stripe(ino));
-  TM_ASSIGN(Attr attr, regular_file(ino));
-  uint64_t end = std::min(at + size, attr.size);
-  if (at >= end) return Status();
+Result<std::vector<RecordDraft>> LiveVolume::punch_drafts(const Attr& attr, uint64_t at, uint64_t size) {
+  std::vector<RecordDraft> drafts;
+  const uint64_t end = std::min(at + size, attr.size);
+  if (at >= end) return drafts;
   // Nothing lies behind the end of the file: its last block may go whole.
   const uint64_t whole_begin = round_up(at);
   const uint64_t whole_end = end == attr.size ? round_up(end) : end / kBlockSize * kBlockSize;
   if (whole_begin >= whole_end) {  // within one block, or across the edge of two
     const uint64_t edge = std::min(end, whole_begin);
-    TM_TRY(zero_part(ino, at, edge - at));
-    return zero_part(ino, edge, end - edge);
+    TM_TRY(add_zeros(attr.ino, at, edge - at, drafts));
+    TM_TRY(add_zeros(attr.ino, edge, end - edge, drafts));
+    return drafts;
   }
-  TM_TRY(zero_part(ino, at, whole_begin - at));
-  if (end > whole_end) TM_TRY(zero_part(ino, whole_end, end - whole_end));
+  TM_TRY(add_zeros(attr.ino, at, whole_begin - at, drafts));
+  if (end > whole_end) TM_TRY(add_zeros(attr.ino, whole_end, end - whole_end, drafts));
   const PunchBody body{whole_begin / kBlockSize, (whole_end - whole_begin) / kBlockSize};
-  const RecordDraft draft = make_draft(RecordType::kPunch, kFirstVolume, ino, encode_punch(body));
-  return commit_data(ino, {&draft, 1}).status();
+  drafts.push_back(make_draft(RecordType::kPunch, kFirstVolume, attr.ino, encode_punch(body)));
+  return drafts;
+}
+
+Status LiveVolume::punch(Ino ino, uint64_t at, uint64_t size) {
+  TM_TRY(check_extent(at, size));
+  std::unique_lock alone(stripe(ino));
+  TM_ASSIGN(Attr attr, regular_file(ino));
+  TM_ASSIGN(const auto drafts, punch_drafts(attr, at, size));
+  return drafts.empty() ? Status() : commit_data(ino, drafts).status();
+}
+
+Status LiveVolume::zero(Ino ino, uint64_t at, uint64_t size, bool keep_size) {
+  TM_TRY(check_extent(at, size));
+  std::unique_lock alone(stripe(ino));
+  TM_ASSIGN(Attr attr, regular_file(ino));
+  if (size == 0) return Status();
+  TM_ASSIGN(auto drafts, punch_drafts(attr, at, size));
+  drafts.push_back(allocate_draft(ino, at, size, keep_size));
+  return commit_data(ino, drafts).status();
 }
 
 Status LiveVolume::allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) {
   TM_TRY(check_extent(at, size));
-  ExclusiveLock alone(stripe(ino));
+  std::unique_lock alone(stripe(ino));
   TM_TRY(regular_file(ino).status());
   if (size == 0) return Status();
-  const uint64_t first = at / kBlockSize;
-  const AllocateBody body{first, round_up(at + size) / kBlockSize - first, keep_size ? 0 : at + size};
-  const RecordDraft draft = make_draft(RecordType::kAllocate, kFirstVolume, ino, encode_allocate(body));
+  const RecordDraft draft = allocate_draft(ino, at, size, keep_size);
   return commit_data(ino, {&draft, 1}).status();
 }
 

@@ -21,13 +21,6 @@ Status check_name(std::string_view name) {
   return Status();
 }
 
-Status check_xattr_name(std::string_view name) {
-  if (name.empty() || name.size() > kNameMax || name.find('\0') != std::string_view::npos) {
-    return Status(Code::kRange, "the name of an extended attribute has 1 to 255 bytes");
-  }
-  return Status();
-}
-
 Status check_node(const NewNode& node) {
   switch (node.mode & S_IFMT) {
     case S_IFREG:
@@ -51,13 +44,20 @@ Status check_node(const NewNode& node) {
     return Status(Code::kInvalid, "only a symbolic link has a target");
   }
   for (const auto& [name, value] : node.xattrs) {
-    TM_TRY(check_xattr_name(name));
-    if (value.size() > kXattrValueMax) return Status(Code::kTooLarge, "an extended attribute has at most 64 KiB");
+    TM_TRY(check_xattr(name, value));
   }
   return Status();
 }
 
 }  // namespace
+
+Status check_xattr(std::string_view name, std::string_view value) {
+  if (name.empty() || name.size() > kNameMax || name.find('\0') != std::string_view::npos) {
+    return Status(Code::kRange, "the name of an extended attribute has 1 to 255 bytes");
+  }
+  if (value.size() > kXattrValueMax) return Status(Code::kTooLarge, "an extended attribute has at most 64 KiB");
+  return Status();
+}
 
 Result<Attr> LiveVolume::node(Ino ino) {
   TM_ASSIGN(auto found, state_.inode(ino, kLatest));
@@ -238,8 +238,7 @@ Status LiveVolume::free_inodes(const std::vector<Ino>& inodes) {
 }
 
 Status LiveVolume::set_xattr(Ino ino, std::string_view name, std::string_view value, XattrMode mode) {
-  TM_TRY(check_xattr_name(name));
-  if (value.size() > kXattrValueMax) return Status(Code::kTooLarge, "an extended attribute has at most 64 KiB");
+  TM_TRY(check_xattr(name, value));
   MutexLock lock(committer_.mutex);
   TM_TRY(node(ino).status());
   TM_ASSIGN(auto before, state_.xattr(ino, name, kLatest));
@@ -250,7 +249,7 @@ Status LiveVolume::set_xattr(Ino ino, std::string_view name, std::string_view va
 }
 
 Status LiveVolume::remove_xattr(Ino ino, std::string_view name) {
-  TM_TRY(check_xattr_name(name));
+  TM_TRY(check_xattr(name, ""));
   MutexLock lock(committer_.mutex);
   TM_TRY(node(ino).status());
   TM_ASSIGN(auto before, state_.xattr(ino, name, kLatest));

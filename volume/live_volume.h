@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <mutex>
+#include <shared_mutex>
 
 #include "volume/committer.h"
 #include "volume/volume.h"
@@ -10,6 +12,28 @@ namespace tidemark {
 
 // Records about files carry the number of the group's volume; those about the group as a whole carry 0.
 inline constexpr uint16_t kFirstVolume = 1;
+
+// kRange, kTooLarge: not an extended attribute that a file can have.
+Status check_xattr(std::string_view name, std::string_view value);
+
+// A lock in which nobody starves: who wants it alone waits for those who share it now, and newcomers wait behind him.
+class Stripe {
+ public:
+  void lock() TM_NO_ANALYSIS {
+    MutexLock turn(turnstile_);
+    content_.lock();
+  }
+  void unlock() TM_NO_ANALYSIS { content_.unlock(); }
+  void lock_shared() TM_NO_ANALYSIS {
+    MutexLock turn(turnstile_);
+    content_.lock_shared();
+  }
+  void unlock_shared() TM_NO_ANALYSIS { content_.unlock_shared(); }
+
+ private:
+  Mutex turnstile_;
+  SharedMutex content_;
+};
 
 class LiveVolume final : public Volume {
  public:
@@ -39,19 +63,24 @@ class LiveVolume final : public Volume {
                                      RenameMode mode, uint32_t uid, uint32_t gid) override;
   Status free_inodes(const std::vector<Ino>& inodes) override;
   Result<Attr> set_attr(Ino ino, const SetAttr& change) override;
+  Result<Attr> set_attr_with(Ino ino, const SetAttr& change, const XattrChange& xattr) override;
   Result<Attr> write(Ino ino, uint64_t at, Bytes data, bool keep_times) override;
   Status punch(Ino ino, uint64_t at, uint64_t size) override;
   Status allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) override;
+  Status zero(Ino ino, uint64_t at, uint64_t size, bool keep_size) override;
   Result<uint64_t> copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size) override;
   Status set_xattr(Ino ino, std::string_view name, std::string_view value, XattrMode mode) override;
   Status remove_xattr(Ino ino, std::string_view name) override;
+  Result<std::string> find_name(Ino directory, const std::function<bool(std::string_view)>& is_it) override {
+    return state_.find_name(directory, is_it);
+  }
   Result<std::vector<Ino>> unnamed_inodes(size_t max) override { return state_.unnamed(max); }
 
  private:
   // One lock for many files: held shared by whoever replaces whole blocks, alone by whoever reads a block, changes a part and
   // writes it back (or cuts a file). Taken before the commit lock.
   static constexpr size_t kStripes = 64;
-  SharedMutex& stripe(Ino ino) { return stripes_[ino.value() % kStripes]; }
+  Stripe& stripe(Ino ino) { return stripes_[ino.value() % kStripes]; }
 
   // Under the commit lock.
   Result<Attr> node(Ino ino);
@@ -67,14 +96,16 @@ class LiveVolume final : public Volume {
   Status fill_block(Ino ino, uint64_t block, uint64_t at, Bytes data, std::byte* out);
   Result<Attr> commit_data(Ino ino, std::span<const RecordDraft> drafts);
   Result<RecordDraft> truncate_draft(Ino ino, uint64_t size);
-  Status zero_part(Ino ino, uint64_t at, uint64_t size);
+  // What punch() and zero() have to write; nothing where there is nothing to clear. The stripe is held alone.
+  Result<std::vector<RecordDraft>> punch_drafts(const Attr& attr, uint64_t at, uint64_t size);
+  Status add_zeros(Ino ino, uint64_t at, uint64_t size, std::vector<RecordDraft>& drafts);
   Result<uint64_t> clone_blocks(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size);
   Status copy_bytes(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size);
 
   Committer& committer_;
   TreeState& state_;
   TreeReader reader_;
-  std::array<SharedMutex, kStripes> stripes_;
+  std::array<Stripe, kStripes> stripes_;
 };
 
 }  // namespace tidemark

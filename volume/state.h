@@ -2,6 +2,7 @@
 // are for one thread at a time (the group's commit lock).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,8 @@ class TreeState {
   [[nodiscard]] const Status& loaded() const { return loaded_; }
   // history.cc. A path of `ino` at `at`; nothing where it has none, or where it takes more than kPathRowsMax rows to find out.
   Result<std::optional<std::string>> path_of(Ino ino, Seq at);
+  // Volume::find_name().
+  Result<std::string> find_name(Ino directory, const std::function<bool(std::string_view)>& is_it);
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records, Seq base);
   Status flush() { return index_->flush(); }
   Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }

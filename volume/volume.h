@@ -2,6 +2,7 @@
 // tree, appended to the log and applied to the index before the call returns; it is durable after Group::sync().
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@ struct NewNode {
   uint64_t device = 0;
   std::string symlink_target;
   std::vector<std::pair<std::string, std::string>> xattrs;  // it is born with
+};
+
+// One extended attribute that changes together with others.
+struct XattrChange {
+  std::string_view name;
+  std::optional<std::string_view> value;  // nothing: it goes, where it is there
 };
 
 enum class RenameMode { kReplace, kNoReplace, kExchange, kWhiteout };
@@ -42,6 +49,8 @@ class Volume : public TreeView {
   // Attributes by mask (log/body.h); kSetSize grows or shrinks. Without kSetCtime, ctime becomes now; a size change without
   // kSetMtime sets mtime to now as well.
   virtual Result<Attr> set_attr(Ino ino, const SetAttr& change) = 0;
+  // Both in one commit: neither a mark nor a crash comes between. Not for sizes.
+  virtual Result<Attr> set_attr_with(Ino ino, const SetAttr& change, const XattrChange& xattr) = 0;
   // Returns the attributes afterwards. `keep_times`: the kernel's writeback cache owns mtime and ctime and sends them itself.
   virtual Result<Attr> write(Ino ino, uint64_t at, Bytes data, bool keep_times) = 0;  // kTooLarge
   // The range reads as zeros and takes no space, as far as whole blocks go; size unchanged.
@@ -49,6 +58,8 @@ class Volume : public TreeView {
   // The blocks of the range count as taken from now on, whether they hold data or not; without `keep_size` the file reaches to its
   // end. Reserves nothing: a write to them takes room all the same. kTooLarge.
   virtual Status allocate(Ino ino, uint64_t at, uint64_t size, bool keep_size) = 0;
+  // punch() and allocate() in one commit.
+  virtual Status zero(Ino ino, uint64_t at, uint64_t size, bool keep_size) = 0;
   // Shares blocks where both sides are block-aligned (or end at the source's end of file), copies the edges. Ranges of one
   // file must not overlap (kInvalid). Returns bytes copied: less than `size` only at the source's end of file.
   virtual Result<uint64_t> copy_range(Ino source, uint64_t source_at, Ino target, uint64_t target_at, uint64_t size) = 0;
@@ -56,6 +67,10 @@ class Volume : public TreeView {
   enum class XattrMode { kEither, kCreate, kReplace };
   virtual Status set_xattr(Ino ino, std::string_view name, std::string_view value, XattrMode mode) = 0;  // kExists, kNoData
   virtual Status remove_xattr(Ino ino, std::string_view name) = 0;                                       // kNoData
+
+  // The greatest name that `directory` has, or had since the base, of those that `is_it` accepts. kNotFound. Takes as long as there
+  // are such names.
+  virtual Result<std::string> find_name(Ino directory, const std::function<bool(std::string_view)>& is_it) = 0;
 
   // Inodes that have no name; a mount frees them when it begins (nobody can have them open yet).
   virtual Result<std::vector<Ino>> unnamed_inodes(size_t max) = 0;
