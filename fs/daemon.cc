@@ -16,9 +16,12 @@ constexpr double kForeverSeconds = 86400;
 constexpr double kReplicaSeconds = 1;  // on a replica, records arrive from elsewhere
 constexpr int kReadAheadKib = 1024;
 
-// The kernel tells the caller's first group only; the others are in /proc.
+bool is_primary(const Group* group) { return group && group->identity().role == Role::kPrimary; }
+
+}  // namespace
+
 bool in_group(const Caller& caller, uint32_t group) {
-  if (caller.uid == 0 || caller.gid == group) return true;
+  if (caller.gid == group) return true;
   std::ifstream file("/proc/" + std::to_string(caller.pid) + "/status");
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("Groups:")) continue;
@@ -29,10 +32,6 @@ bool in_group(const Caller& caller, uint32_t group) {
   }
   return false;
 }
-
-bool is_primary(const Group* group) { return group && group->identity().role == Role::kPrimary; }
-
-}  // namespace
 
 Daemon::Daemon(const MountSource& source, ParsedOptions parsed, const std::string& mountpoint)
     : options(std::move(parsed)),
@@ -46,6 +45,7 @@ Daemon::Daemon(const MountSource& source, ParsedOptions parsed, const std::strin
   if (!group) return;
   travel.emplace(*group);
   marks.emplace(*group, inodes, mountpoint);
+  mark_gate.emplace(*group, options.marks);
   if (!volume) return;
   reaper.emplace(*volume);
   durable.emplace(*group);
@@ -108,7 +108,7 @@ Status Daemon::kill_privileges(Ino ino, const Caller& caller) {
 
 uint32_t without_privileges(const Attr& attr, const Caller& caller) {
   uint32_t kept = attr.mode & ~uint32_t{S_ISUID};
-  if ((kept & S_ISGID) && ((kept & S_IXGRP) || !in_group(caller, attr.gid))) kept &= ~uint32_t{S_ISGID};
+  if ((kept & S_ISGID) && ((kept & S_IXGRP) || (caller.uid != 0 && !in_group(caller, attr.gid)))) kept &= ~uint32_t{S_ISGID};
   return kept;
 }
 

@@ -9,9 +9,11 @@
 
 #include "fs/default_acls.h"
 #include "fs/direct_writes.h"
+#include "fs/directory_handle.h"
 #include "fs/durable_replies.h"
 #include "fs/inode_table.h"
 #include "fs/invalidator.h"
+#include "fs/mark_gate.h"
 #include "fs/marks.h"
 #include "fs/node.h"
 #include "fs/options.h"
@@ -32,6 +34,9 @@ inline Caller caller_of(fuse_req_t req) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
   return {ctx->uid, ctx->gid, static_cast<uint32_t>(ctx->pid), ctx->umask};
 }
+
+// The kernel tells the caller's first group only; the others are in /proc.
+bool in_group(const Caller& caller, uint32_t group);
 
 // An inode of some tree. `hold` keeps a past tree open while it is used.
 struct Node {
@@ -66,9 +71,11 @@ struct Daemon {
   InodeTable inodes;
   DefaultAcls default_acls;
   DirectWrites direct_writes;
+  RecentPages recent_pages;
   std::optional<TimeTravel> travel;
   std::optional<Reaper> reaper;
   std::optional<MarkMaker> marks;
+  std::optional<MarkGate> mark_gate;
   std::optional<DurableReplies> durable;
   Invalidator invalidator;
 

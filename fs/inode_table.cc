@@ -71,6 +71,7 @@ bool InodeTable::opened_for_write(Ino ino) {
   MutexLock lock(s.mutex);
   Entry& entry = s.entries[ino];
   if (++entry.writers > 1) return false;
+  s.writing.insert(ino);
   entry.emptied = true;  // where it is empty: nobody can have changed a page yet
   return entry.told_blocks == 0 && entry.ask_again();
 }
@@ -82,6 +83,7 @@ bool InodeTable::released_after_write(Ino ino) {
   if (found == s.entries.end() || found->second.writers == 0) return false;
   Entry& entry = found->second;
   if (--entry.writers > 0) return false;
+  s.writing.erase(ino);
   if (entry.lookups == 0) return s.entries.erase(found), false;
   return entry.guessed && entry.ask_again();
 }
@@ -90,9 +92,7 @@ std::vector<Ino> InodeTable::open_for_write() const {
   std::vector<Ino> found;
   for (const Shard& s : shards_) {
     MutexLock lock(s.mutex);
-    for (const auto& [ino, entry] : s.entries) {
-      if (entry.writers > 0) found.push_back(ino);
-    }
+    found.insert(found.end(), s.writing.begin(), s.writing.end());
   }
   return found;
 }

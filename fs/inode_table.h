@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <tidemark/types.h>
@@ -75,6 +76,7 @@ class InodeTable {
   struct Shard {
     mutable Mutex mutex;
     std::unordered_map<Ino, Entry> entries TM_GUARDED_BY(mutex);
+    std::unordered_set<Ino> writing TM_GUARDED_BY(mutex);  // those with writers: a mark must not look at all others
   };
   static constexpr size_t kShards = 64;
   Shard& shard(Ino ino) { return shards_[ino.value() % kShards]; }

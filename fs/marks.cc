@@ -45,6 +45,25 @@ Status fsync_path(int root, const std::string& path) {
 
 }  // namespace
 
+// This thread flushes while it lives.
+class MarkMaker::Flushing {
+ public:
+  explicit Flushing(MarkMaker& maker) : maker_(maker) {
+    MutexLock lock(maker_.mutex_);
+    maker_.flushers_.push_back(tid_);
+  }
+  ~Flushing() {
+    MutexLock lock(maker_.mutex_);
+    maker_.flushers_.erase(std::find(maker_.flushers_.begin(), maker_.flushers_.end(), tid_));
+  }
+  Flushing(const Flushing&) = delete;
+  Flushing& operator=(const Flushing&) = delete;
+
+ private:
+  MarkMaker& maker_;
+  const pid_t tid_ = gettid();
+};
+
 MarkMaker::MarkMaker(Group& group, InodeTable& inodes, std::string mountpoint)
     : group_(group), inodes_(inodes), mountpoint_(std::move(mountpoint)) {}
 
@@ -114,11 +133,7 @@ Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::m
 // the kernel waits for the others' before it closes them. So: syncfs, which is quick and many at a time, then fsync of each of
 // those files, through /.tidemark/ino/NUMBER, which leads to an inode whatever its name is now, if it has one at all.
 Status MarkMaker::flush() {
-  const pid_t tid = gettid();
-  {
-    MutexLock lock(mutex_);
-    flushers_.push_back(tid);
-  }
+  const Flushing flushing(*this);
   Status result;
   {
     // Held open only meanwhile: a descriptor of our own would make every umount fail.
@@ -131,12 +146,36 @@ Status MarkMaker::flush() {
     } else if (ours) {
       const std::vector<Ino> writers = inodes_.open_for_write();
       if (syncfs(root.get()) != 0) result = errno_status(errno, "flushing dirty pages before a mark");
-      for (size_t i = 0; i < writers.size() && result.ok(); ++i) result = flush_file(root.get(), writers[i]);
+      if (result.ok()) result = flush_files(root.get(), writers);
     }
   }
-  MutexLock lock(mutex_);
-  flushers_.erase(std::find(flushers_.begin(), flushers_.end(), tid));
   return result;
+}
+
+// Each file takes a few requests one after the other; other files need not wait for them.
+Status MarkMaker::flush_files(int root, const std::vector<Ino>& files) {
+  std::atomic<size_t> next{0};
+  Mutex mutex;
+  Status failure;
+  const auto flush_some = [&] {
+    for (size_t i = next++; i < files.size(); i = next++) {
+      Status flushed = flush_file(root, files[i]);
+      if (flushed.ok()) continue;
+      next = files.size();
+      MutexLock lock(mutex);
+      failure = std::move(flushed);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (size_t i = 1; i < std::min(kThreadsMax, files.size() / kFilesPerThread); ++i) {
+    helpers.emplace_back([&] {
+      const Flushing flushing(*this);
+      flush_some();
+    });
+  }
+  flush_some();
+  for (std::thread& helper : helpers) helper.join();
+  return failure;
 }
 
 Status MarkMaker::flush_file(int root, Ino ino) const {

@@ -48,10 +48,16 @@ class MarkMaker {
   [[nodiscard]] bool is_flusher(pid_t tid) const;
 
  private:
+  class Flushing;
   static constexpr size_t kWorkers = 8;
   static constexpr size_t kQueueMax = 64;
 
+  // Files flushed side by side: so many to a thread, on so many threads at most.
+  static constexpr size_t kFilesPerThread = 4;
+  static constexpr size_t kThreadsMax = 8;
+
   void run();
+  Status flush_files(int root, const std::vector<Ino>& files);
   Status flush_file(int root, Ino ino) const;
   Status wait_for_sites(const std::string& who, Seq seq, std::chrono::milliseconds timeout,
                         const std::function<bool()>& abandoned);

@@ -92,8 +92,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
   if (slot_of(id) != kOwnSlot) {
     TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
     const bool live = node.slot == kMainSlot && daemon.group;
-    handle =
-        std::make_unique<DirectoryHandle>(live ? daemon.group : nullptr, node.hold ? node.hold : daemon.point, node.ino);
+    handle = std::make_unique<DirectoryHandle>(live ? daemon.group : nullptr, node.hold ? node.hold : daemon.point, id,
+                                               node.ino, daemon.recent_pages);
     // A past tree never changes: the kernel may keep the list.
     info->cache_readdir = info->keep_cache = !live;
   }
@@ -149,7 +149,8 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, fu
   Status status = handle->each(static_cast<uint64_t>(offset), [&](const DirEntry& entry, uint64_t next, Seq point) {
     const char* name = entry.name.c_str();
     if (!page.has_room_plus(name)) return false;
-    Result<Attr> attr = next <= 2 ? Result<Attr>(Status(Code::kNotFound, "")) : attributes.of(entry, point);
+    const bool dot = entry.name == "." || entry.name == "..";
+    Result<Attr> attr = dot ? Result<Attr>(Status(Code::kNotFound, "")) : attributes.of(entry, point);
     if (!attr.ok()) return page.add(name, node_id(slot, entry.ino), entry.mode, next);  // gone meanwhile: the name alone
     const fuse_entry_param known = daemon.entry(slot, *attr);
     daemon.grab(known.ino);

@@ -85,6 +85,9 @@ void op_ioctl(fuse_req_t req, fuse_ino_t, unsigned command, void*, fuse_file_inf
   if (!daemon.marks || !daemon.only_writer) return reply(req, EROFS);
   if (out_size < sizeof(tidemark_mark_request)) return reply(req, EINVAL);
   TM_REPLY_ASSIGN(req, MarkJob decoded, decode(req, data, in_size));
+  const Caller caller = caller_of(req);
+  const bool member = daemon.options.marks == MarkRight::kGroup && in_group(caller, daemon.options.mark_group);
+  TM_REPLY(req, daemon.mark_gate->admit(caller.uid, member));
   auto job = std::make_shared<MarkJob>(std::move(decoded));
   // It waits for the mount's own dirty pages and for other sites: not on a thread that serves requests.
   TM_REPLY(req, daemon.marks->submit([job] { run(*job); }));

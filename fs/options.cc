@@ -1,7 +1,10 @@
 #include "fs/options.h"
 
+#include <grp.h>
+
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 namespace tidemark::fs {
@@ -15,6 +18,8 @@ struct Switches {
   bool exec = true;
   bool allow_other = false;
   bool history_closed = false;
+  MarkRight marks = MarkRight::kAll;
+  uint32_t mark_group = 0;
 };
 
 struct Known {
@@ -58,8 +63,26 @@ std::vector<std::string> split(const std::vector<std::string>& options) {
   return parts;
 }
 
+// The value of mark=: all, root, or the name or number of a group.
+Status apply_mark(const std::string& value, Switches& switches) {
+  if (value == "all" || value == "root") {
+    switches.marks = value == "all" ? MarkRight::kAll : MarkRight::kRoot;
+    return {};
+  }
+  switches.marks = MarkRight::kGroup;
+  const char* end = value.data() + value.size();
+  if (auto [stop, error] = std::from_chars(value.data(), end, switches.mark_group); error == std::errc() && stop == end)
+    return {};
+  if (const group* found = getgrnam(value.c_str())) {
+    switches.mark_group = found->gr_gid;
+    return {};
+  }
+  return {Code::kInvalid, "mount option 'mark=" + value + "': no such group; mark=all, mark=root and mark=GROUP are known"};
+}
+
 Status apply(std::string_view option, bool point, bool root, Switches& switches) {
   if (option.starts_with("x-") || std::find(kIgnored.begin(), kIgnored.end(), option) != kIgnored.end()) return {};
+  if (option.starts_with("mark=")) return apply_mark(std::string(option.substr(5)), switches);
   const auto* known = std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& k) { return k.name == option; });
   if (known == kKnown.end()) {
     return {Code::kInvalid, "unknown mount option '" + std::string(option) + "' (docs/MOUNT.md lists them)"};
@@ -86,6 +109,8 @@ Result<ParsedOptions> parse_options(const std::vector<std::string>& options, boo
   parsed.read_only = switches.read_only;
   parsed.sync = switches.sync;
   parsed.allow_other = switches.allow_other;
+  parsed.marks = switches.marks;
+  parsed.mark_group = switches.mark_group;
   parsed.history_closed = switches.history_closed;
   parsed.kernel = {"default_permissions", switches.read_only ? "ro" : "rw", switches.suid ? "suid" : "nosuid",
                    switches.dev ? "dev" : "nodev", switches.exec ? "exec" : "noexec"};

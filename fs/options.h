@@ -9,10 +9,14 @@
 
 namespace tidemark::fs {
 
+enum class MarkRight { kAll, kGroup, kRoot };  // who makes marks beside root and whoever mounted
+
 struct ParsedOptions {
   bool read_only = false;
   bool sync = false;  // every change is durable before it returns
   bool allow_other = false;
+  MarkRight marks = MarkRight::kAll;
+  uint32_t mark_group = 0;          // of kGroup
   bool history_closed = false;      // only root, and whoever mounted, reach /.tidemark/at
   std::vector<std::string> kernel;  // for fuse_session_new, without fsname and subtype
 };

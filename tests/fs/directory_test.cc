@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -119,6 +120,87 @@ TEST_CASE("Nothing is seen twice or lost while others create, rename and remove"
   reader.rewind();
   const std::vector<std::string> again = reader.rest();
   CHECK(again.size() > 3'002);
+}
+
+namespace {
+
+// One READDIR of an NFS server: the directory is opened anew, entered behind `cookie` and read a little. Empty: the end.
+std::vector<std::string> piece(const std::string& path, long& cookie) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY);
+  REQUIRE(fd >= 0);
+  REQUIRE(::lseek(fd, cookie, SEEK_SET) == cookie);
+  alignas(dirent64) char buffer[4096];
+  const long got = ::syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+  REQUIRE(got >= 0);
+  std::vector<std::string> names;
+  for (long at = 0; at < got;) {
+    const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+    names.emplace_back(entry->d_name);
+    cookie = entry->d_off;
+    at += entry->d_reclen;
+  }
+  ::close(fd);
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("A directory is emptied by whoever opens it anew for each piece, whatever he removed before") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  const std::string dir = mounted / "d";
+  REQUIRE(::mkdir(dir.c_str(), 0755) == 0);
+  for (int i = 0; i < 5'000; ++i) REQUIRE(::mknod((dir + "/" + numbered(i)).c_str(), S_IFREG | 0644, 0) == 0);
+  long cookie = 0;
+  int removed = 0;
+  for (auto names = piece(dir, cookie); !names.empty(); names = piece(dir, cookie)) {
+    for (const std::string& name : names) {
+      if (name[0] == 'n') REQUIRE(::unlink((dir + "/" + name).c_str()) == 0), ++removed;
+    }
+    if (removed < 2'000 || removed > 2'200) continue;
+    // Places outlive the mount, though the names they stand behind are gone.
+    REQUIRE(mounted.unmount() == 0);
+    REQUIRE(mounted.start({}) == "");
+  }
+  CHECK(removed == 5'000);
+  CHECK(::rmdir(dir.c_str()) == 0);
+}
+
+TEST_CASE("What stays is listed once by whoever opens the directory anew for each piece, while other names come and go") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  const std::string dir = mounted / "d";
+  REQUIRE(::mkdir(dir.c_str(), 0755) == 0);
+  for (int i = 0; i < 4'000; ++i) REQUIRE(::mknod((dir + "/" + numbered(i)).c_str(), S_IFREG | 0644, 0) == 0);
+  std::map<std::string, int> seen;
+  long cookie = 0;
+  int round = 0;
+  for (auto names = piece(dir, cookie); !names.empty(); names = piece(dir, cookie), ++round) {
+    for (const std::string& name : names) ++seen[name];
+    for (int i = round * 20; i < round * 20 + 20 && i < 2'000; ++i) {
+      REQUIRE(::unlink((dir + "/" + numbered(i * 2)).c_str()) == 0);
+      make(dir + "/" + numbered(i * 2) + "x");
+    }
+  }
+  int once = 0;
+  for (int i = 1; i < 4'000; i += 2) once += seen[numbered(i)] == 1 ? 1 : 0;
+  CHECK(once == 2'000);
+  for (const auto& [name, times] : seen) {
+    INFO(name);
+    CHECK(times <= 1);
+  }
+}
+
+TEST_CASE("A place that never was is refused") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  make(mounted / "f");
+  const int fd = ::open(mounted.path().c_str(), O_RDONLY | O_DIRECTORY);
+  REQUIRE(::lseek(fd, 123'456'789, SEEK_SET) == 123'456'789);
+  char buffer[4096];
+  CHECK(::syscall(SYS_getdents64, fd, buffer, sizeof buffer) == -1);
+  CHECK(errno == EINVAL);
+  ::close(fd);
 }
 
 TEST_CASE("Everything can be removed while it is being read") {

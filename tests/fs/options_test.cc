@@ -74,6 +74,16 @@ TEST_CASE("History is open to all, or to root") {
   CHECK(parse_options({"history=nobody"}, false, true).status().code() == Code::kInvalid);
 }
 
+TEST_CASE("Marks are for all, for root or for a group") {
+  CHECK(parsed({}, false, true).marks == fs::MarkRight::kAll);
+  CHECK(parsed({"mark=root"}, false, true).marks == fs::MarkRight::kRoot);
+  CHECK(parsed({"mark=root,mark=all"}, false, true).marks == fs::MarkRight::kAll);
+  CHECK(parsed({"mark=4712"}, false, true).mark_group == 4712);
+  CHECK(parsed({"mark=root,mark=root,mark=0"}, false, true).marks == fs::MarkRight::kGroup);
+  CHECK(parse_options({"mark=no such group"}, false, true).status().code() == Code::kInvalid);
+  CHECK(parse_options({"mark="}, false, true).status().code() == Code::kInvalid);
+}
+
 TEST_CASE("Commas and backslashes survive libfuse's option parser") { CHECK(fs::escape_option("a,b\\c") == "a\\,b\\\\c"); }
 
 TEST_CASE("Every failure is an errno") {

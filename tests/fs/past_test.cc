@@ -166,3 +166,33 @@ TEST_CASE("With -o history=root nobody but root enters the past") {
   CHECK(reads(kUser, mounted / ".tidemark/at") == "EACCES");
   CHECK(reads(0, mounted / ".tidemark/at/then/f") == "ok");
 }
+
+TEST_CASE("Marks can be kept to root or a group, and a user's are bounded in number and pace") {
+  if (!can_mount() || !is_root()) return;
+  const auto marks_as = [](Mounted& mounted, unsigned id, const std::string& name) {
+    const int error = as_user(id, [&] {
+      return ::tidemark_mark_path(mounted.path().c_str(), name.c_str(), nullptr, nullptr, 0, nullptr) == 0 ? 0 : errno;
+    });
+    return error == 0 ? "ok" : strerrorname_np(error);
+  };
+  {
+    Mounted mounted({.options = {"mark=root"}});
+    CHECK(std::string(marks_as(mounted, kUser, "a")) == "EPERM");
+    CHECK(std::string(marks_as(mounted, 0, "a")) == "ok");
+  }
+  {
+    Mounted mounted({.options = {"mark=4712"}});
+    CHECK(std::string(marks_as(mounted, kUser, "a")) == "EPERM");
+    CHECK(std::string(marks_as(mounted, kOther, "a")) == "ok");
+  }
+  Mounted mounted;
+  CHECK(as_user(kUser, [&] {
+          for (int i = 0; i < 1'000; ++i) {
+            const std::string name = "m" + std::to_string(i);
+            if (::tidemark_mark_path(mounted.path().c_str(), name.c_str(), nullptr, nullptr, 0, nullptr) != 0)
+              return i >= 20 && errno == EBUSY ? 0 : 1;
+          }
+          return 2;
+        }) == 0);
+  for (int i = 0; i < 100; ++i) CHECK(std::string(marks_as(mounted, 0, "root" + std::to_string(i))) == "ok");
+}
