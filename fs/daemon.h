@@ -13,6 +13,7 @@
 #include "fs/durable_replies.h"
 #include "fs/inode_table.h"
 #include "fs/invalidator.h"
+#include "fs/lane.h"
 #include "fs/mark_gate.h"
 #include "fs/marks.h"
 #include "fs/node.h"
@@ -46,6 +47,10 @@ struct Node {
   std::shared_ptr<TreeView> hold;
 };
 
+// Enough that requests which read the disk leave others free. What waits for longer waits elsewhere (fs/durable_replies, fs/marks).
+inline constexpr unsigned kThreadsMax = 24;
+inline constexpr unsigned kReadsMax = 20;  // of them for reading content, which may have to come from another site
+
 // What the kernel is told of an inode, and for how long it may believe it.
 struct Answer {
   struct stat about {};
@@ -72,6 +77,7 @@ struct Daemon {
   DefaultAcls default_acls;
   DirectWrites direct_writes;
   RecentPages recent_pages;
+  Lane reads{kReadsMax};
   std::optional<TimeTravel> travel;
   std::optional<Reaper> reaper;
   std::optional<MarkMaker> marks;

@@ -25,16 +25,41 @@ void DurableReplies::stop() {
 }
 
 void DurableReplies::when_durable(Done done) {
+  Waiting one{Seq(0), std::chrono::steady_clock::now() + kSiteWaitMax, std::move(done)};
+  bool alone = false;
   {
     MutexLock lock(mutex_);
     if (count_ < kWaitingMax && !stopping_) {
       ++count_;
-      unsynced_.push_back({group_.log().appended(), std::chrono::steady_clock::now() + kSiteWaitMax, std::move(done)});
-      if (unsynced_.size() == 1) unsynced_came_.notify_one();
-      return;
+      one.upto = group_.log().appended();
+      alone = syncing_ == 0 && unsynced_.empty();
+      if (alone) {
+        ++syncing_;
+      } else {
+        unsynced_.push_back(std::move(one));
+        if (unsynced_.size() == 1) unsynced_came_.notify_one();
+        return;
+      }
     }
   }
-  done({Code::kBusy, "too many requests wait for the disk or for a site"});
+  if (!alone) return one.done({Code::kBusy, "too many requests wait for the disk or for a site"});
+  std::vector<Waiting> waiting;
+  waiting.push_back(std::move(one));
+  sync_for(std::move(waiting));
+}
+
+// Those who come while the disk works are the next round's: it has to begin after their records were appended.
+void DurableReplies::sync_for(std::vector<Waiting> waiting) {
+  const Status synced = group_.log().sync(waiting.back().upto);
+  {
+    MutexLock lock(mutex_);
+    --syncing_;
+  }
+  answer(waiting, synced);
+  if (waiting.empty()) return;
+  MutexLock lock(mutex_);
+  for (Waiting& one : waiting) uncopied_.push_back(std::move(one));
+  uncopied_came_.notify_one();
 }
 
 void DurableReplies::sync_in_turn() {
@@ -45,13 +70,9 @@ void DurableReplies::sync_in_turn() {
       while (unsynced_.empty() && !stopping_) unsynced_came_.wait(mutex_);
       if (unsynced_.empty()) return;
       waiting.swap(unsynced_);
+      ++syncing_;
     }
-    // Those who come while the disk works are the next round's: it has to begin after their records were appended.
-    const Status synced = group_.log().sync(waiting.back().upto);
-    answer(waiting, synced);
-    MutexLock lock(mutex_);
-    for (Waiting& one : waiting) uncopied_.push_back(std::move(one));
-    if (!waiting.empty()) uncopied_came_.notify_one();
+    sync_for(std::move(waiting));
   }
 }
 

@@ -22,8 +22,10 @@ class DurableReplies {
   void start();
   // Answers everything that waits (kInterrupted where it waits for a site), then ends the threads.
   void stop();
-  // `done` is called with ok once everything appended so far is durable as Group::sync() has it, or with why it cannot be. It is
-  // called on a thread that serves no request, or at once where the limit is reached (kBusy). It must not wait for anything.
+  // `done` is called with ok once everything appended so far is durable as Group::sync() has it, or with why it cannot be (kBusy: the
+  // limit is reached). It must not wait for anything. It is called on another thread, with one exception: who finds nobody syncing
+  // syncs for himself, here, since waking another thread can take as long as a quick disk. So the disk holds one caller at most, and a
+  // site none.
   void when_durable(Done done);
 
  private:
@@ -39,6 +41,7 @@ class DurableReplies {
   };
 
   void sync_in_turn();
+  void sync_for(std::vector<Waiting> waiting);  // counted in syncing_
   void wait_for_sites();
   // Those of `waiting` that need no site are answered; the others are left.
   void answer(std::vector<Waiting>& waiting, const Status& synced);
@@ -49,6 +52,7 @@ class DurableReplies {
   Mutex mutex_;
   CondVar unsynced_came_, uncopied_came_;
   size_t count_ TM_GUARDED_BY(mutex_) = 0;               // of both queues, and of what is being synced
+  size_t syncing_ TM_GUARDED_BY(mutex_) = 0;             // threads that wait for the disk
   std::vector<Waiting> unsynced_ TM_GUARDED_BY(mutex_);  // by rising upto
   std::deque<Waiting> uncopied_ TM_GUARDED_BY(mutex_);   // about by rising upto
   bool stopping_ TM_GUARDED_BY(mutex_) = true;

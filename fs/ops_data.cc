@@ -65,14 +65,18 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* info) {
 void op_flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) { reply(req, ENOSYS); }
 
 // A read with O_DIRECT is taken for one beside the cache, though the file may be mapped through that descriptor as well.
-void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info* info) {
+void read_content(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, bool cached) {
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
-  if (daemon.volume && node.slot == kMainSlot && !is_direct(*info)) daemon.inodes.read_into_cache(node.ino);
+  if (daemon.volume && node.slot == kMainSlot && cached) daemon.inodes.read_into_cache(node.ino);
   thread_local Buffer buffer;
   if (buffer.size() < size) buffer = Buffer(size);
   TM_REPLY_ASSIGN(req, size_t got, node.tree->read(node.ino, static_cast<uint64_t>(at), buffer.span().first(size)));
   fuse_reply_buf(req, reinterpret_cast<const char*>(buffer.data()), got);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_info* info) {
+  daemon_of(req).reads.run([req, id, size, at, cached = !is_direct(*info)] { read_content(req, id, size, at, cached); });
 }
 
 // The data lies in one piece in libfuse's buffer, where read(2) of the device put it: splicing would only add a copy, as the

@@ -24,8 +24,6 @@ namespace tidemark {
 namespace fs {
 namespace {
 
-// Enough that requests which read the disk leave others free. What waits for longer waits elsewhere (fs/durable_replies, fs/marks).
-constexpr unsigned kThreadsMax = 24;
 constexpr unsigned kMaxWrite = 1u << 20;
 constexpr unsigned kMaxBackground = 64;
 
