@@ -56,8 +56,9 @@ Result<Seq> end_of_list(Reader& reader, const std::string& flag, const std::stri
   const bool before = point.kind == PointText::Kind::kSeq ? point.seq < end : point.time_ns < time_ns;
   const bool after = point.kind == PointText::Kind::kSeq ? point.seq > end : point.time_ns > time_ns;
   if (first ? !before : !after) return found;
-  print_note(flag + " " + text + (first ? " is before the oldest record here: the list begins with seq "
-                                        : " is after the newest record here: the list ends with seq ") +
+  print_note(flag + " " + text +
+             (first ? " is before the oldest record here: the list begins with seq "
+                    : " is after the newest record here: the list ends with seq ") +
              std::to_string(end.value()) + " of " + format_time(time_ns));
   return end;
 }

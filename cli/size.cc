@@ -16,8 +16,8 @@ Result<uint64_t> parse_size(std::string_view text) {
     if (unit.empty() && count == 0) return uint64_t{0};
     if (unit.empty()) {
       const std::string number(text);
-      return Status(Code::kInvalid, "'" + number + "' has no unit; write \"" + number + "B\" if you mean bytes, or \"" + number +
-                                        "MiB\", \"" + number + "GiB\" …");
+      return Status(Code::kInvalid, "'" + number + "' has no unit; write \"" + number + "B\" if you mean bytes, or \"" +
+                                        number + "MiB\", \"" + number + "GiB\" …");
     }
     for (const auto& [name, bits] : kUnits) {
       if (unit == name && count <= UINT64_MAX >> bits) return count << bits;

@@ -80,9 +80,10 @@ Status check_not_mounted_here(const std::string& path, const std::string& what, 
   for (const fs::MountEntry& mount : mounts) {
     if (mount.type != fs::kFilesystemType || makedev(mount.device_major, mount.device_minor) != here.st_dev) continue;
     if (mount.source != source.directory) continue;
-    return Status(Code::kInvalid, what + " is where " + source.text +
-                                      " itself is mounted: its files would be replaced by older ones; restore elsewhere, into a "
-                                      "directory in the mount if need be, and move what you want to have back");
+    return Status(Code::kInvalid,
+                  what + " is where " + source.text +
+                      " itself is mounted: its files would be replaced by older ones; restore elsewhere, into a "
+                      "directory in the mount if need be, and move what you want to have back");
   }
   return Status();
 }

@@ -112,8 +112,9 @@ Status check_holds_no_group(int directory, const std::string& what) {
     return true;
   };
   if (!any_entry(listing.get(), is_group)) return Status();
-  return Status(Code::kInvalid, what + " holds '" + found +
-                                    "', a volume or a site's copy of one: writing there could destroy it; choose another place");
+  return Status(Code::kInvalid,
+                what + " holds '" + found +
+                    "', a volume or a site's copy of one: writing there could destroy it; choose another place");
 }
 
 Status check_new_outside_groups(const std::string& path, const std::string& what) {

@@ -18,7 +18,8 @@ TEST_CASE("a length of time without a unit is refused, and says what to write") 
 }
 
 TEST_CASE("what is no length of time is refused") {
-  for (const char* text : {"", "s", "7", "30", "-1s", "1.5s", "10 s", "1w", "366d", "99999999999999999999s", "9223372036854775807h"}) {
+  for (const char* text :
+       {"", "s", "7", "30", "-1s", "1.5s", "10 s", "1w", "366d", "99999999999999999999s", "9223372036854775807h"}) {
     INFO(text);
     Result<std::chrono::milliseconds> parsed = parse_duration(text);
     CHECK(!parsed.ok());
