@@ -11,11 +11,13 @@
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/control.h"
+#include "cli/duration.h"
 #include "cli/group_control.h"
 #include "cli/history.h"
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/pruning.h"
+#include "cli/settings.h"
 #include "cli/signals.h"
 #include "cli/source.h"
 #include "replicator/site.h"
@@ -29,6 +31,9 @@ struct ServeFlags {
   std::string listen;
   std::string key;
   std::string allow;
+  std::string group_bytes;
+  std::string key_bytes;
+  std::string reader_hold;
   bool json = false;
   HistoryFlags history;
 };
@@ -53,6 +58,8 @@ class SiteControls {
  private:
   void look_after(Group& group) TM_REQUIRES(mutex_) {
     if (keepers_.contains(group.directory())) return;
+    if (group.retention().keeps_everything() && group.log_limit().max_bytes == 0)
+      return;  // it would be a thread for nothing
     auto shipper = [this, &group] { return site_.shipper(group.identity().name); };
     keepers_[group.directory()] = HistoryKeeper::start(group, look_after_pairs(group, shipper));
   }
@@ -72,6 +79,23 @@ Result<std::string> needed(const Setting& setting, const std::string& flag) {
                                     "; `tidemark serve --help` shows what it takes");
 }
 
+// What the site's peers may cost it.
+Status limits_for(const ServeFlags& flags, SiteOptions& options) {
+  TM_ASSIGN(const std::string key_bytes, Settings::ours().value(kServeKeyBytes, flags.key_bytes));
+  TM_ASSIGN(options.key_bytes_max, parse_limit(key_bytes));
+  TM_ASSIGN(const std::string hold, Settings::ours().value(kServeReaderHold, flags.reader_hold));
+  TM_ASSIGN(const auto held, parse_duration(hold));
+  options.reader_hold = std::chrono::duration_cast<std::chrono::seconds>(held);
+  TM_TRY(Settings::ours().value(kServeGroupBytes, flags.group_bytes).status());  // what is wrong is known before the start
+  options.group_bytes_max = [flag = flags.group_bytes, directory = options.directory](const std::string& name) -> uint64_t {
+    const auto value = Settings::ours().value(kServeGroupBytes, flag, {name, directory + "/" + name, ""});
+    const auto bytes = value.ok() ? parse_limit(*value) : Result<uint64_t>(value.status());
+    if (!bytes.ok()) log_error("group " + name + ": " + bytes.status().text());  // as above, all was well
+    return bytes.ok() ? *bytes : 0;
+  };
+  return Status();
+}
+
 Result<SiteOptions> options_for(const ServeFlags& flags) {
   SiteOptions options;
   TM_ASSIGN(const std::string directory, needed(kServeDir, flags.directory));
@@ -79,6 +103,7 @@ Result<SiteOptions> options_for(const ServeFlags& flags) {
   TM_ASSIGN(options.listen, needed(kServeListen, flags.listen));
   TM_ASSIGN(options.key, Settings::ours().value(kServeKey, flags.key));
   TM_ASSIGN(options.allow, Settings::ours().value(kServeAllow, flags.allow));
+  TM_TRY(limits_for(flags, options));
   options.group.purpose = "site at " + options.listen;
   TM_ASSIGN(const History history, history_for(flags.history, {}));  // what is wrong is known before the start
   TM_TRY(use_history(options.group, history));
@@ -125,6 +150,9 @@ void add_serve(CLI::App& app, Invocation& invocation) {
   add_setting(*command, kServeListen, flags->listen);
   add_setting(*command, kServeKey, flags->key);
   add_setting(*command, kServeAllow, flags->allow);
+  add_setting(*command, kServeGroupBytes, flags->group_bytes);
+  add_setting(*command, kServeKeyBytes, flags->key_bytes);
+  add_setting(*command, kServeReaderHold, flags->reader_hold);
   add_history_options(*command, flags->history);
   command->add_flag("--json", flags->json, "Print the endpoint as JSON");
   command->footer(

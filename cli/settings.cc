@@ -35,6 +35,11 @@ Status check_age(const std::string& value) {
   return age < std::chrono::seconds(1) ? Status(Code::kInvalid, "an age is at least 1s, or 'none'") : Status();
 }
 
+Status check_hold(const std::string& value) {
+  TM_ASSIGN(const auto hold, parse_duration(value));
+  return hold < std::chrono::seconds(1) ? Status(Code::kInvalid, "it is at least 1s") : Status();
+}
+
 Status check_size(const std::string& value) { return parse_limit(value).status(); }
 
 Status check_max_log(const std::string& value) {
@@ -57,8 +62,28 @@ const Setting kServeKey{
     "serve", "key",      "--key",         "FILE", "Our key pair; needed for anything but loopback and ipc",
     "",      check_path, ValueForm::kPath};
 const Setting kServeAllow{
-    "serve", "allow",    "--allow",       "FILE", "Public keys that may come in, one a line, then rights, then a name",
+    "serve", "allow",    "--allow",       "FILE", "Who may come in: public key, rights, groups=NAME,… and a name a line",
     "",      check_path, ValueForm::kPath};
+const Setting kServeGroupBytes{"serve",
+                               "max_group_bytes",
+                               "--max-group-bytes",
+                               "SIZE",
+                               "The copy of a group takes at most this much of the disk",
+                               kNone,
+                               check_size,
+                               ValueForm::kSize,
+                               Override::kGroup};
+const Setting kServeKeyBytes{
+    "serve", "max_key_bytes", "--max-key-bytes", "SIZE", "The copies that belong to one key take at most this much together",
+    kNone,   check_size,      ValueForm::kSize};
+const Setting kServeReaderHold{
+    "serve",
+    "reader_hold",
+    "--reader-hold",
+    "AGE",
+    "So long a key may keep history from being pruned by reading it, then it has to pause as long",
+    "1h",
+    check_hold};
 
 const Setting kRetention{"history",
                          "retention",
@@ -154,9 +179,10 @@ const Setting kServerKey{"keys", "server",   "--server-key",   "FILE",         "
 Result<uint64_t> parse_limit(const std::string& value) { return value == kNone ? Result<uint64_t>(0) : parse_size(value); }
 
 std::span<const Setting* const> all_settings() {
-  static constexpr std::array kAll{&kServeDir,       &kServeListen, &kServeKey,      &kServeAllow, &kRetention,
-                                   &kRetentionBytes, &kMaxLog,      &kOnFull,        &kPool,       &kMountOptions,
-                                   &kPairMode,       &kPairFence,   &kPairBandwidth, &kOwnKey,     &kServerKey};
+  static constexpr std::array kAll{
+      &kServeDir,        &kServeListen, &kServeKey,       &kServeAllow,    &kServeGroupBytes, &kServeKeyBytes,
+      &kServeReaderHold, &kRetention,   &kRetentionBytes, &kMaxLog,        &kOnFull,          &kPool,
+      &kMountOptions,    &kPairMode,    &kPairFence,      &kPairBandwidth, &kOwnKey,          &kServerKey};
   return kAll;
 }
 

@@ -39,6 +39,7 @@ struct Setting {
 inline constexpr std::string_view kNone = "none";
 
 extern const Setting kServeDir, kServeListen, kServeKey, kServeAllow;
+extern const Setting kServeGroupBytes, kServeKeyBytes, kServeReaderHold;
 extern const Setting kRetention, kRetentionBytes, kMaxLog, kOnFull, kPool;
 extern const Setting kMountOptions;
 extern const Setting kPairMode, kPairFence, kPairBandwidth;

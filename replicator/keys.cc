@@ -1,8 +1,12 @@
 #include "replicator/keys.h"
 
+#include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zmq.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <sstream>
@@ -43,38 +47,51 @@ Status refuse_taken(const std::string& path, FileSystem& files) {
   return taken ? Status(Code::kExists, path + " is there already; choose another name or remove it") : Status();
 }
 
-// One line of the allow-list into `key` and `rights`; "" or what is wrong with it.
-std::string parse_allow_line(const std::vector<std::string>& words, std::string& key, Rights& rights) {
-  key = words[0];
-  if (!is_key(key)) return "'" + key.substr(0, 60) + "' is not a public key (40 characters, as in a .pub file)";
-  for (size_t i = 1; i < words.size(); ++i) {
-    std::istringstream parts(words[i]);
-    std::string part;
-    bool all_rights = true;
-    Rights found = rights;
-    while (std::getline(parts, part, ',')) {
-      if (part == "append")
-        found.append = true;
-      else if (part == "read")
-        found.read = true;
-      else if (part == "prune")
-        found.prune = true;
-      else
-        all_rights = false;
-    }
-    if (all_rights) {
-      rights = found;
-    } else if (i + 1 == words.size()) {
-      rights.name = words[i];
-    } else {
-      return "'" + words[i] + "' is no right; there are 'append', 'read' and 'prune'";
-    }
+constexpr size_t kSecurityFileMax = 1u << 20;
+
+// The file's text, if nobody but root and us owns it, or has one of the `forbidden` permissions to it.
+Result<std::string> read_guarded(const std::string& path, mode_t forbidden, Code refusal, std::string_view cure) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0 && errno == ENOENT) return Status(Code::kNotFound, path + " is not there", errno);
+  if (fd < 0) return errno_status(errno, path);
+  struct stat info {};
+  Status status = ::fstat(fd, &info) == 0 ? Status() : errno_status(errno, path);
+  if (status.ok() && !S_ISREG(info.st_mode)) status = Status(Code::kInvalid, path + " is not a regular file");
+  if (status.ok() && info.st_uid != 0 && info.st_uid != ::geteuid()) {
+    status = Status(refusal, path + " belongs to another user; chown it to root, or to who runs this program");
   }
-  if (!rights.append && !rights.read && !rights.prune) {
-    return "this key has no right; say which before the name: 'append', 'read', 'prune'";
+  if (status.ok() && (info.st_mode & forbidden) != 0) status = Status(refusal, path + ": " + std::string(cure));
+  if (status.ok() && info.st_size > static_cast<off_t>(kSecurityFileMax)) {
+    status = Status(Code::kTooLarge, path + " is larger than 1 MiB");
   }
-  if (rights.append && rights.prune) return "a key that appends cannot prune; give 'prune' to another key";
-  return "";
+  std::string text;
+  std::array<char, 4096> piece{};
+  while (status.ok() && text.size() <= kSecurityFileMax) {
+    const ssize_t got = ::read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) status = errno_status(errno, path);
+    if (got <= 0) break;
+    text.append(piece.data(), static_cast<size_t>(got));
+  }
+  ::close(fd);
+  if (!status.ok()) return status;
+  return text;
+}
+
+constexpr mode_t kOthersMayWrite = 022;
+constexpr std::string_view kTakeWriting = "others can change this file; chmod go-w it";
+
+bool is_pattern(const std::string& text) {
+  static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-*?[]!";
+  return !text.empty() && text.size() <= 255 && text.find_first_not_of(kAlphabet) == std::string::npos;
+}
+
+void add(Rights& rights, const Rights& more) {
+  rights.append |= more.append;
+  rights.create |= more.create;
+  rights.own |= more.own;
+  rights.read |= more.read;
+  rights.prune |= more.prune;
 }
 
 }  // namespace
@@ -102,11 +119,8 @@ Status generate_key(const std::string& path, FileSystem& files) {
 }
 
 Result<KeyPair> load_key_pair(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-    return Status(Code::kNotAuthorised, path + ": others can read this key; chmod 600 it");
-  }
-  Result<std::string> content = read_file(posix_file_system(), path);
+  Result<std::string> content =
+      read_guarded(path, 077, Code::kNotAuthorised, "others can read or change this key; chmod 600 it");
   if (!content.ok()) return content.status().within("key");
   KeyPair keys{key_field(*content, "public"), key_field(*content, "secret")};
   if (!is_key(keys.public_key) || !is_key(keys.secret_key)) {
@@ -120,7 +134,7 @@ Result<KeyPair> load_key_pair(const std::string& path) {
 }
 
 Result<std::string> load_public_key(const std::string& path) {
-  Result<std::string> content = read_file(posix_file_system(), path);
+  Result<std::string> content = read_guarded(path, kOthersMayWrite, Code::kNotAuthorised, kTakeWriting);
   if (!content.ok()) return content.status().within("public key");
   std::string key = trimmed(*content);
   if (!is_key(key)) key = key_field(*content, "public");
@@ -128,33 +142,117 @@ Result<std::string> load_public_key(const std::string& path) {
   return key;
 }
 
+// Rights with commas between, added to `rights`; false: it is something else.
+bool AllowList::parse_rights(const std::string& word, Rights& rights) {
+  std::istringstream parts(word);
+  Rights found;
+  for (std::string part; std::getline(parts, part, ',');) {
+    if (part == "append") {
+      found.append = true;
+    } else if (part == "create") {
+      found.create = true;
+    } else if (part == "own") {
+      found.own = true;
+    } else if (part == "read") {
+      found.read = true;
+    } else if (part == "prune") {
+      found.prune = true;
+    } else {
+      return false;
+    }
+  }
+  add(rights, found);
+  return true;
+}
+
+// What stands behind the key; "" or what is wrong with it.
+std::string AllowList::parse_line(const std::vector<std::string>& words, Line& line) {
+  static constexpr std::string_view kGroups = "groups=";
+  bool grouped = false;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word.starts_with(kGroups)) {
+      grouped = true;
+      std::istringstream parts(word.substr(kGroups.size()));
+      for (std::string part; std::getline(parts, part, ',');) {
+        if (!is_pattern(part)) return "'" + part + "' is not the name of a group, nor a pattern of names";
+        line.groups.push_back(part);
+      }
+    } else if (parse_rights(word, line.rights)) {
+    } else if (i + 1 == words.size()) {
+      line.name = word;
+    } else {
+      return "'" + word + "' is not a right; there are 'append', 'create', 'own', 'read' and 'prune'";
+    }
+  }
+  const Rights& rights = line.rights;
+  if ((rights.create || rights.own) && !rights.append) return "'create' and 'own' are for keys that append; add 'append'";
+  if (!rights.any()) return "this key has no right; say which before the name: 'append', 'read', 'prune'";
+  if (rights.append && rights.prune) return "a key that appends cannot prune; give 'prune' to another key";
+  if (grouped && line.groups.empty()) return "'groups=' names no group";
+  if (line.groups.empty()) {
+    return "this line does not say for which groups: put groups=NAME,NAME before the name ('erp-*' stands for all that "
+           "begin so, "
+           "'*' for every group). To make copies of groups that are not here yet a key needs 'create' beside 'append'";
+  }
+  return "";
+}
+
 Result<AllowList> AllowList::load(const std::string& path) {
-  Result<std::string> content = read_file(posix_file_system(), path);
+  Result<std::string> content = read_guarded(path, kOthersMayWrite, Code::kAccess, kTakeWriting);
   if (!content.ok()) return content.status().within("allow-list");
   AllowList list;
   std::istringstream lines(*content);
-  std::string line;
-  for (size_t number = 1; std::getline(lines, line); ++number) {
-    std::istringstream split(line);
+  std::string text;
+  for (size_t number = 1; std::getline(lines, text); ++number) {
+    std::istringstream split(text);
     std::vector<std::string> words;
     for (std::string word; split >> word;) words.push_back(word);
     if (words.empty() || words[0] == "#" || words[0] == "//") continue;
-    std::string key;
-    Rights rights;
-    std::string wrong = parse_allow_line(words, key, rights);
-    if (wrong.empty() && list.keys_.contains(key)) wrong = "this key stands twice";
+    Line line;
+    std::string wrong;
+    if (!is_key(words[0])) {
+      wrong = "'" + words[0].substr(0, 60) + "' is not a public key (40 characters, as in a .pub file)";
+    } else {
+      wrong = parse_line(words, line);
+    }
+    if (wrong.empty()) {
+      list.keys_[words[0]].push_back(std::move(line));
+      const Rights all = list.rights_somewhere(words[0]);
+      if (all.append && all.prune) wrong = "this key appends in one line and prunes in another; give 'prune' to another key";
+    }
     if (!wrong.empty()) return Status(Code::kCorrupt, path + ":" + std::to_string(number) + ": " + wrong);
-    list.keys_.emplace(std::move(key), std::move(rights));
   }
   if (list.keys_.empty()) {
-    return Status(Code::kNotAuthorised, path + ": nobody is allowed; add a line: KEY append,read NAME");
+    return Status(Code::kNotAuthorised, path + ": nobody is allowed; add a line: KEY append,create,read groups=GROUP NAME");
   }
   return list;
 }
 
-Rights AllowList::rights(const std::string& public_key) const {
-  auto found = keys_.find(public_key);
-  return found == keys_.end() ? Rights() : found->second;
+Rights AllowList::rights(const std::string& public_key, const std::string& group) const {
+  Rights all;
+  const auto found = keys_.find(public_key);
+  if (found == keys_.end()) return all;
+  for (const Line& line : found->second) {
+    const bool meant = std::any_of(line.groups.begin(), line.groups.end(), [&](const std::string& pattern) {
+      return ::fnmatch(pattern.c_str(), group.c_str(), 0) == 0;
+    });
+    if (meant) add(all, line.rights);
+  }
+  return all;
+}
+
+Rights AllowList::rights_somewhere(const std::string& public_key) const {
+  Rights all;
+  const auto found = keys_.find(public_key);
+  if (found == keys_.end()) return all;
+  for (const Line& line : found->second) add(all, line.rights);
+  return all;
+}
+
+std::string AllowList::name(const std::string& public_key) const {
+  const auto found = keys_.find(public_key);
+  return found == keys_.end() ? "" : found->second.front().name;
 }
 
 Result<ClientKeys> load_client_keys(const std::string& server_key_file, const std::string& own_key_file, bool local,

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -15,34 +16,50 @@ struct KeyPair {
   std::string public_key;  // Z85
   std::string secret_key;
 };
-// A file made by generate_key(). kNotFound, kCorrupt, kNotAuthorised (others than the owner can read it).
+// A file made by generate_key(). kNotFound, kCorrupt, kNotAuthorised (others than root or us own it, or can read it).
 Result<KeyPair> load_key_pair(const std::string& path);
-// The public key in a .pub file, or the public half of a pair's file. kNotFound, kCorrupt.
+// The public key in a .pub file, or the public half of a pair's file. kNotFound, kCorrupt, kNotAuthorised (others can change it).
 Result<std::string> load_public_key(const std::string& path);
 
 // The public key that belongs to these 32 bytes, as text.
 std::string key_text(std::string_view raw);
 
+// What a key may do with a group.
 struct Rights {
-  bool append = false;  // ship records to this site, making a replica if need be
+  bool append = false;  // ship records of a group that is here
+  bool create = false;  // make the copy of one that is not; beside append
+  bool own = false;     // take a group over from the key that owns it; beside append
   bool read = false;
-  bool prune = false;  // let go of history here; never beside append: who writes removes nothing
-  std::string name;    // for messages
+  bool prune = false;  // let go of history here; never of a key that appends anywhere: who writes removes nothing
+  [[nodiscard]] bool any() const { return append || read || prune; }
 };
 
-// The allow-list, one key a line:  KEY RIGHTS NAME   where RIGHTS are one or more of "append", "read" and "prune", separated by
-// commas or blanks. Empty lines and lines whose first word is "#" or "//" are comments.
+// The allow-list:  KEY RIGHTS groups=PATTERN,… NAME   where RIGHTS are one or more of "append", "create", "own", "read" and "prune",
+// separated by commas or blanks, and a PATTERN is a group's name or stands for several as in a shell ("erp-*", "*"). A key may have
+// several lines, for other groups; what it may do with a group is all that its lines for that group say. Empty lines and lines whose
+// first word is "#" or "//" are comments.
 class AllowList {
  public:
-  // kNotFound, kCorrupt (line and reason), kNotAuthorised (nobody is on it).
+  // kNotFound, kCorrupt (line and reason), kAccess (others than root or us can change it), kNotAuthorised (nobody is on it).
   static Result<AllowList> load(const std::string& path);
-  // What the owner of this public key may do; none for a stranger.
-  [[nodiscard]] Rights rights(const std::string& public_key) const;
+  // What the owner of this public key may do with a group; nothing, for a stranger.
+  [[nodiscard]] Rights rights(const std::string& public_key, const std::string& group) const;
+  // With any group at all.
+  [[nodiscard]] Rights rights_somewhere(const std::string& public_key) const;
+  // Who that is, for messages; "" for a stranger.
+  [[nodiscard]] std::string name(const std::string& public_key) const;
   [[nodiscard]] bool knows(const std::string& public_key) const { return keys_.contains(public_key); }
   [[nodiscard]] size_t size() const { return keys_.size(); }
 
  private:
-  std::map<std::string, Rights> keys_;
+  struct Line {
+    Rights rights;
+    std::vector<std::string> groups;  // patterns
+    std::string name;
+  };
+  static bool parse_rights(const std::string& word, Rights& rights);
+  static std::string parse_line(const std::vector<std::string>& words, Line& line);
+  std::map<std::string, std::vector<Line>> keys_;
 };
 
 // What a client needs for CURVE; empty strings: none (loopback and ipc only).

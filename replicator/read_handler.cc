@@ -134,9 +134,9 @@ Status put_text(Result<std::string> text, Answer& answer) {
   return Status();
 }
 
-Status answer_tree(ReplicaHost& host, MessageType type, Bytes body, Answer& answer) {
+Status answer_tree(ReplicaHost& host, const Reader& reader, MessageType type, Bytes body, Answer& answer) {
   TM_ASSIGN(TreeRequest request, decode_tree_request(body));
-  TM_ASSIGN(std::shared_ptr<TreeView> view, host.view(request.point));
+  TM_ASSIGN(std::shared_ptr<TreeView> view, host.view(reader.key, request.point));
   switch (type) {
     case MessageType::kGetAttr: return put_attr(view->get_attr(request.ino), answer);
     case MessageType::kLookup: return put_attr(view->lookup(request.ino, request.name), answer);
@@ -182,14 +182,16 @@ Status answer_prune(SiteGroups& groups, ReplicaHost& host, Bytes body, Answer& a
   return Status();
 }
 
-Status answer_groups(SiteGroups& groups, Bytes body, Answer& answer) {
+Status answer_groups(SiteGroups& groups, const Reader& reader, Bytes body, Answer& answer) {
   if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
-  encode_texts(answer.body(), groups.names());
+  std::vector<std::string> names = groups.names();
+  std::erase_if(names, [&](const std::string& name) { return !reader.may_read(name); });
+  encode_texts(answer.body(), names);
   return Status();
 }
 
-Status dispatch(SiteGroups& groups, ReplicaHost* host, MessageType type, Bytes body, Answer& answer) {
-  if (type == MessageType::kListGroups) return answer_groups(groups, body, answer);
+Status dispatch(SiteGroups& groups, ReplicaHost* host, const Reader& reader, MessageType type, Bytes body, Answer& answer) {
+  if (type == MessageType::kListGroups) return answer_groups(groups, reader, body, answer);
   if (host == nullptr || host->group() == nullptr) return Status(Code::kInvalid, "this session has no group");
   switch (type) {
     case MessageType::kInfo: return answer_info(*host, body, answer);
@@ -198,15 +200,15 @@ Status dispatch(SiteGroups& groups, ReplicaHost* host, MessageType type, Bytes b
     case MessageType::kReadLog: return answer_log(*host, body, answer);
     case MessageType::kReadPacked: return answer_packed(*host, body, answer);
     case MessageType::kPrune: return answer_prune(groups, *host, body, answer);
-    default: return answer_tree(*host, type, body, answer);
+    default: return answer_tree(*host, reader, type, body, answer);
   }
 }
 
 }  // namespace
 
-std::string answer_read(SiteGroups& groups, ReplicaHost* host, const WireHeader& header, Bytes body) {
+std::string answer_read(SiteGroups& groups, ReplicaHost* host, const Reader& reader, const WireHeader& header, Bytes body) {
   Answer answer;
-  Status status = dispatch(groups, host, header.type, body, answer);
+  Status status = dispatch(groups, host, reader, header.type, body, answer);
   if (!status.ok()) return encode_error(status, Retry::kNever, header.session, header.request);
   return answer.finish(reply_to(header.type), header.session, header.request);
 }

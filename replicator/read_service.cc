@@ -1,6 +1,6 @@
 #include "replicator/read_service.h"
 
-#include "replicator/read_handler.h"
+#include <algorithm>
 
 namespace tidemark {
 
@@ -18,14 +18,44 @@ void ReadService::stop() {
   threads_.clear();
 }
 
-bool ReadService::post(const ReadSession& session, const WireHeader& header, Message message) {
+bool ReadService::post(const ReadSession& session, std::shared_ptr<const AllowList> list, const WireHeader& header,
+                       Message message) {
   if (session.pending->load() >= kReadsPerSessionMax || session.pending_of_key->load() >= kReadsPerKeyMax) return false;
   MutexLock lock(mutex_);
-  if (stopping_ || queue_.size() >= kReadsQueuedMax) return false;
+  if (stopping_ || queued_ >= kReadsQueuedMax) return false;
   auto ticket = std::make_shared<const ReadTicket>(session.pending, session.pending_of_key);
-  queue_.push_back({session.routing_id, session.host, header, std::move(message), std::move(ticket)});
+  OfKey& key = keys_[session.key];
+  if (key.waiting.empty()) turns_.push_back(session.key);
+  key.waiting.push_back(
+      {session.routing_id, session.host, {session.key, std::move(list)}, header, std::move(message), std::move(ticket)});
+  ++queued_;
   work_.notify_one();
   return true;
+}
+
+// Without keys all peers are one, and there is nobody to leave a thread to.
+bool ReadService::take_next(Request& request) {
+  const auto next = std::find_if(turns_.begin(), turns_.end(), [&](const std::string& key) TM_REQUIRES(mutex_) {
+    return key.empty() || keys_[key].at_work < kReadThreadsPerKeyMax;
+  });
+  if (next == turns_.end()) return false;
+  std::string name = std::move(*next);
+  turns_.erase(next);
+  OfKey& key = keys_[name];
+  request = std::move(key.waiting.front());
+  key.waiting.pop_front();
+  ++key.at_work;
+  --queued_;
+  if (!key.waiting.empty()) turns_.push_back(std::move(name));
+  return true;
+}
+
+void ReadService::done(const std::string& key) {
+  MutexLock lock(mutex_);
+  const auto found = keys_.find(key);
+  --found->second.at_work;
+  if (found->second.at_work == 0 && found->second.waiting.empty()) keys_.erase(found);
+  if (!turns_.empty()) work_.notify_one();
 }
 
 void ReadService::run() {
@@ -33,17 +63,17 @@ void ReadService::run() {
     Request request;
     {
       MutexLock lock(mutex_);
-      while (queue_.empty() && !stopping_) work_.wait(mutex_);
+      while (!stopping_ && !take_next(request)) work_.wait(mutex_);
       if (stopping_) return;
-      request = std::move(queue_.front());
-      queue_.pop_front();
     }
     Outgoing answer;
     answer.routing_id = request.routing_id;
     answer.session = request.header.session;
-    answer.message = answer_read(groups_, request.host, request.header, request.message.bytes().subspan(kWireHeaderSize));
+    answer.message =
+        answer_read(groups_, request.host, request.reader, request.header, request.message.bytes().subspan(kWireHeaderSize));
     answer.ticket = std::move(request.ticket);
     outbox_.post(std::move(answer));
+    done(request.reader.key);
   }
 }
 

@@ -54,6 +54,12 @@ std::optional<SourceRecord> source_from(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+Status no_right_to_create(const std::string& group) {
+  return Status(Code::kNotAuthorised, "there is no group '" + group +
+                                          "' at this site, and this key may not make one; add 'create' to its line of the "
+                                          "allow-list");
+}
+
 ReplicaCore::ReplicaCore(std::string name, std::string directory, GroupOptions options, std::function<void(Group&)> opened)
     : name_(std::move(name)), directory_(std::move(directory)), options_(std::move(options)), opened_(std::move(opened)) {}
 
@@ -168,10 +174,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
     TM_TRY(open_status());  // damaged: opening it again will not help
     if (!who.may_create) {
       retry = Retry::kNever;
-      return Status(Code::kNotAuthorised,
-                    "there is no group '" + name_ +
-                        "' at this site, and this key may not make one; add 'create' to its line of the "
-                        "allow-list");
+      return no_right_to_create(name_);
     }
     if (Status status = make_replica(hello); !status.ok()) {
       return status.within("the replica of group " + name_ + " cannot be made");
@@ -254,6 +257,7 @@ Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
   TM_TRY(check_epoch(epoch));
   if (offer.target.base.epoch > epoch) return later_epoch();
   TM_ASSIGN(difference_, group_->begin_difference(offer));
+  difference_bytes_ = 0;
   // A copy without anything needs every symbolic link, whatever its number.
   const Ino next_ino = offer.from.seq == Seq() ? Ino() : difference_->next_ino();
   log_info("group " + name_ + ": the source no longer holds what follows seq " + std::to_string(offer.from.seq.value()) +
@@ -265,6 +269,7 @@ Result<Position> ReplicaCore::piece(Epoch epoch, Bytes body) {
   TM_TRY(check_epoch(epoch));
   if (difference_ == nullptr) return Status(Code::kInvalid, "no difference was offered");
   TM_ASSIGN(const DifferencePart part, decode_difference(body));
+  difference_bytes_ += body.size();
   switch (part.piece.kind) {
     case DifferencePiece::Kind::kRecords: TM_TRY(difference_->add_records(part.piece.bytes)); break;
     case DifferencePiece::Kind::kRows: TM_TRY(difference_->add_rows(part.piece.bytes)); break;
@@ -284,6 +289,11 @@ Retry ReplicaCore::retry_after(const Status& status) {
     case Code::kStaleEpoch: return Retry::kNever;
     default: return Retry::kLater;
   }
+}
+
+uint64_t ReplicaCore::bytes() const {
+  if (group_ == nullptr) return 0;
+  return group_->log().bytes() + group_->log().pack_bytes() + (difference_ == nullptr ? 0 : difference_bytes_);
 }
 
 Status ReplicaCore::commit() { return group_->sync(); }

@@ -32,6 +32,8 @@ struct Claim {
   Position position;  // of its newest durable record
 };
 
+Status no_right_to_create(const std::string& group);
+
 class ReplicaCore {
  public:
   // `opened` is called once the group is open, on the thread that opened it.
@@ -76,6 +78,9 @@ class ReplicaCore {
   // The key that owns the group, "" where none does yet. From any thread.
   [[nodiscard]] std::string owner() const;
 
+  // Bytes of the copy on disk, and of a difference that is being taken; but for the index. Of the thread that calls take() and so on.
+  [[nodiscard]] uint64_t bytes() const;
+
   // What the source says of the pair; on disk on return.
   Status news(const PairNews& news);
   // The source's connection is gone. `orderly`: it said so.
@@ -102,6 +107,7 @@ class ReplicaCore {
 
   std::unique_ptr<Group> group_;  // set once, before open_group_
   std::unique_ptr<DifferenceWriter> difference_;
+  uint64_t difference_bytes_ = 0;  // taken of it in this session
   std::atomic<Group*> open_group_{nullptr};
   Epoch highest_;
   Status record_status_;  // why highest_ is not to be trusted

@@ -6,7 +6,6 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kHellosQueuedMax = 64;
-constexpr size_t kViewsCachedMax = 16;
 // While more is waiting to be taken, a sync is put off this long: it is cheaper for many records than for few.
 constexpr std::chrono::milliseconds kSyncDelayMax{20};
 
@@ -31,13 +30,15 @@ std::vector<DownstreamSite> downstream_of(const Watermarks& watermarks) {
 
 }  // namespace
 
-ReplicaHost::ReplicaHost(std::string name, std::string directory, GroupOptions options, Outbox& outbox,
-                         std::function<void(Group&)> opened)
+ReplicaHost::ReplicaHost(std::string name, std::string directory, GroupOptions options, const HostLimits& limits,
+                         Outbox& outbox, std::function<void(Group&)> opened)
     : name_(name),
       clock_(*options.clock),
       outbox_(outbox),
+      limits_(limits),
       opened_(std::move(opened)),
-      core_(std::move(name), std::move(directory), std::move(options), [this](Group& group) { this->opened(group); }) {}
+      core_(std::move(name), std::move(directory), std::move(options), [this](Group& group) { this->opened(group); }),
+      views_(clock_, limits.reader_hold) {}
 
 ReplicaHost::~ReplicaHost() {
   Status status = close();
@@ -56,17 +57,18 @@ Status ReplicaHost::close() {
   }
   if (ingest.joinable()) ingest.join();
   if (commit.joinable()) commit.join();
-  {
-    MutexLock lock(views_mutex_);
-    views_.clear();
-  }
+  views_.clear();
   if (Group* open = group(); open != nullptr) open->watermarks().on_change(nullptr);
   open_shipper_ = nullptr;
   shipper_.reset();
   return core_.close();
 }
 
-Status ReplicaHost::open_existing() { return core_.open_existing(); }
+Status ReplicaHost::open_existing() {
+  TM_TRY(core_.open_existing());
+  if (Status full = may_grow(); !full.ok()) log_warning(full.text());
+  return Status();
+}
 
 void ReplicaHost::opened(Group& group) {
   Result<std::unique_ptr<Shipper>> shipper = Shipper::start(group);
@@ -210,6 +212,7 @@ void ReplicaHost::handle_hello(const Item& item) {
   item.session->claim = {item.who, item.hello.epoch, item.hello.position};
   Result<Welcome> welcome = core_.hello(item.hello, item.who, retry);
   if (!welcome.ok()) return fail_session(item.session, welcome.status(), retry);
+  if (Status full = may_grow(); !full.ok()) return fail_session(item.session, full, Retry::kLater);
   item.session->received = welcome->position.seq.value();
   item.session->durable = welcome->durable.value();
   Outgoing answer;
@@ -315,6 +318,7 @@ void ReplicaHost::count_consumed(const Item& item) {
 }
 
 void ReplicaHost::take_data(const Item& item) {
+  if (Status full = may_grow(); !full.ok()) return fail_session(item.session, full, Retry::kLater);
   Bytes message = item.message.bytes();
   Bytes body;
   Result<WireHeader> header = open_message(message, body);
@@ -420,32 +424,18 @@ std::chrono::nanoseconds ReplicaHost::report_downstream() {
   return {};
 }
 
-// --- views
+// --- what it may cost
 
-Result<std::shared_ptr<TreeView>> ReplicaHost::view(Seq point) {
+Result<std::shared_ptr<TreeView>> ReplicaHost::view(const std::string& key, Seq point) {
   Group* open = group();
   if (open == nullptr) return Status(Code::kNotFound, "group " + name_ + " is not open");
-  {
-    MutexLock lock(views_mutex_);
-    for (auto it = views_.begin(); it != views_.end(); ++it) {
-      if (it->point != point) continue;
-      it->used_ns = clock_.steady_ns();
-      views_.splice(views_.begin(), views_, it);
-      return it->view;
-    }
-  }
-  TM_ASSIGN(std::shared_ptr<TreeView> made, open->view(point));
-  MutexLock lock(views_mutex_);
-  views_.push_front({point, made, clock_.steady_ns()});
-  if (views_.size() > kViewsCachedMax) views_.pop_back();
-  return made;
+  return views_.view(*open, key, point);
 }
 
-void ReplicaHost::drop_idle_views() {
-  const int64_t since = clock_.steady_ns() - std::chrono::nanoseconds(kViewIdleMax).count();
-  std::list<CachedView> idle;  // ends after the lock
-  MutexLock lock(views_mutex_);
-  while (!views_.empty() && views_.back().used_ns < since) idle.splice(idle.begin(), views_, std::prev(views_.end()));
+Status ReplicaHost::may_grow() {
+  if (limits_.quota == nullptr) return Status();
+  limits_.quota->set(name_, core_.owner(), core_.bytes());
+  return limits_.quota->may_grow(name_, limits_.bytes_max);
 }
 
 }  // namespace tidemark

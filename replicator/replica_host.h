@@ -6,27 +6,33 @@
 
 #include <deque>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
 
 #include "base/mutex.h"
+#include "replicator/disk_quota.h"
 #include "replicator/outbox.h"
 #include "replicator/pair.h"
+#include "replicator/reader_views.h"
 #include "replicator/replica_core.h"
 #include "replicator/socket.h"
 #include "volume/group.h"
 
 namespace tidemark {
 
-inline constexpr std::chrono::seconds kViewIdleMax{10};  // a reader's point is held for it this long after its last request
+// What a copy may cost the site.
+struct HostLimits {
+  uint64_t bytes_max = 0;  // on disk; 0: no limit
+  std::chrono::nanoseconds reader_hold = kReaderHoldDefault;
+  DiskQuota* quota = nullptr;  // outlives the host
+};
 
 class ReplicaHost {
  public:
   // `opened` is called once the group is open, on the thread that opened it.
-  ReplicaHost(std::string name, std::string directory, GroupOptions options, Outbox& outbox,
+  ReplicaHost(std::string name, std::string directory, GroupOptions options, const HostLimits& limits, Outbox& outbox,
               std::function<void(Group&)> opened);
   ~ReplicaHost();  // stops and closes
   ReplicaHost(const ReplicaHost&) = delete;
@@ -46,10 +52,11 @@ class ReplicaHost {
   [[nodiscard]] std::optional<SourceRecord> source() const { return core_.source(); }
   // The pairs this site forwards the group to; null before there is a group.
   [[nodiscard]] Shipper* shipper() const { return open_shipper_.load(std::memory_order_acquire); }
-  // The tree at `point`, from a small cache.
-  Result<std::shared_ptr<TreeView>> view(Seq point);
-  // Lets go of those nobody has asked for during kViewIdleMax: an open view keeps the base from moving.
-  void drop_idle_views();
+  // The key that owns the group; "": none.
+  [[nodiscard]] std::string owner() const { return core_.owner(); }
+  // The tree at `point`, for a reader with that key.
+  Result<std::shared_ptr<TreeView>> view(const std::string& key, Seq point);
+  [[nodiscard]] ReaderViews& views() { return views_; }
 
   // From the router thread. None of them waits for work. False: too much is waiting.
   bool post_hello(std::shared_ptr<ShipSession> session, Hello hello, Claimant who);
@@ -84,6 +91,8 @@ class ReplicaHost {
   void handle(Item item);
   void handle_hello(const Item& item);
   void handle_begin(const Item& item);
+  // kNoSpace: it has what it may have.
+  [[nodiscard]] Status may_grow();
   void end_older(const std::shared_ptr<ShipSession>& newer);
   void handle_offer(const Item& item);
   void handle_data(Item item);
@@ -102,6 +111,7 @@ class ReplicaHost {
   const std::string name_;
   Clock& clock_;
   Outbox& outbox_;
+  const HostLimits limits_;
   const std::function<void(Group&)> opened_;
   ReplicaCore core_;
   std::unique_ptr<Shipper> shipper_;  // set once, before open_shipper_
@@ -127,13 +137,7 @@ class ReplicaHost {
   uint64_t reported_to_ = 0;              // session
   int64_t reported_ns_ = 0;
 
-  Mutex views_mutex_;
-  struct CachedView {
-    Seq point;
-    std::shared_ptr<TreeView> view;
-    int64_t used_ns = 0;
-  };
-  std::list<CachedView> views_ TM_GUARDED_BY(views_mutex_);  // newest used first
+  ReaderViews views_;
 };
 
 }  // namespace tidemark

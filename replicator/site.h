@@ -2,6 +2,7 @@
 // reading at any point. It has threads from open() on: make it after the last fork().
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,10 +20,15 @@ struct SiteOptions {
   std::string directory;  // made if it is not there
   std::string listen;     // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
   std::string key;        // file with our key pair; needed for anything but loopback and ipc
-  std::string allow;      // file: one public key a line, then its rights ("append", "read", "prune"), then a name
+  std::string allow;      // file: who may come in, and what he may do with which groups (AllowList)
   GroupOptions group;     // for the groups it opens
   // Changes them for the group of that name; may be null. Called on any thread of the site.
   std::function<void(const std::string& name, GroupOptions&)> adjust = nullptr;
+  // What the copy of that group may take on disk, 0: no limit; may be null. Likewise.
+  std::function<uint64_t(const std::string& name)> group_bytes_max = nullptr;
+  uint64_t key_bytes_max = 0;  // all groups that one key owns; 0: no limit
+  std::chrono::seconds reader_hold{
+      3600};  // so long a key may keep a group's history from being pruned by reading it (ReaderViews)
   // Lets go of the history before `to`, as a peer with the right to do so asks; null: nobody can. On a thread of the site; its pairs
   // are those of `shipper`, which may be null (they could not be read).
   std::function<Result<PruneReport>(Group&, Shipper* shipper, Seq to, bool dry_run)> prune = nullptr;

@@ -1,18 +1,56 @@
 #include "replicator/site_groups.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "base/logging.h"
 #include "replicator/endpoint.h"
 
 namespace tidemark {
 
+SiteGroups::SiteGroups(const SiteOptions& options, Outbox& outbox)
+    : options_(options), outbox_(outbox), quota_(options.key_bytes_max) {
+  GroupOptions& group = options_.group;
+  group.index_write_buffer_bytes = std::min(group.index_write_buffer_bytes, kGroupBufferBytes);
+  group.log.commit_interval =
+      std::chrono::milliseconds(0);  // a host syncs what it has taken: a timer would be a thread for nothing
+}
+
 std::unique_ptr<ReplicaHost> SiteGroups::make_host(const std::string& name) {
   GroupOptions group = options_.group;
   if (group.purpose.empty()) group.purpose = "site";
   if (options_.adjust) options_.adjust(name, group);
-  return std::make_unique<ReplicaHost>(name, options_.directory + "/" + name, group, outbox_,
+  HostLimits limits;
+  if (options_.group_bytes_max) limits.bytes_max = options_.group_bytes_max(name);
+  limits.reader_hold = options_.reader_hold;
+  limits.quota = &quota_;
+  return std::make_unique<ReplicaHost>(name, options_.directory + "/" + name, group, limits, outbox_,
                                        [this](Group& group_opened) { tell(group_opened); });
+}
+
+Result<std::vector<std::string>> SiteGroups::find_groups() const {
+  FileSystem& files = *options_.group.files;
+  TM_ASSIGN(std::vector<std::string> names, files.list(options_.directory));
+  std::erase_if(names, [&](const std::string& name) {
+    if (!check_name(name, "group").ok()) return true;
+    const Result<bool> is_group = files.exists(options_.directory + "/" + name + "/group.json");
+    return !is_group.ok() || !*is_group;
+  });
+  return names;
+}
+
+void SiteGroups::open_one(const std::string& name) {
+  const std::string directory = options_.directory + "/" + name;
+  Result<GroupIdentity> identity = Group::identify(directory, *options_.group.files);
+  if (identity.ok() && identity->role == Role::kPrimary) {
+    log_warning(directory + " is a primary, not a replica: it is not served");
+    return;
+  }
+  std::unique_ptr<ReplicaHost> host = make_host(name);
+  Status status = identity.ok() ? host->open_existing() : identity.status();
+  if (!status.ok()) log_error(directory + ": " + status.text() + "; the other groups are served");
+  MutexLock lock(mutex_);
+  hosts_.emplace(name, std::move(host));
 }
 
 Status SiteGroups::open_all() {
@@ -20,24 +58,16 @@ Status SiteGroups::open_all() {
   if (Status made = files.make_directory(options_.directory); !made.ok() && made.code() != Code::kExists) {
     return made.within("the site's directory");
   }
-  TM_ASSIGN(std::vector<std::string> names, files.list(options_.directory));
-  for (const std::string& name : names) {
-    std::string directory = options_.directory + "/" + name;
-    if (!check_name(name, "group").ok()) continue;
-    Result<bool> is_group = files.exists(directory + "/group.json");
-    if (!is_group.ok() || !*is_group) continue;
-    Result<GroupIdentity> identity = Group::identify(directory, files);
-    if (identity.ok() && identity->role == Role::kPrimary) {
-      log_warning(directory + " is a primary, not a replica: it is not served");
-      continue;
-    }
-    std::unique_ptr<ReplicaHost> host = make_host(name);
-    Status status = identity.ok() ? host->open_existing() : identity.status();
-    if (!status.ok()) log_error(directory + ": " + status.text() + "; the other groups are served");
-    MutexLock lock(mutex_);
-    if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, options_.directory + " holds more than 256 groups");
-    hosts_.emplace(name, std::move(host));
-  }
+  TM_ASSIGN(const std::vector<std::string> names, find_groups());
+  if (names.size() > kGroupsMax) return Status(Code::kLimit, options_.directory + " holds more than 256 groups");
+  std::atomic<size_t> next{0};
+  const auto open_some = [&] {
+    for (size_t i = next++; i < names.size(); i = next++) open_one(names[i]);
+  };
+  std::vector<std::thread> openers;
+  for (size_t i = 1; i < std::min(kOpenersMax, names.size()); ++i) openers.emplace_back(open_some);
+  open_some();
+  for (std::thread& opener : openers) opener.join();
   return Status();
 }
 
@@ -57,18 +87,25 @@ ReplicaHost* SiteGroups::find(const std::string& name) {
   return found == hosts_.end() ? nullptr : found->second.get();
 }
 
-Result<ReplicaHost*> SiteGroups::find_or_add(const std::string& name, const GroupId& id) {
+Result<ReplicaHost*> SiteGroups::find_or_add(const std::string& name, const GroupId& id, const Claimant& who,
+                                             const std::function<bool(const std::string& name)>& may_know) {
   TM_TRY(check_name(name, "group"));
   if (id == GroupId{}) return Status(Code::kInvalid, "a group's id is missing");
   MutexLock lock(mutex_);
+  size_t owned = 0;
   for (auto& [other, host] : hosts_) {
     Group* group = host->group();
+    owned += !who.key.empty() && host->owner() == who.key;
     if (group != nullptr && other != name && group->identity().id == id) {
-      return Status(Code::kExists, "the site holds this group already, under the name '" + other + "'");
+      return Status(Code::kExists, "the site holds this group already, under " +
+                                       (may_know(other) ? "the name '" + other + "'" : "another name"));
     }
   }
   auto found = hosts_.find(name);
   if (found != hosts_.end()) return found->second.get();
+  if (!who.may_create) return no_right_to_create(name);
+  if (owned >= kGroupsPerKeyMax)
+    return Status(Code::kLimit, "this key has as many groups at the site as one may have (128)");
   if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, "the site holds as many groups as it can (256)");
   return hosts_.emplace(name, make_host(name)).first->second.get();
 }
@@ -90,9 +127,9 @@ Result<PruneReport> SiteGroups::prune(ReplicaHost& host, Seq to, bool dry_run) {
   return report;
 }
 
-void SiteGroups::drop_idle_views() {
+void SiteGroups::expire_views() {
   MutexLock lock(mutex_);
-  for (auto& [name, host] : hosts_) host->drop_idle_views();
+  for (auto& [name, host] : hosts_) host->views().expire();
 }
 
 void SiteGroups::stop_pruning() {

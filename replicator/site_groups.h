@@ -15,10 +15,13 @@
 namespace tidemark {
 
 inline constexpr size_t kGroupsMax = 256;
+inline constexpr size_t kOpenersMax = 8;                           // threads that open groups at the start
+inline constexpr uint64_t kGroupBufferBytes = uint64_t{16} << 20;  // of an index: there may be hundreds
+inline constexpr size_t kGroupsPerKeyMax = 128;                    // that one key owns, so that none takes all
 
 class SiteGroups {
  public:
-  SiteGroups(const SiteOptions& options, Outbox& outbox) : options_(options), outbox_(outbox) {}
+  SiteGroups(const SiteOptions& options, Outbox& outbox);
 
   // Makes the directory if need be and opens every replica in it. A group that does not open is reported and kept closed; one
   // that is a primary's is left alone.
@@ -27,14 +30,16 @@ class SiteGroups {
   Status close_all();
 
   [[nodiscard]] ReplicaHost* find(const std::string& name);
-  // kInvalid, kLimit, kExists (the id is held here under another name). Makes no directory yet.
-  Result<ReplicaHost*> find_or_add(const std::string& name, const GroupId& id);
+  // kInvalid, kLimit, kNotAuthorised (it is not here, and `who` may not make it), kExists (the id is held here under another name, which
+  // is said where `may_know`). Makes no directory yet.
+  Result<ReplicaHost*> find_or_add(const std::string& name, const GroupId& id, const Claimant& who,
+                                   const std::function<bool(const std::string& name)>& may_know);
   [[nodiscard]] std::vector<std::string> names();  // of the open ones
 
   // As SiteOptions::prune; kBusy: one at a time at a site, so that reading goes on.
   Result<PruneReport> prune(ReplicaHost& host, Seq to, bool dry_run);
-  void drop_idle_views();  // ReplicaHost's, of all
-  void stop_pruning();     // ends what is going on; nothing begins afterwards
+  void expire_views();  // of all
+  void stop_pruning();  // ends what is going on; nothing begins afterwards
 
   // `callback` is told once of every group that is open now and that opens from now on.
   void announce(std::function<void(Group&)> callback);
@@ -42,10 +47,13 @@ class SiteGroups {
 
  private:
   std::unique_ptr<ReplicaHost> make_host(const std::string& name);
+  Result<std::vector<std::string>> find_groups() const;  // names of the directories that hold a group
+  void open_one(const std::string& name);
   void tell(Group& group);
 
-  const SiteOptions options_;
+  SiteOptions options_;  // as given, but for what all groups share
   Outbox& outbox_;
+  DiskQuota quota_;  // outlives the hosts
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<ReplicaHost>> hosts_ TM_GUARDED_BY(mutex_);
   std::atomic<bool> pruning_{false};

@@ -14,7 +14,6 @@ namespace tidemark {
 namespace {
 
 constexpr int kMessagesARound = 64;  // then the outbox has its turn
-constexpr size_t kStrikesKeptMax = 4096;
 
 int64_t now_ns() { return system_clock().steady_ns(); }
 int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
@@ -144,10 +143,11 @@ std::shared_ptr<ReadCount> SiteRouter::reads_of(const std::string& user) {
   return count;
 }
 
-Rights SiteRouter::rights_of(const std::string& user) const {
-  if (allow_ != nullptr) return allow_->now()->rights(user);
+Rights SiteRouter::rights_of(const std::string& user, const std::string& group) const {
+  if (allow_ != nullptr) return group.empty() ? allow_->now()->rights_somewhere(user) : allow_->now()->rights(user, group);
   Rights all;  // loopback and ipc without keys: everybody who reaches us, and who may write does not prune
   all.append = true;
+  all.create = true;
   all.read = true;
   return all;
 }
@@ -157,26 +157,27 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   if (!hello.ok()) return strike(origin, hello.status(), request);
   hello->identity = readable(std::move(hello->identity));
   drop(origin.routing_id);  // a second hello on a connection replaces the first
-  Rights rights = rights_of(origin.user);
-  Status status;
-  if (peers_.size() >= kSessionsMax) {
-    status = Status(Code::kLimit, "the site serves as many peers as it can");
-  } else if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
-    status = Status(Code::kLimit, "this key has as many sessions here as one may have (256)");
-  } else if (hello->role == WireRole::kShip) {
-    status = greet_shipper(origin, *hello, rights);
-  } else {
-    status = greet_reader(origin, *hello, rights);
-  }
+  const Status status = greet(origin, *hello);
   if (status.ok()) return;
-  warnings_.warn(
-      now_ns(), "refused " + hello->identity + (rights.name.empty() ? "" : " (" + rights.name + ")") + ": " + status.text());
+  const std::string name = allow_ == nullptr ? "" : allow_->now()->name(origin.user);
+  warnings_.warn(now_ns(), "refused " + hello->identity + (name.empty() ? "" : " (" + name + ")") + ": " + status.text());
   Retry retry = status.code() == Code::kLimit ? Retry::kLater : Retry::kNever;
   send(origin.routing_id, encode_error(status, retry, 0, request));
 }
 
-SiteRouter::Peer& SiteRouter::add_peer(const Origin& origin, uint64_t session) {
+Status SiteRouter::greet(const Origin& origin, const Hello& hello) {
+  if (!hello.group.empty()) TM_TRY(check_name(hello.group, "group"));  // before anything is compared with the list
+  if (peers_.size() >= kSessionsMax) return Status(Code::kLimit, "the site serves as many peers as it can");
+  if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
+    return Status(Code::kLimit, "this key has as many sessions here as one may have (256)");
+  }
+  const Rights rights = rights_of(origin.user, hello.group);
+  return hello.role == WireRole::kShip ? greet_shipper(origin, hello, rights) : greet_reader(origin, hello, rights);
+}
+
+SiteRouter::Peer& SiteRouter::add_peer(const Origin& origin, uint64_t session, const std::string& group) {
   Peer& peer = peers_[origin.routing_id];
+  peer.group = group;
   peer.user = origin.user;
   peer.fd = origin.fd;
   peer.connection = origin.connection;
@@ -187,15 +188,18 @@ SiteRouter::Peer& SiteRouter::add_peer(const Origin& origin, uint64_t session) {
 
 Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights) {
   if (!rights.append) {
-    return Status(Code::kNotAuthorised, "this key has no right to append here; add 'append' to its line of the allow-list");
+    return Status(Code::kNotAuthorised, "this key has no right to append to group '" + hello.group +
+                                            "' here; add 'append' to a line of the allow-list for this key and group");
   }
-  TM_ASSIGN(ReplicaHost * host, groups_.find_or_add(hello.group, hello.group_id));
+  const Claimant who{origin.user, rights.create, rights.own};
+  const auto may_know = [&](const std::string& name) { return rights_of(origin.user, name).any(); };
+  TM_ASSIGN(ReplicaHost * host, groups_.find_or_add(hello.group, hello.group_id, who, may_know));
   auto session = std::make_shared<ShipSession>();
   session->routing_id = origin.routing_id;
   session->user = hello.identity;
   session->id = random_session();
-  if (!host->post_hello(session, hello, {origin.user})) return Status(Code::kLimit, "the site is busy with this group");
-  Peer& peer = add_peer(origin, session->id);
+  if (!host->post_hello(session, hello, who)) return Status(Code::kLimit, "the site is busy with this group");
+  Peer& peer = add_peer(origin, session->id, hello.group);
   peer.ship = std::move(session);
   peer.host = host;
   return Status();
@@ -203,30 +207,35 @@ Status SiteRouter::greet_shipper(const Origin& origin, const Hello& hello, const
 
 Status SiteRouter::greet_reader(const Origin& origin, const Hello& hello, const Rights& rights) {
   if (!rights.read && !rights.prune) {
-    return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
+    return Status(Code::kNotAuthorised, "this key has no right to read " +
+                                            (hello.group.empty() ? "" : "group '" + hello.group + "' ") +
+                                            "here; add 'read' to a line of the allow-list for this key and group");
   }
   ReplicaHost* host = nullptr;
   Welcome welcome;
   welcome.role = WireRole::kRead;
   if (!hello.group.empty()) {
-    TM_TRY(check_name(hello.group, "group"));
     host = groups_.find(hello.group);
     Group* group = host == nullptr ? nullptr : host->group();
     if (group == nullptr) {
       if (host != nullptr) TM_TRY(host->open_status());
-      return Status(Code::kNotFound, "no group '" + hello.group + "' at this site; it holds: " + name_list(groups_.names()));
+      std::vector<std::string> names = groups_.names();
+      std::erase_if(names, [&](const std::string& name) { return !rights_of(origin.user, name).any(); });
+      return Status(Code::kNotFound, "no group '" + hello.group + "' at this site; it holds: " + name_list(names));
     }
     welcome.group_id = group->identity().id;
     welcome.position = group->position();
     welcome.durable = group->log().durable();
     if (welcome.position.seq != Seq(0)) welcome.which = PositionCase::kBehind;
   }
-  Peer& peer = add_peer(origin, random_session());
+  Peer& peer = add_peer(origin, random_session(), hello.group);
   peer.read = std::make_unique<ReadSession>();
+  peer.read->key = origin.user;
   peer.read->routing_id = origin.routing_id;
   peer.read->id = peer.session;
   peer.read->pending_of_key = reads_of(origin.user);
   peer.read->host = host;
+  if (host != nullptr) host->views().came(origin.user);
   send(origin.routing_id, encode_welcome(welcome, peer.session, 0));
   return Status();
 }
@@ -254,7 +263,8 @@ void SiteRouter::handle_line(const Origin& origin, const WireHeader& header) {
   const std::shared_ptr<ShipSession> ship = main->second.ship;
   ReplicaHost* host = main->second.host;
   ship->several_lines = true;
-  Peer& peer = add_peer(origin, header.session);
+  const std::string group = main->second.group;
+  Peer& peer = add_peer(origin, header.session, group);
   peer.ship = ship;
   peer.host = host;
   peer.line = true;
@@ -331,20 +341,20 @@ void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader&
   if (message.bytes().size() > kReadRequestMax) {
     return strike(origin, Status(Code::kTooLarge, "a request of reading is at most 1 KiB"), header.request);
   }
-  if (Status may = may_ask(header.type, rights_of(peer.user)); !may.ok()) {
+  if (Status may = may_ask(header.type, rights_of(peer.user, peer.group)); !may.ok()) {
     send(origin.routing_id, encode_error(may, Retry::kNever, header.session, header.request));
     return;
   }
-  if (reads_.post(*peer.read, header, std::move(message))) return;
+  if (reads_.post(*peer.read, allow_ == nullptr ? nullptr : allow_->now(), header, std::move(message))) return;
   send(origin.routing_id, encode_error(Status(Code::kBusy, "the site has too many requests waiting"), Retry::kLater,
                                        header.session, header.request));
 }
 
 void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t request) {
-  if (strikes_.size() >= kStrikesKeptMax) strikes_.clear();
-  Strikes& strikes = strikes_[origin.routing_id];
-  if (++strikes.count == 1) {
-    strikes.connection = origin.connection;
+  const StrikeBook::Strikes strikes =
+      strikes_.add(origin.routing_id, origin.fd, origin.connection, now_ns(),
+                   [this](int fd, uint64_t connection) { return meter_.is_open(fd, connection); });
+  if (strikes.count == 1) {
     warnings_.warn(now_ns(), "a peer" + (origin.user.empty() ? "" : " with key " + origin.user) + ": " + status.text());
   }
   drop(origin.routing_id);
@@ -355,7 +365,7 @@ void SiteRouter::strike(const Origin& origin, const Status& status, uint64_t req
   }
   Status shut = meter_.shut(origin.fd, strikes.connection);
   if (!shut.ok()) log_warning(shut.text());
-  strikes_.erase(origin.routing_id);
+  strikes_.forget(origin.routing_id);
 }
 
 void SiteRouter::drop(const std::string& routing_id, bool orderly) {
@@ -363,6 +373,9 @@ void SiteRouter::drop(const std::string& routing_id, bool orderly) {
   if (found == peers_.end()) return;
   const bool main = found->second.ship != nullptr && !found->second.line;
   if (main) found->second.host->forget(found->second.ship, orderly);
+  if (found->second.read != nullptr && found->second.read->host != nullptr) {
+    found->second.read->host->views().left(found->second.user);
+  }
   peers_.erase(found);
 }
 
@@ -414,7 +427,7 @@ void SiteRouter::expire() {
   int64_t now = now_ns();
   if (now - expired_ns_ < as_ns(std::chrono::seconds(1))) return;
   expired_ns_ = now;
-  groups_.drop_idle_views();
+  groups_.expire_views();
   std::vector<std::string> silent;
   for (auto& [routing_id, peer] : peers_) {
     note_movement(routing_id, peer);
@@ -433,7 +446,7 @@ void SiteRouter::enforce_rights() {
   const std::shared_ptr<const AllowList> list = allow_->now();
   std::vector<std::string> without;
   for (auto& [routing_id, peer] : peers_) {
-    const Rights rights = list->rights(peer.user);
+    const Rights rights = peer.group.empty() ? list->rights_somewhere(peer.user) : list->rights(peer.user, peer.group);
     const bool may_stay = peer.ship != nullptr ? rights.append : rights.read || rights.prune;
     if (!may_stay) without.push_back(routing_id);
   }

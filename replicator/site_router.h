@@ -18,6 +18,7 @@
 #include "replicator/read_service.h"
 #include "replicator/site_groups.h"
 #include "replicator/socket.h"
+#include "replicator/strikes.h"
 
 namespace tidemark {
 
@@ -26,7 +27,7 @@ inline constexpr size_t kSessionsPerKeyMax = 256;                // so that no p
 inline constexpr uint64_t kDataPerKeyMax = uint64_t{512} << 20;  // DATA of all sessions of one key that is not consumed yet
 inline constexpr uint64_t kDataUnshared = 256u << 10;            // of one session that is not held against that
 inline constexpr int kSiteQueueMax = static_cast<int>(kWindowFrames) + 16;  // messages a peer, each way
-inline constexpr std::chrono::seconds kReaderIdleMax{120};                  // then a reader has to say hello again
+inline constexpr std::chrono::minutes kReaderIdleMax{10};                   // then a reader has to say hello again
 inline constexpr uint32_t kStrikesMax = 16;                                 // broken rules until the connection goes
 
 class SiteRouter {
@@ -51,6 +52,7 @@ class SiteRouter {
  private:
   struct Peer {
     std::string user;
+    std::string group;  // "": a reader that only lists groups
     int fd = -1;
     uint64_t connection = 0;
     uint64_t session = 0;
@@ -70,10 +72,6 @@ class SiteRouter {
     int fd = -1;
     uint64_t connection = 0;  // ConnectionMeter's word for it
   };
-  struct Strikes {
-    uint32_t count = 0;
-    uint64_t connection = 0;  // at the first of them
-  };
 
   Status drain_socket();
   void drain_outbox();
@@ -82,6 +80,8 @@ class SiteRouter {
   void handle_line(const Origin& origin, const WireHeader& header);
   // What comes over a further connection; false: it may not.
   bool handle_on_line(const Origin& origin, Peer& peer, const WireHeader& header);
+  // ok: it has a session. Else why not.
+  Status greet(const Origin& origin, const Hello& hello);
   Status greet_shipper(const Origin& origin, const Hello& hello, const Rights& rights);
   Status greet_reader(const Origin& origin, const Hello& hello, const Rights& rights);
   void handle_session(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message);
@@ -95,12 +95,13 @@ class SiteRouter {
   void expire();
   // The allow-list is another one: who may no longer do what it does loses its session, who is no longer on it its connection.
   void enforce_rights();
-  Peer& add_peer(const Origin& origin, uint64_t session);
+  Peer& add_peer(const Origin& origin, uint64_t session, const std::string& group);
   bool send(const std::string& routing_id, std::string&& message, std::shared_ptr<const void> held = nullptr);
   [[nodiscard]] size_t sessions_of(const std::string& user) const;
   [[nodiscard]] uint64_t data_of(const std::string& user) const;
   std::shared_ptr<ReadCount> reads_of(const std::string& user);
-  [[nodiscard]] Rights rights_of(const std::string& user) const;
+  // With group "": with any group.
+  [[nodiscard]] Rights rights_of(const std::string& user, const std::string& group) const;
 
   Socket socket_;
   ConnectionMeter meter_;
@@ -111,7 +112,7 @@ class SiteRouter {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> read_list_{false};
   std::unordered_map<std::string, Peer> peers_;                         // by routing id; only those with a session
-  std::unordered_map<std::string, Strikes> strikes_;                    // by routing id
+  StrikeBook strikes_;                                                  // by routing id
   std::unordered_map<std::string, std::weak_ptr<ReadCount>> reads_of_;  // by key
   LogBudget warnings_;
   int64_t expired_ns_ = 0;

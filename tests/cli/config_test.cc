@@ -158,7 +158,7 @@ TEST_CASE("a site that runs from the file alone: keys, and history by group") {
   tidemark_ok({"keygen", work / "site-key"});
   std::string key = read_whole(work / "own.pub");
   key.erase(key.find('\n'));
-  write_file(work / "allow", key + " append,read me\n");
+  write_file(work / "allow", key + " append,create,read groups=* me\n");
   const auto quoted = [&](const char* name) { return '"' + (work / name) + "\"\n"; };
   std::string settings =
       "[serve]\ndir = " + quoted("site") + "listen = \"tcp://127.0.0.1:*\"\nkey = " + quoted("site-key") +

@@ -201,7 +201,7 @@ TEST_CASE("prune from afar: with a key that has the right, and the site's list i
   for (const char* who : {"site.key", "writer", "keeper", "late"}) tidemark_ok({"keygen", work / who});
   const auto line = [&](const std::string& who, const std::string& rights) {
     const std::string key = read_whole(work / (who + ".pub"));
-    return key.substr(0, key.find('\n')) + " " + rights + " " + who + "\n";
+    return key.substr(0, key.find('\n')) + " " + rights + " groups=* " + who + "\n";
   };
   const auto allow = [&](const std::string& list) {
     write_file(work / "allow.new", list);
@@ -210,10 +210,10 @@ TEST_CASE("prune from afar: with a key that has the right, and the site's list i
   const std::vector<std::string> serve = {
       program(), "serve",           "--dir",   work / "site",  "--listen", "tcp://127.0.0.1:*",
       "--key",   work / "site.key", "--allow", work / "allow", "--json"};
-  allow(line("writer", "append,read") + line("keeper", ""));
+  allow(line("writer", "append,create,read") + line("keeper", ""));
   CHECK(run_to_end(serve)->exit_code == 13);
   CHECK(run_to_end(serve)->err.find("allow:2: this key has no right") != std::string::npos);
-  allow(line("writer", "append,read") + line("keeper", "read,prune"));
+  allow(line("writer", "append,create,read") + line("keeper", "read,prune"));
   auto site = Child::start(serve);
   REQUIRE(site.ok());
   const std::string endpoint = Json::parse((*site)->read_line(std::chrono::seconds(20)).value())["endpoint"];

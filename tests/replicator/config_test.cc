@@ -177,20 +177,23 @@ TEST_CASE("the allow-list") {
     REQUIRE(generate_key(work / name).ok());
     keys.push_back(*load_public_key(work / (std::string(name) + ".pub")));
   }
-  write(work / "allow", "# who may do what\n\n" + keys[0] + " append,read primary\n" + keys[1] + "  read   reader  \n" +
-                            keys[2] + " prune,read\n" + keys[3] + " append read\n");
+  write(work / "allow", "# who may do what\n\n" + keys[0] + " append,read groups=* primary\n" + keys[1] +
+                            "  read   groups=*  reader  \n" + keys[2] + " prune,read groups=*\n" + keys[3] +
+                            " groups=* append read\n");
   auto list = AllowList::load(work / "allow");
   INFO(list.status().text());
   REQUIRE(list.ok());
   CHECK(list->size() == 4);
-  CHECK((list->rights(keys[0]).append && list->rights(keys[0]).read));
-  CHECK(list->rights(keys[0]).name == "primary");
-  CHECK((!list->rights(keys[1]).append && list->rights(keys[1]).read));
-  CHECK((!list->rights(keys[2]).append && list->rights(keys[2]).read && list->rights(keys[2]).prune));
-  CHECK((list->rights(keys[3]).append && list->rights(keys[3]).read));
+  CHECK((list->rights(keys[0], "shop").append && list->rights(keys[0], "shop").read));
+  CHECK(list->name(keys[0]) == "primary");
+  CHECK((!list->rights(keys[1], "shop").append && list->rights(keys[1], "shop").read));
+  CHECK(
+      (!list->rights(keys[2], "shop").append && list->rights(keys[2], "shop").read && list->rights(keys[2], "shop").prune));
+  CHECK((list->rights(keys[3], "shop").append && list->rights(keys[3], "shop").read));
   CHECK(!list->knows(std::string(40, '0')));
-  CHECK(!list->rights(std::string(40, '0')).read);
-  CHECK((!list->rights(keys[0]).prune && !list->rights(keys[1]).prune && !list->rights(keys[3]).prune));
+  CHECK(!list->rights(std::string(40, '0'), "shop").read);
+  CHECK((!list->rights(keys[0], "shop").prune && !list->rights(keys[1], "shop").prune &&
+         !list->rights(keys[3], "shop").prune));
 
   auto refused = [&](const std::string& content, Code code) {
     write(work / "allow", content);
@@ -203,12 +206,12 @@ TEST_CASE("the allow-list") {
   CHECK(refused("\n" + keys[0] + " write x\n", Code::kCorrupt).find(":2:") != std::string::npos);
   refused("short append\n", Code::kCorrupt);
   // Nobody gets a right by saying nothing, nor does who appends ever prune.
-  CHECK(refused(keys[1] + " read\n\n" + keys[0] + "\n", Code::kCorrupt).find(":3: this key has no right") !=
+  CHECK(refused(keys[1] + " read groups=*\n\n" + keys[0] + "\n", Code::kCorrupt).find(":3: this key has no right") !=
         std::string::npos);
   CHECK(refused(keys[0] + " primary\n", Code::kCorrupt).find(":1: this key has no right") != std::string::npos);
   CHECK(refused(keys[0] + " append,prune primary\n", Code::kCorrupt).find("cannot prune") != std::string::npos);
   CHECK(refused(keys[0] + " append read prune\n", Code::kCorrupt).find("cannot prune") != std::string::npos);
-  refused(keys[0] + " read\n" + keys[0] + " append\n", Code::kCorrupt);
+  refused(keys[0] + " read\n" + keys[0] + " append\n", Code::kCorrupt);  // for no group
   CHECK(AllowList::load(work / "none").status().code() == Code::kNotFound);
 }
 

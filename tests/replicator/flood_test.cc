@@ -16,8 +16,8 @@ namespace {
 struct Flooded {
   Flooded() : primary(make_primary(keys.work / "p")) {
     fill(*primary, 8u << 20, 1);
-    keys.allow(keys.line("writer", "append") + keys.line("reader", "read") + keys.line("pruner", "read") +
-               keys.line("stranger", "append,read"));
+    keys.allow(keys.line("writer", "append,create") + keys.line("reader", "read") + keys.line("pruner", "read") +
+               keys.line("stranger", "append,create,read"));
     site = std::make_unique<Process>(std::vector<std::string>{"site", keys.work / "groups", "tcp://127.0.0.1:*",
                                                               keys.work / "site", keys.work / "allow"});
     endpoint = site->first_line();

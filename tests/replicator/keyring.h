@@ -15,10 +15,10 @@ struct Keys {
     for (const char* name : {"site", "writer", "reader", "pruner", "stranger", "other-site"}) {
       REQUIRE(generate_key(work / name).ok());
     }
-    allow(line("writer", "append,read") + line("reader", "read") + line("pruner", "prune"));
+    allow(line("writer", "append,create,read") + line("reader", "read") + line("pruner", "prune"));
   }
-  [[nodiscard]] std::string line(const std::string& who, const std::string& rights) const {
-    return *load_public_key(work / (who + ".pub")) + " " + rights + " " + who + "\n";
+  [[nodiscard]] std::string line(const std::string& who, const std::string& rights, const std::string& groups = "*") const {
+    return *load_public_key(work / (who + ".pub")) + " " + rights + " groups=" + groups + " " + who + "\n";
   }
   void allow(const std::string& list) const {
     REQUIRE(write_file_atomically(posix_file_system(), work / "allow", "# test\n" + list).ok());

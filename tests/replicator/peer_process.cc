@@ -4,12 +4,15 @@
 //   replicator_peer claim DIR ENDPOINT EPOCH fits|diverged   says at the site that it is the primary of DIR's group in that epoch, with a
 //                                                history that may go on from the site's, or is another from record 1 on; lines: what
 //                                                the site answers to HELLO and to BEGIN
+//   replicator_peer copies DIR COUNT                         makes DIR a site's directory with so many copies of groups, each with a few
+//                                                files
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -130,6 +133,34 @@ Status claim(const std::string& directory, const std::string& endpoint, uint64_t
   return Status();
 }
 
+// A group with a few files, and its copy at the site; the first is removed again.
+Status make_copy(const std::string& source, const std::string& copy, const std::string& name) {
+  TM_TRY(Group::init(source, {.name = name}, options()));
+  TM_ASSIGN(const auto primary, Group::open(source, OpenMode::kPrimary, options()));
+  for (int i = 0; i < 20; ++i) {
+    TM_ASSIGN(const Attr file, primary->volume().make_node(kRootIno, "file" + std::to_string(i), {.mode = S_IFREG | 0644}));
+    TM_TRY(primary->volume().write(file.ino, 0, as_bytes(std::string(20'000, 'x')), false).status());
+  }
+  TM_TRY(primary->sync());
+  TM_TRY(Group::init_replica(copy, {primary->identity().id, name, Role::kReplica}, options()));
+  TM_ASSIGN(const auto replica, Group::open(copy, OpenMode::kReplica, options()));
+  LogCursor cursor(primary->log(), Seq(1));
+  TM_ASSIGN(const LogCursor::Run run, cursor.read(kRunMax, primary->log().durable()));
+  TM_TRY(replica->ingest(run.bytes).status());
+  TM_TRY(replica->close());
+  return primary->close();
+}
+
+Status make_copies(const std::string& directory, size_t count) {
+  std::filesystem::create_directories(directory);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string name = "group" + std::to_string(i);
+    TM_TRY(make_copy(directory + ".source", directory + "/" + name, name));
+    std::filesystem::remove_all(directory + ".source");
+  }
+  return Status();
+}
+
 }  // namespace
 }  // namespace tidemark
 
@@ -140,6 +171,10 @@ int main(int argc, char** argv) {
   if ((arguments.size() == 3 || arguments.size() == 5) && arguments[0] == "site") return tidemark::run_site(arguments);
   if (arguments.size() == 4 && arguments[0] == "primary") {
     return tidemark::run_primary(arguments[1], arguments[2], arguments[3]);
+  }
+  if (arguments.size() == 3 && arguments[0] == "copies") {
+    const tidemark::Status done = tidemark::make_copies(arguments[1], std::stoull(arguments[2]));
+    return done.ok() ? 0 : tidemark::fail(done);
   }
   if (arguments.size() == 5 && arguments[0] == "claim") {
     const tidemark::Status done = tidemark::claim(arguments[1], arguments[2], std::stoull(arguments[3]), arguments[4]);

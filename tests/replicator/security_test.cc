@@ -268,7 +268,7 @@ TEST_CASE("a remote history is pruned by a key with that right alone, one at a t
   REQUIRE(plan.ok());
   CHECK(plan->report.base == Seq(2));
   CHECK(!plan->report.stopped_by.empty());
-  CHECK(eventually([&] { return pruner->prune(*seq, true)->report.base == newest; }, std::chrono::seconds(15)));
+  CHECK(eventually([&] { return pruner->prune(*seq, true)->report.base == newest; }, std::chrono::seconds(30)));
   CHECK(site->find("shop")->base() <= Seq(1));
 
   hold = true;

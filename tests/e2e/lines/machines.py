@@ -29,7 +29,7 @@ def make_keys(sites):
     with open(os.path.join(sites.root, "allow"), "w") as allow:
         for name, file in keys.items():
             with open(file + ".pub") as public:
-                allow.write(f"{public.read().split()[-1]} append read {name}\n")
+                allow.write(f"{public.read().split()[-1]} append,create,read groups=shop {name}\n")
     return keys
 
 

@@ -131,7 +131,7 @@ def make_keys(sites):
         sites.run("keygen", os.path.join(sites.root, name + ".key"))
     near, primary = (os.path.join(sites.root, name + ".key") for name in ("near", "primary"))
     with open(primary + ".pub") as public, open(os.path.join(sites.root, "allow"), "w") as allow:
-        allow.write(f"{public.read().split()[-1]} append read primary\n")
+        allow.write(f"{public.read().split()[-1]} append,create,read groups=* primary\n")
     sites.flags = ("--key", near, "--allow", os.path.join(sites.root, "allow"))
     sites.keys = ("--server-key", near + ".pub", "--key", primary)
     sites.pair_flags = sites.keys

@@ -113,7 +113,7 @@ def a_difference_ends_although_a_refused_primary_asks_all_the_time(binary):
         for i in range(20):
             write(here, f"small{i}", 1000)
         here.run("mark", "create", here.mount, "base")
-        here.run("prune", here.volume, "--to", "base")
+        here.run("prune", here.volume, "--to", "base", "--yes")
         site = here.site("near")
         here.run("pair", "create", here.volume, "near", site.endpoint, "--bandwidth", "2MiB", ok=(0, 14))
         ended = threading.Event()
