@@ -82,8 +82,8 @@ struct LiveWindow {
 struct RetireOrder {
   Seq base;
   std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
-  // Where copies elsewhere may end: positions in these ranges (both ends included) stay known though the records go. At most the
-  // newest kKnownMax of them.
+  // Where copies elsewhere may end: positions in these ranges (both ends included) stay known though the records go. At most
+  // kKnownMax of them, the likeliest ones (log/likeliest.h).
   std::vector<std::pair<Seq, Seq>> standing;
   uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)

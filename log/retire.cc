@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/logging.h"
+#include "log/likeliest.h"
 #include "log/writer.h"
 
 namespace tidemark {
@@ -232,23 +233,23 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
 
 // Positions of records that go, or went already, where somebody's copy may end. The one right before `held_from` needs no keeping.
 Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& order, Seq held_from) {
+  std::vector<std::pair<Seq, Seq>> going;
+  for (const auto& [first, last] : order.standing) {
+    going.emplace_back(std::max(first, Seq(1)), std::min(last, held_from.prev()));
+  }
+  const auto ranges = likeliest_positions(std::move(going), kKnownMax);
   const auto wanted = [&](Seq seq) {
-    return std::any_of(order.standing.begin(), order.standing.end(),
+    return std::any_of(ranges.begin(), ranges.end(),
                        [&](const auto& range) { return range.first <= seq && seq <= range.second; });
   };
   std::vector<Position> known;
-  const auto trim = [&] {
-    std::sort(known.begin(), known.end(), [](const Position& a, const Position& b) { return a.seq < b.seq; });
-    known.erase(std::unique(known.begin(), known.end()), known.end());
-    if (known.size() > kKnownMax) known.erase(known.begin(), known.end() - static_cast<ptrdiff_t>(kKnownMax));
-  };
   for (const Position& position : floor().known) {
     if (wanted(position.seq)) known.push_back(position);
   }
-  for (const auto& [first, last] : order.standing) {
-    for (const HeldStretch& held : held_stretches(*this, std::max(first, Seq(1)))) {
+  for (const auto& [first, last] : ranges) {
+    for (const HeldStretch& held : held_stretches(*this, first)) {
       LogCursor cursor(*this, held.first, false);
-      const Seq end = std::min({held.last, last, held_from.prev()});
+      const Seq end = std::min(held.last, last);
       while (cursor.next() <= end) {
         TM_ASSIGN(const LogCursor::Run run, cursor.read(kPaceStep, end));
         for (Bytes rest = run.bytes; !rest.empty();) {
@@ -257,11 +258,11 @@ Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& or
           known.push_back(header.position());
           rest = rest.subspan(header.size_in_log());
         }
-        if (known.size() > 2 * kKnownMax) trim();
       }
     }
   }
-  trim();
+  std::sort(known.begin(), known.end(), [](const Position& a, const Position& b) { return a.seq < b.seq; });
+  known.erase(std::unique(known.begin(), known.end()), known.end());
   return known;
 }
 

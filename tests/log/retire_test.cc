@@ -2,6 +2,7 @@
 #include <iostream>
 #include <set>
 
+#include "log/likeliest.h"
 #include "log/pack.h"
 #include "tests/log/log_fixture.h"
 
@@ -92,6 +93,48 @@ TEST_CASE("retire: needed records keep their address, the order goes on, everyth
     CHECK(t.log->pack_bytes() < packed + 30 * 600);
     CHECK(t.log->read_record(content[Seq(30)].location, storage).status().code() == Code::kNotFound);
   }
+}
+
+TEST_CASE("of the positions of copies both ends of each range are kept, in even shares") {
+  using Ranges = std::vector<std::pair<Seq, Seq>>;
+  const auto range = [](uint64_t first, uint64_t last) { return std::pair(Seq(first), Seq(last)); };
+  CHECK(likeliest_positions({}, 10).empty());
+  CHECK(likeliest_positions({range(3, 2)}, 10).empty());
+  CHECK(likeliest_positions({range(1, 10)}, 10) == Ranges{range(1, 10)});
+  CHECK(likeliest_positions({range(1, 11)}, 10) == Ranges{range(1, 5), range(7, 11)});
+  CHECK(likeliest_positions({range(1, 11)}, 3) == Ranges{range(1, 2), range(11, 11)});
+  // One that has not moved needs no share: the other gets it.
+  CHECK(likeliest_positions({range(100, 999), range(5, 5)}, 11) == Ranges{range(5, 5), range(100, 104), range(995, 999)});
+  CHECK(likeliest_positions({range(1, 100), range(1, 100)}, 4) ==
+        Ranges{range(1, 1), range(100, 100), range(1, 1), range(100, 100)});
+  CHECK(likeliest_positions({range(1, 100), range(1, 100)}, 1) == Ranges{range(1, 1)});
+}
+
+TEST_CASE("retire: where a copy most likely ends stays known, however much may be on its way to it") {
+  TestLog t(quiet_options(1u << 20));
+  constexpr uint64_t kRecords = kKnownMax + 3000;
+  std::vector<RecordDraft> drafts;
+  for (uint64_t i = 1; i <= kRecords; ++i) {
+    drafts.push_back(numbered_draft(i, 8));
+    if (drafts.size() < 1000 && i < kRecords) continue;
+    must(t.log->append(drafts, Epoch(1)));
+    drafts.clear();
+  }
+  must(t.log->sync(kLatest));
+  const Content nothing;
+  RetireOrder order = order_to(Seq(kRecords), nothing);
+  order.standing = {{Seq(5), Seq(kRecords)}, {Seq(1000), Seq(1001)}};
+  std::map<Seq, Position> positions;
+  for (const uint64_t seq : {5u, 6u, 1000u, 1001u}) positions[Seq(seq)] = must(t.log->position_at(Seq(seq)));
+  must(t.log->retire(order));
+  const Seq sent = t.log->first().prev().prev();  // the newest that went and needs keeping
+  REQUIRE(t.log->first() > Seq(kKnownMax + 5));
+  CHECK(t.log->floor().known.size() <= kKnownMax);
+  for (const auto& [seq, position] : positions) CHECK(must(t.log->position_at(seq)) == position);
+  CHECK(t.log->position_at(sent).ok());
+  t.log.reset();
+  t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
+  for (const auto& [seq, position] : positions) CHECK(must(t.log->position_at(seq)) == position);
 }
 
 TEST_CASE("retire: a damaged record stops it, named, and nothing has changed") {
