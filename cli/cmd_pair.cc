@@ -109,7 +109,7 @@ Outcome run_list(const PairFlags& flags) {
   for (const Json& pair : pairs) {
     bool running = flag_field(pair, "running");
     table.add({text_field(pair, "site"), text_field(pair, "endpoint"), text_field(pair, "mode"),
-               text_field(pair, "state") + (running ? "" : " (not running)"), human_count(number_field(pair, "durable")),
+               state_text(pair) + (running ? "" : " (not running)"), human_count(number_field(pair, "durable")),
                running ? human_count(number_field(pair, "exposed_records")) + " records" : "-"});
   }
   table.print();

@@ -8,6 +8,11 @@
 namespace tidemark::cli {
 namespace {
 
+// True where a pair is not as an operator wants it.
+bool differs(const Json& pair) {
+  return (text_field(pair, "wanted") == "suspended") != (text_field(pair, "state") == "suspended");
+}
+
 // Wall time of record `seq`, or 0 where it cannot be read.
 int64_t record_time(Log& log, Seq seq) {
   LogCursor cursor(log, seq, false);
@@ -45,6 +50,10 @@ std::string advice(const Json& pair) {
     return "writes are refused (fence=data): bring the site back, or `tidemark pair suspend DIR " + site +
            "` to go on without it";
   }
+  if (flag_field(pair, "withholds")) {
+    return "fsync waits (fence=data) until the pair is duplex again; `tidemark pair suspend DIR " + site +
+           "` to go on without it";
+  }
   if (state == "suspended") return resume + " copies what is missing";
   if (!flag_field(pair, "running")) return "mount the volume: nothing is copied meanwhile";
   if (state == "failure-suspended") return "it is tried again by itself; see last error";
@@ -67,8 +76,10 @@ Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
   Seq newest = group.log().durable();
   made["running"] = true;
   made["state"] = site.state;
+  made["wanted"] = site.wanted;
   made["cause"] = site.cause;
   made["fenced"] = site.fenced;
+  made["withholds"] = site.withholds;
   made["connected"] = site.connected;
   made["sent"] = site.sent.value();
   made["received"] = site.received.value();
@@ -96,6 +107,11 @@ Json downstream_json(const std::string& name, const SiteProgress& site, Seq newe
           {"acked", site.acked_ns == 0 ? "" : format_time(site.acked_ns)}};
 }
 
+std::string role_name(const Group& group) {
+  if (group.superseded()) return "fenced";
+  return group.identity().role == Role::kPrimary ? "primary" : "replica";
+}
+
 void print_field(const char* name, const std::string& value) {
   std::string line = "  ";
   line += name;
@@ -115,8 +131,8 @@ std::string exposure_text(const Json& pair) {
 }
 
 void print_pair(const Json& pair) {
-  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + text_field(pair, "state") +
-                     ", " + text_field(pair, "mode");
+  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + state_text(pair) + ", " +
+                     text_field(pair, "mode");
   if (flag_field(pair, "running")) {
     line += flag_field(pair, "connected") ? ", connected" : ", not connected";
     line += ", durable there up to " + count_field(pair, "durable") + ", " + exposure_text(pair);
@@ -148,6 +164,10 @@ void print_source(const Json& source) {
 
 }  // namespace
 
+std::string state_text(const Json& pair) {
+  return text_field(pair, "state") + (differs(pair) ? " (wanted: " + text_field(pair, "wanted") + ")" : "");
+}
+
 Json pair_status_json(const Pair& pair) {
   const PairStatus& status = pair.status;
   Json made = {{"site", pair.config.site},
@@ -158,12 +178,15 @@ Json pair_status_json(const Pair& pair) {
                {"running", false},
                {"connected", false},
                {"state", pair_state_name(status.state)},
+               {"wanted", pair_wanted_name(status.wanted)},
                {"since", status.since_ns == 0 ? "" : format_time(status.since_ns)},
                {"state_seconds", seconds_since(status.since_ns)},
                {"cause", status.cause},
                {"fenced", status.fenced},
+               {"withholds", withholds(status)},
                {"parked", status.parked},
                {"durable", status.durable.value()}};
+  if (pair.config.mode == PairMode::kAsync) made["duplex_lag_max_seconds"] = kDuplexLagMax.count();
   made["advice"] = advice(made);
   return made;
 }
@@ -189,7 +212,7 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
   Json made = {{"name", identity.name},
                {"group", group_id_text(identity.id)},
                {"directory", group.directory()},
-               {"role", identity.role == Role::kPrimary ? "primary" : "replica"},
+               {"role", role_name(group)},
                {"position", position_json(position)},
                {"durable", group.log().durable().value()},
                {"base", group.base().value()},
@@ -197,6 +220,13 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
                {"healthy", health.ok()},
                {"health", health.text()},
                {"recovery", group.recovery().text}};
+  if (const auto by = group.superseded()) {
+    made["superseded"] = {{"epoch", by->epoch.value()},
+                          {"own_epoch", by->own.value()},
+                          {"told_by", by->told_by},
+                          {"time", by->time_ns == 0 ? "" : format_time(by->time_ns)},
+                          {"advice", superseded_text(group.directory(), *by)}};
+  }
   if (space.ok()) {
     made["log_bytes"] = space->log_bytes;
     made["pack_bytes"] = space->pack_bytes;
@@ -258,6 +288,7 @@ void print_status(const Json& status) {
     }
   }
   print_pool(status);
+  if (status.contains("superseded")) print_field("FENCED", printable(text_field(status["superseded"], "advice")));
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);
   if (status.contains("source")) print_source(status["source"]);

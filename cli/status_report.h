@@ -15,6 +15,8 @@ namespace tidemark::cli {
 [[nodiscard]] Json status_json(Group& group, const std::vector<Pair>& pairs);
 // A pair as saved, which nobody runs.
 [[nodiscard]] Json pair_status_json(const Pair& pair);
+// A pair's state for people, and what an operator wants where that is something else.
+[[nodiscard]] std::string state_text(const Json& pair);
 // Adds what a site's copy knows of the pair it is the target of.
 void add_source(Json& status, const std::optional<SourceRecord>& source);
 // Adds what is known from outside: the mountpoint and who holds the group.

@@ -41,7 +41,7 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
 
 constexpr const char* kFields[] = {"site",     "endpoint", "server_key", "own_key", "mode",   "fence",  "bytes_per_second",
                                    "state",    "since_ns", "cause",      "copied",  "fenced", "parked", "durable",
-                                   "drain_to", "reached"};
+                                   "drain_to", "reached",  "wanted",     "armed"};
 
 // An optional value of one pair, of the type the default has; kCorrupt where it is of another.
 template <class Value>
@@ -68,12 +68,23 @@ Status word_field(const nlohmann::json& object, const char* field, std::optional
   return Status();
 }
 
-Status status_from(const nlohmann::json& object, PairStatus& status, const std::string& where) {
+// What files of earlier versions do not say. A fence that may have been armed is: a pair that was ever duplex, and is not suspended.
+void derive_missing(const nlohmann::json& object, const PairConfig& config, PairStatus& status) {
+  const bool rests = status.state == PairState::kSuspended || status.state == PairState::kSuspending;
+  if (!object.contains("wanted")) status.wanted = rests ? PairWanted::kSuspended : PairWanted::kRun;
+  if (object.contains("armed")) return;
+  status.armed = config.mode == PairMode::kSync && config.fence == PairFence::kData && status.copied && !rests;
+  status.fenced = status.fenced || (status.armed && status.state == PairState::kFailed);
+}
+
+Status status_from(const nlohmann::json& object, const PairConfig& config, PairStatus& status, const std::string& where) {
   uint64_t durable = 0, drain_to = 0, reached = 0;
   TM_TRY(word_field(object, "state", pair_state_from_name, status.state, where));
   TM_TRY(optional_field(object, "since_ns", status.since_ns, where));
   TM_ASSIGN(status.cause, text_field(object, "cause", false, where));
   TM_TRY(optional_field(object, "copied", status.copied, where));
+  TM_TRY(word_field(object, "wanted", pair_wanted_from_name, status.wanted, where));
+  TM_TRY(optional_field(object, "armed", status.armed, where));
   TM_TRY(optional_field(object, "fenced", status.fenced, where));
   TM_TRY(optional_field(object, "parked", status.parked, where));
   TM_TRY(optional_field(object, "durable", durable, where));
@@ -82,6 +93,7 @@ Status status_from(const nlohmann::json& object, PairStatus& status, const std::
   status.durable = Seq(durable);
   status.drain_to = Seq(drain_to);
   status.reached = Seq(std::max(reached, durable));
+  derive_missing(object, config, status);
   return Status();
 }
 
@@ -101,7 +113,7 @@ Result<Pair> pair_from(const nlohmann::json& object, const std::string& where) {
   TM_TRY(word_field(object, "mode", pair_mode_from_name, config.mode, where));
   TM_TRY(word_field(object, "fence", pair_fence_from_name, config.fence, where));
   TM_TRY(optional_field(object, "bytes_per_second", config.bytes_per_second, where));
-  TM_TRY(status_from(object, pair.status, where));
+  TM_TRY(status_from(object, config, pair.status, where));
   return pair;
 }
 
@@ -122,6 +134,8 @@ nlohmann::ordered_json pair_json(const Pair& pair) {
   object["cause"] =
       nlohmann::json::parse(nlohmann::json(status.cause).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
   object["copied"] = status.copied;
+  object["wanted"] = pair_wanted_name(status.wanted);
+  object["armed"] = status.armed;
   if (status.fenced) object["fenced"] = true;
   if (status.parked) object["parked"] = true;
   object["durable"] = status.durable.value();
@@ -246,6 +260,7 @@ Status remove_pair(std::vector<Pair>& pairs, const std::string& site) {
 
 Status suspend_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns) {
   TM_ASSIGN(Pair * pair, find_pair(pairs, site));
+  pair->status.wanted = PairWanted::kSuspended;
   if (pair->status.state != PairState::kSuspended) {
     change_state(pair->status, PairState::kSuspended, "suspended by an operator", wall_ns);
   }
@@ -254,13 +269,9 @@ Status suspend_pair(std::vector<Pair>& pairs, const std::string& site, int64_t w
 
 Status resume_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns) {
   TM_ASSIGN(Pair * pair, find_pair(pairs, site));
-  PairState state = pair->status.state;
-  if (state != PairState::kSuspended && state != PairState::kFailed) {
-    return Status(Code::kInvalid, "the pair with site '" + site + "' is " + std::string(pair_state_name(state)) +
-                                      ": only one that is suspended can be resumed");
-  }
-  change_state(pair->status, pair->status.copied ? PairState::kResyncing : PairState::kCopying, "resumed by an operator",
-               wall_ns);
+  TM_TRY(may_resume(pair->status, site));
+  pair->status.wanted = PairWanted::kRun;
+  change_state(pair->status, resumed_state(pair->status), "resumed by an operator", wall_ns);
   return Status();
 }
 

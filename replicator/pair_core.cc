@@ -1,6 +1,7 @@
 #include "replicator/pair_core.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/logging.h"
 #include "replicator/connection.h"
@@ -9,8 +10,13 @@
 namespace tidemark {
 namespace {
 
-// A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs).
+// A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs). For each site that it waits for
+// itself, one behind the other, it gets as much again: the one next to the disk that hangs gives up first.
 constexpr std::chrono::seconds kSyncStallMax{10};
+constexpr size_t kPatientDepthMax = 8;
+
+// A pair that is to be suspended drains over a new connection where it loses one, but does not wait longer than this for it.
+constexpr std::chrono::seconds kDrainReconnectMax{30};
 
 constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
 std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
@@ -25,6 +31,30 @@ bool is_refusal(const Status& status) {
     case Code::kUnsupported: return true;
     default: return false;
   }
+}
+
+// What a site acknowledges may wait for this one.
+bool holds_back(const DownstreamSite& site) {
+  const bool away =
+      site.state == PairState::kSimplex || site.state == PairState::kSuspended || site.state == PairState::kFailed;
+  return site.mode == PairMode::kSync && !away;
+}
+
+// How many sites, one behind the other, hold back what a site acknowledges that has these behind it.
+size_t waiting_depth(const std::vector<DownstreamSite>& sites) {
+  std::set<std::string, std::less<>> waited_for{""};
+  size_t depth = 0;
+  for (bool more = true; more && depth < kPatientDepthMax; depth += more) {
+    std::set<std::string, std::less<>> behind;
+    for (const DownstreamSite& site : sites) {
+      const size_t slash = site.name.rfind('/');
+      const std::string before = slash == std::string::npos ? "" : site.name.substr(0, slash);
+      if (holds_back(site) && waited_for.contains(before)) behind.insert(site.name);
+    }
+    more = !behind.empty();
+    waited_for = std::move(behind);
+  }
+  return depth;
 }
 
 }  // namespace
@@ -42,23 +72,25 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
   const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
   if (!at_rest) reached_ = std::max(reached_, group_.log().durable());
   // It was duplex when it was last heard of: until it is connected or known to be lost, nothing is acknowledged without it.
-  waits_ = config_.mode == PairMode::kSync && status_.state == PairState::kDuplex;
+  const bool withheld = withholds(status_) && !status_.fenced;  // it was on its way back to duplex
+  waits_ = config_.mode == PairMode::kSync && (status_.state == PairState::kDuplex || withheld);
+  lost_ns_ = now();
+  stall_max_ = kSyncStallMax;
   publish();
 }
 
 // --- states
 
-bool PairCore::wants_connection() const { return status_.state != PairState::kSuspended && !status_.parked; }
+bool PairCore::wants_connection() const {
+  return !status_.parked && (status_.wanted == PairWanted::kRun || status_.state == PairState::kSuspending);
+}
 
-Status PairCore::enter(PairState to, const std::string& cause, bool parked) {
-  PairStatus next = status_;
+Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, bool parked) {
   change_state(next, to, cause, clock_.wall_ns());
   next.parked = next.parked || parked;
   next.durable = acked_.durable;
   next.reached = std::max(reached_, acked_.durable);
-  if (to == PairState::kFailed && status_.state == PairState::kDuplex) {
-    next.fenced = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
-  }
+  if (to == PairState::kDuplex) next.armed = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
   TM_TRY(persist_(next).within("the state of the pair with '" + config_.site + "' cannot be saved"));
   if (next.state != status_.state) {
     log_info("group " + group_.identity().name + ": pair '" + config_.site +
@@ -74,30 +106,35 @@ Status PairCore::enter(PairState to, const std::string& cause, bool parked) {
 }
 
 Status PairCore::suspend() {
-  if (status_.state == PairState::kSuspended || status_.state == PairState::kSuspending) {
-    return Status(Code::kInvalid, "the pair with site '" + config_.site + "' is " +
-                                      std::string(pair_state_name(status_.state)) + " already");
-  }
+  TM_TRY(may_suspend(status_, config_.site));
+  PairStatus next = status_;
+  next.wanted = PairWanted::kSuspended;
   if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !connected_) {
-    return enter(PairState::kSuspended, "suspended by an operator");
+    return enter(next, PairState::kSuspended, "suspended by an operator");
   }
   TM_TRY(group_.log().sync(kLatest));
-  status_.drain_to = group_.log().durable();
-  TM_TRY(enter(PairState::kSuspending,
-               "an operator suspends it; it drains to seq " + std::to_string(status_.drain_to.value())));
-  return advance();
+  next.drain_to = group_.log().durable();
+  const std::string cause = "an operator suspends it; it drains to seq " + std::to_string(next.drain_to.value());
+  TM_TRY(enter(next, PairState::kSuspending, cause));
+  return advance_after_command();
 }
 
 Status PairCore::resume() {
-  if (status_.state != PairState::kSuspended && status_.state != PairState::kFailed) {
-    return Status(Code::kInvalid, "the pair with site '" + config_.site + "' is " +
-                                      std::string(pair_state_name(status_.state)) +
-                                      ": only one that is suspended can be resumed");
-  }
-  return enter(status_.copied ? PairState::kResyncing : PairState::kCopying, "resumed by an operator");
+  TM_TRY(may_resume(status_, config_.site));
+  PairStatus next = status_;
+  next.wanted = PairWanted::kRun;
+  set_goal();
+  TM_TRY(enter(next, resumed_state(next), "resumed by an operator"));
+  return advance_after_command();
 }
 
-Status PairCore::park(const std::string& cause) { return enter(PairState::kFailed, cause, true); }
+// The command has succeeded. What follows by itself is tried again with each acknowledgement.
+Status PairCore::advance_after_command() {
+  if (Status further = advance(); !further.ok()) log_warning(further.text());
+  return Status();
+}
+
+Status PairCore::park(const std::string& cause) { return enter(status_, PairState::kFailed, cause, true); }
 
 Status PairCore::advance() {
   if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {
@@ -114,10 +151,31 @@ Status PairCore::reach_duplex() {
   if (config_.mode == PairMode::kSync && !waits_) {
     waits_ = true;
     publish();
-    goal_ = group_.log().durable();
+    set_goal();
+    if (acked_.durable < goal_) return Status();
+  }
+  // What was written while this goal was being reached is not there yet: the next one is nearer, or the line is too slow.
+  if (config_.mode == PairMode::kAsync && now() - goal_ns_ > as_ns(kCaughtUpLag)) {
+    set_goal();
     if (acked_.durable < goal_) return Status();
   }
   return enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there");
+}
+
+void PairCore::set_goal() {
+  goal_ = group_.log().durable();
+  goal_ns_ = now();
+}
+
+// Half the bound for each goal: when one is set, the one before was just reached.
+Status PairCore::check_lag() {
+  if (config_.mode != PairMode::kAsync || status_.state != PairState::kDuplex) return Status();
+  if (acked_.durable >= goal_) set_goal();
+  if (now() - goal_ns_ <= as_ns(kDuplexLagMax) / 2) return Status();
+  const std::string text = "the site falls behind: seq " + std::to_string(goal_.value()) + ", durable here for more than " +
+                           seconds_text(kDuplexLagMax / 2) + ", is not yet durable there";
+  set_goal();
+  return enter(PairState::kResyncing, text);
 }
 
 // --- a connection
@@ -133,7 +191,8 @@ Status PairCore::greet() {
   difference_.reset();
   ready_ = PairMessage();
   window_ = SendWindow();
-  goal_ = log.durable();
+  set_goal();
+  stall_max_ = kSyncStallMax;
   hello_ = Hello();
   hello_.role = WireRole::kShip;
   hello_.group_id = group_.identity().id;
@@ -153,7 +212,7 @@ Status PairCore::receive(const Message& message) {
   if (header.type == MessageType::kError) {
     TM_ASSIGN(WireError error, decode_error(body));
     session_ = 0;
-    return error.status;
+    return error.status.code() == Code::kStaleEpoch ? superseded(Epoch(), error.status) : error.status;
   }
   if (header.type == MessageType::kWelcome && !shipping_) return welcome(body, header.session);
   if (header.session != session_ || session_ == 0) return Status();
@@ -180,7 +239,14 @@ Status PairCore::check_welcome(const Welcome& welcome) {
   Log& log = group_.log();
   auto own_at = [&log](Seq seq) { return log.position_at(seq); };
   if (welcome.group_id != hello_.group_id) return Status(Code::kCorrupt, "the site answered for another group");
-  if (welcome.highest > hello_.epoch) return Status(Code::kStaleEpoch, "the site follows a newer primary");
+  if (welcome.highest > hello_.epoch) {
+    return superseded(
+        welcome.highest,
+        Status(Code::kStaleEpoch, "the site follows a primary of epoch " + std::to_string(welcome.highest.value()) +
+                                      "; this one is of epoch " + std::to_string(hello_.epoch.value())));
+  }
+  if (group_.superseded())
+    return Status(Code::kStaleEpoch, "this volume is fenced: a newer primary has taken over its group");
   // More may have become durable since HELLO.
   TM_ASSIGN(Position newest, log.position_at(log.durable()));
   Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
@@ -191,6 +257,13 @@ Status PairCore::check_welcome(const Welcome& welcome) {
         "); remove or rename the group's directory at the site to copy this one anew");
   }
   return refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name);
+}
+
+Status PairCore::superseded(Epoch by, const Status& why) {
+  if (group_.identity().role != Role::kPrimary) return why;  // a copy: its source is told by its own sites
+  const Status saved = group_.supersede({by, group_.log().tail_position().epoch, config_.site, clock_.wall_ns()});
+  if (!saved.ok()) log_error("group " + group_.identity().name + ": " + saved.text());
+  return why;
 }
 
 Status PairCore::begin(const Welcome& welcome) {
@@ -211,7 +284,7 @@ Status PairCore::begin(const Welcome& welcome) {
   begun_ns_ = now();
   if (status_.state != PairState::kSuspending) {
     std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value());
-    TM_TRY(enter(status_.copied ? PairState::kResyncing : PairState::kCopying, cause));
+    TM_TRY(enter(resumed_state(status_), cause));
   } else {
     tell_state();
   }
@@ -261,10 +334,14 @@ Status PairCore::take_downstream(Bytes body) {
     if (std::find(names.begin(), names.end(), name) == names.end()) group_.watermarks().remove(name);
   }
   downstream_ = std::move(names);
+  const std::chrono::seconds patience = kSyncStallMax * static_cast<int64_t>(1 + waiting_depth(sites));
+  if (patience < stall_max_) progress_ns_ = now();  // one of them was given up: what waited for it comes now
+  stall_max_ = patience;
   return Status();
 }
 
 void PairCore::disconnected(const Status& why) {
+  if (shipping_) lost_ns_ = now();
   connected_ = shipping_ = false;
   session_ = 0;
   control_.clear();
@@ -277,12 +354,23 @@ void PairCore::disconnected(const Status& why) {
   refused_ = is_refusal(why);
   if (text != last_error_) log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': " + text);
   last_error_ = text;
+  if (status_.state == PairState::kSuspending) return drain_without_connection();
   // A pair that has never reached its site stays simplex: nothing has failed that ever worked.
   bool still_simplex = status_.state == PairState::kSimplex && !refused_;
   if (!still_simplex && status_.state != PairState::kFailed) {
     // What cannot be saved did not happen: a sync pair's waiters go on waiting, and the next attempt tries again.
     if (Status saved = enter(PairState::kFailed, text); !saved.ok()) log_error(saved.text());
   }
+  publish();
+}
+
+// What an operator has suspended ends suspended, whatever becomes of the connection meanwhile.
+void PairCore::drain_without_connection() {
+  if (!refused_ && now() - lost_ns_ < as_ns(kDrainReconnectMax)) return publish();
+  const std::string missing = "suspended by an operator; of seq " + std::to_string(status_.drain_to.value()) +
+                              ", to which it was to drain, the site is known to have " +
+                              std::to_string(acked_.durable.value()) + ": " + last_error_;
+  if (Status saved = enter(PairState::kSuspended, missing); !saved.ok()) log_error(saved.text());
   publish();
 }
 
@@ -300,7 +388,10 @@ bool PairCore::may_send() {
 
 Status PairCore::send(const TrySend& try_send) {
   full_ = false;
+  if (shipping_ && group_.superseded())
+    return Status(Code::kStaleEpoch, "a newer primary has taken over this volume's group");
   TM_TRY(check_time());
+  if (shipping_) TM_TRY(check_lag());
   TM_TRY(send_control(try_send));
   if (shipping_ && wants_connection() && !full_) TM_TRY(send_data(try_send));
   if (shipping_ && !full_ && now() - spoke_ns_ >= as_ns(kHeartbeatInterval)) {
@@ -321,9 +412,9 @@ Status PairCore::check_time() {
   }
   if (acked_.durable >= group_.log().durable() || sent_ <= acked_.durable) progress_ns_ = now();
   // What is on its way over a slow line is nobody's fault.
-  if (waits_ && now() - progress_ns_ > as_ns(kSyncStallMax + line_.transit())) {
+  if (waits_ && now() - progress_ns_ > as_ns(stall_max_ + line_.transit())) {
     return Status(Code::kTimeout,
-                  "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(kSyncStallMax));
+                  "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(stall_max_));
   }
   return Status();
 }
@@ -370,6 +461,7 @@ void PairCore::tell_state() {
   news.source = own_identity();
   news.cause = status_.cause;
   control_.push_back(encode_pair_news(news, session_));
+  told_at_frames_ = window_.sent_frames() + 1;
 }
 
 void PairCore::publish() {
@@ -385,7 +477,9 @@ void PairCore::publish() {
   shown.acked_ns = acked_wall_ns_;
   shown.cause = status_.cause;
   shown.last_error = last_error_;
-  shown.waits = waits_;
+  shown.waits = waits_ || withholds(status_);
+  shown.withholds = withholds(status_);
+  shown.wanted = pair_wanted_name(status_.wanted);
   shown.fenced = status_.fenced;
   shown.shipped_bytes = shipped_bytes_;
   PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};

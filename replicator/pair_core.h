@@ -32,7 +32,7 @@ class PairCore {
 
   // --- commands
   Status suspend();  // kInvalid: it is suspended already
-  Status resume();   // kInvalid: it is not
+  Status resume();   // kInvalid: nobody has suspended it, and it has not failed
   // Gives up for good, until resume(): the log can no longer be kept for it.
   Status park(const std::string& cause);
 
@@ -57,6 +57,9 @@ class PairCore {
   // The site has begun to take what is sent: from now on DATA may go over further connections of the session.
   [[nodiscard]] bool under_way() const { return shipping_ && begun_; }
 
+  // The site may not have the newest state on its disk yet: nothing must overtake it on another line.
+  [[nodiscard]] bool one_line() const { return window_.consumed_frames() < told_at_frames_; }
+
   // --- how it stands
   [[nodiscard]] const PairConfig& config() const { return config_; }
   [[nodiscard]] const PairStatus& status() const { return status_; }
@@ -67,14 +70,23 @@ class PairCore {
  private:
   Status welcome(Bytes body, uint64_t session);
   Status check_welcome(const Welcome& welcome);
+  // The site follows a newer primary (0: of which epoch, it did not say). Ours writes no more before anything else is answered.
+  Status superseded(Epoch by, const Status& why);
   Status begin(const Welcome& welcome);
   Status take_ack(Bytes body);
   Status take_downstream(Bytes body);
   Status take_accept(Bytes body);
   // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
   Status advance();
+  Status advance_after_command();
   Status reach_duplex();
-  Status enter(PairState to, const std::string& cause, bool parked = false);
+  void set_goal();
+  Status check_lag();
+  Status enter(PairState to, const std::string& cause) { return enter(status_, to, cause); }
+  // Likewise, from a status changed by a command.
+  Status enter(PairStatus next, PairState to, const std::string& cause, bool parked = false);
+  // The connection is gone, or was not had, while it drains.
+  void drain_without_connection();
   Status check_time();
   Status send_control(const TrySend& try_send);
   Status send_data(const TrySend& try_send);
@@ -116,13 +128,17 @@ class PairCore {
   int64_t begun_ns_ = 0;  // BEGIN was said
   int64_t heard_ns_ = 0;
   int64_t spoke_ns_ = 0;
-  int64_t progress_ns_ = 0;  // when the site last had everything, or made more of it durable
+  int64_t lost_ns_ = 0;          // since when a pair that drains has had no session
+  uint64_t told_at_frames_ = 0;  // DATA messages, after so many of which are consumed the site has what it was told last
+  std::chrono::seconds stall_max_{};  // of a sync pair, with what is behind its site
+  int64_t progress_ns_ = 0;           // when the site last had everything, or made more of it durable
   std::shared_ptr<DifferenceReader> difference_;
   bool accepted_ = false;  // the difference was
 
-  Seq goal_;            // duplex once this is durable there
-  Seq reached_;         // as PairStatus's, now
-  bool waits_ = false;  // what counts as durable waits for this site
+  Seq goal_;  // what is to be durable there next: duplex begins with it, and is lost where it takes too long (async)
+  int64_t goal_ns_ = 0;  // when that was all that was durable here
+  Seq reached_;          // as PairStatus's, now
+  bool waits_ = false;   // what counts as durable waits for this site
   bool refused_ = false;
   int64_t acked_wall_ns_ = 0;
   PairLag lag_;

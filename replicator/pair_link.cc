@@ -134,7 +134,9 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
       MutexLock lock(mutex_);
       TM_TRY(take_messages(connection));  // before anybody is called silent: it may be us who slept
       TM_TRY(lines.keep(core_.under_way() ? core_.session() : 0));
-      TM_TRY(core_.send([&](Message& message) { return lines.try_send(connection, message); }));
+      TM_TRY(core_.send([&lines, &connection, core = &core_](Message& message) {
+        return core->one_line() ? connection.try_send(message) : lines.try_send(connection, message);
+      }));
       if (core_.done()) return Status();
       pause = core_.pause();
       full = core_.full();

@@ -19,6 +19,7 @@ constexpr Names<PairState, 7> kStates{{{PairState::kSimplex, "simplex"},
                                        {PairState::kFailed, "failure-suspended"},
                                        {PairState::kResyncing, "resyncing"}}};
 constexpr Names<PairMode, 2> kModes{{{PairMode::kAsync, "async"}, {PairMode::kSync, "sync"}}};
+constexpr Names<PairWanted, 2> kWanted{{{PairWanted::kRun, "run"}, {PairWanted::kSuspended, "suspended"}}};
 constexpr Names<PairFence, 2> kFences{{{PairFence::kNever, "never"}, {PairFence::kData, "data"}}};
 
 template <class Value, size_t N>
@@ -43,6 +44,8 @@ std::string_view pair_state_name(PairState state) { return name_in(kStates, stat
 std::optional<PairState> pair_state_from_name(std::string_view name) { return value_in(kStates, name); }
 std::string_view pair_mode_name(PairMode mode) { return name_in(kModes, mode); }
 std::optional<PairMode> pair_mode_from_name(std::string_view name) { return value_in(kModes, name); }
+std::string_view pair_wanted_name(PairWanted wanted) { return name_in(kWanted, wanted); }
+std::optional<PairWanted> pair_wanted_from_name(std::string_view name) { return value_in(kWanted, name); }
 std::string_view pair_fence_name(PairFence fence) { return name_in(kFences, fence); }
 std::optional<PairFence> pair_fence_from_name(std::string_view name) { return value_in(kFences, name); }
 
@@ -53,12 +56,24 @@ bool may_follow(PairState from, PairState to) {
     case kSimplex: return to == kCopying || to == kSuspended || to == kFailed;
     case kCopying: return to == kDuplex || to == kSuspended || to == kFailed;
     case kDuplex: return to == kSuspending || to == kSuspended || to == kFailed || to == kResyncing;
-    case kSuspending: return to == kSuspended || to == kFailed;
+    case kSuspending: return to == kSuspended || to == kFailed || to == kResyncing;
     case kSuspended: return to == kResyncing || to == kCopying || to == kFailed;
     case kFailed: return to == kResyncing || to == kCopying || to == kSuspended;
     case kResyncing: return to == kDuplex || to == kSuspended || to == kFailed;
   }
   return false;
+}
+
+Status may_suspend(const PairStatus& status, const std::string& site) {
+  if (status.state != PairState::kSuspended && status.state != PairState::kSuspending) return Status();
+  return Status(Code::kInvalid,
+                "the pair with site '" + site + "' is " + std::string(pair_state_name(status.state)) + " already");
+}
+
+Status may_resume(const PairStatus& status, const std::string& site) {
+  if (status.wanted == PairWanted::kSuspended || status.state == PairState::kFailed) return Status();
+  return Status(Code::kInvalid, "the pair with site '" + site + "' is " + std::string(pair_state_name(status.state)) +
+                                    ": only one that is suspended can be resumed");
 }
 
 void change_state(PairStatus& status, PairState to, std::string cause, int64_t wall_ns) {
@@ -68,6 +83,8 @@ void change_state(PairStatus& status, PairState to, std::string cause, int64_t w
   status.cause = std::move(cause);
   status.parked = status.parked && to == PairState::kSuspended;  // to suspend it brings back no log
   if (to == PairState::kDuplex) status.copied = true;
+  if (to == PairState::kSuspended) status.armed = false;
+  if (to == PairState::kFailed && status.armed) status.fenced = true;
   if (to == PairState::kDuplex || to == PairState::kSuspended) status.fenced = false;
 }
 

@@ -206,6 +206,16 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
   return welcome;
 }
 
+Welcome ReplicaCore::epoch_news() const {
+  Welcome welcome;
+  welcome.role = WireRole::kShip;
+  welcome.which = PositionCase::kDiverged;
+  welcome.group_id = group_->identity().id;
+  welcome.position = group_->log().tail_position();
+  welcome.highest = known_epoch();
+  return welcome;
+}
+
 Status ReplicaCore::check_begin(const Claim& claim, const Position& agreed, Retry& retry) const {
   retry = Retry::kHello;
   if (group_ == nullptr || group_->log().tail_position() != agreed) {

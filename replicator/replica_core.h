@@ -54,6 +54,8 @@ class ReplicaCore {
   // The answer to HELLO. Where there is none: why, and whether to try again. Changes nothing but that it makes a copy of a group
   // that is not here yet: whoever is refused disturbs nobody.
   Result<Welcome> hello(const Hello& hello, const Claimant& who, Retry& retry);
+  // What a primary whose epoch is over is told before it is refused: which one has taken over. Only after hello() said kStaleEpoch.
+  [[nodiscard]] Welcome epoch_news() const;
   // Whether begin() would take this session, and if not, whether to try again. Changes nothing.
   Status check_begin(const Claim& claim, const Position& agreed, Retry& retry) const;
   // From now on this session ships. Its epoch and, of the first one with a key, its key are on disk on return: nothing of a lower epoch

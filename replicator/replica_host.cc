@@ -211,14 +211,19 @@ void ReplicaHost::handle_hello(const Item& item) {
   Retry retry = Retry::kNever;
   item.session->claim = {item.who, item.hello.epoch, item.hello.position};
   Result<Welcome> welcome = core_.hello(item.hello, item.who, retry);
+  if (welcome.status().code() == Code::kStaleEpoch) post_welcome(*item.session, core_.epoch_news());
   if (!welcome.ok()) return fail_session(item.session, welcome.status(), retry);
   if (Status full = may_grow(); !full.ok()) return fail_session(item.session, full, Retry::kLater);
   item.session->received = welcome->position.seq.value();
   item.session->durable = welcome->durable.value();
+  post_welcome(*item.session, *welcome);
+}
+
+void ReplicaHost::post_welcome(const ShipSession& session, const Welcome& welcome) {
   Outgoing answer;
-  answer.routing_id = item.session->routing_id;
-  answer.session = item.session->id;
-  answer.message = encode_welcome(*welcome, item.session->id, 0);
+  answer.routing_id = session.routing_id;
+  answer.session = session.id;
+  answer.message = encode_welcome(welcome, session.id, 0);
   outbox_.post(std::move(answer));
 }
 

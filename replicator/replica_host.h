@@ -90,6 +90,7 @@ class ReplicaHost {
   void run_commit();
   void handle(Item item);
   void handle_hello(const Item& item);
+  void post_welcome(const ShipSession& session, const Welcome& welcome);
   void handle_begin(const Item& item);
   // kNoSpace: it has what it may have.
   [[nodiscard]] Status may_grow();

@@ -25,6 +25,8 @@ class SendWindow {
 
   // What the site says it has consumed since BEGIN. False: it falls, or is more than was sent; nothing has changed then.
   [[nodiscard]] bool acknowledge(uint64_t bytes, uint64_t frames);
+  [[nodiscard]] uint64_t sent_frames() const { return sent_.frames; }
+  [[nodiscard]] uint64_t consumed_frames() const { return consumed_.frames; }
   // Everything up to `seq` is durable there.
   void settle(Seq seq);
   // Where in the log that ends which is durable there; nothing before the first run.

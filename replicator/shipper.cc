@@ -1,5 +1,6 @@
 // The pairs of a group: one link each, and one thread that tells them when more is durable.
 #include <map>
+#include <set>
 
 #include "base/logging.h"
 #include "replicator/pair_link.h"
@@ -41,7 +42,10 @@ class ShipperImpl final : public Shipper {
   const std::shared_ptr<ZmqContext> context_ = ZmqContext::of_this_process();
   Mutex mutex_;
   CondVar stopped_;
+  CondVar removed_;
   bool stopping_ TM_GUARDED_BY(mutex_) = false;
+  std::set<std::string> removing_
+      TM_GUARDED_BY(mutex_);  // their links are ending, and may still write what they have to say
   std::map<std::string, std::shared_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
   std::thread watcher_;
 };
@@ -92,6 +96,7 @@ Result<std::shared_ptr<PairLink>> ShipperImpl::find(const std::string& site) {
 
 Status ShipperImpl::create(const PairConfig& config) {
   MutexLock lock(mutex_);
+  while (removing_.contains(config.site)) removed_.wait(mutex_);
   if (stopping_) return Status(Code::kInterrupted, "shipping has stopped");
   TM_TRY(store_->edit([&](std::vector<Pair>& pairs) { return add_pair(pairs, config); }));
   run({config, {}});
@@ -108,9 +113,13 @@ Status ShipperImpl::remove(const std::string& site) {
       link = std::move(found->second);
       links_.erase(found);
     }
+    removing_.insert(site);
   }
   if (link != nullptr) link->end();  // outside the lock: it waits for the thread
   group_.watermarks().remove(site);
+  MutexLock lock(mutex_);
+  removing_.erase(site);
+  removed_.notify_all();
   return Status();
 }
 

@@ -33,6 +33,7 @@ class OpenGroup final : public Group {
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
     committer_.log_limit = options_.log_limit;
     if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
+    remember_successor();
   }
 
   ~OpenGroup() override {
@@ -52,6 +53,11 @@ class OpenGroup final : public Group {
   const RecoveryReport& recovery() const override { return recovery_; }
   Log& log() override { return *core_->log; }
   Watermarks& watermarks() override { return watermarks_; }
+  Status supersede(const Superseded& by) override;
+  std::optional<Superseded> superseded() const override {
+    MutexLock lock(superseded_mutex_);
+    return superseded_;
+  }
   Volume& volume() override { return volume_; }
   Seq newest() const override { return committer_.newest(); }
   Seq base() const override { return std::max(core_->log->base(), Seq(newest() == Seq(0) ? 0 : 1)); }
@@ -133,6 +139,7 @@ class OpenGroup final : public Group {
   Result<uint64_t> index_fingerprint() override { return core_->state->fingerprint(); }
 
  private:
+  void remember_successor();
   Result<std::shared_ptr<TreeView>> open_view(Seq point, bool holds) {
     if (point == kLatest) point = newest();
     TM_TRY(check_point(point));
@@ -201,7 +208,49 @@ class OpenGroup final : public Group {
   Committer committer_;
   LiveVolume volume_;
   Pruner pruner_;
+  mutable Mutex superseded_mutex_;  // a leaf; held while the file is written
+  std::optional<Superseded> superseded_ TM_GUARDED_BY(superseded_mutex_);
+  bool superseded_saved_ TM_GUARDED_BY(superseded_mutex_) = false;
 };
+
+// What is damaged says at least that there was one.
+void OpenGroup::remember_successor() {
+  if (identity_.role != Role::kPrimary) return;
+  auto known = load_superseded(directory_, *options_.files);
+  if (known.ok() && !*known) return;
+  Superseded by;
+  by.own = core_->log->tail_position().epoch;
+  if (known.ok()) by = **known;
+  std::string text = superseded_text(directory_, by);
+  if (!known.ok()) text = known.status().text() + "; " + text;
+  if (mode_ == OpenMode::kPrimary) log_error(text);
+  watermarks_.refuse_writes(text);
+  MutexLock lock(superseded_mutex_);
+  superseded_ = by;
+  superseded_saved_ = known.ok();
+}
+
+Status OpenGroup::supersede(const Superseded& by) {
+  if (mode_ != OpenMode::kPrimary) return Status(Code::kInvalid, directory_ + " is not open as a primary's group");
+  bool first = false;
+  Superseded known;
+  {
+    MutexLock lock(superseded_mutex_);
+    first = !superseded_;
+    if (first || by.epoch > superseded_->epoch) {
+      superseded_ = by;
+      superseded_saved_ = false;
+    }
+    if (superseded_saved_) return Status();
+    known = *superseded_;
+  }
+  watermarks_.refuse_writes(superseded_text(directory_, known));  // before it is saved: the disk may be slow, or full
+  if (first) log_error("group " + identity_.name + ": " + superseded_text(directory_, known));
+  MutexLock lock(superseded_mutex_);
+  TM_TRY(save_superseded(directory_, *superseded_, *options_.files).within("that the volume is fenced cannot be saved"));
+  superseded_saved_ = true;
+  return Status();
+}
 
 // Every record whole and in order, every block against its own sum, before anything of it is taken.
 Status verify_run(Bytes run, Position position) {

@@ -3,6 +3,7 @@
 //   DIR/group.json   identity: format, group id, name        DIR/index/   RocksDB: a cache of the log
 //   DIR/log/         segments                                DIR/lock     held by the process that may write
 //   DIR/control      socket of that process (cli/control)    DIR/pairs.json   pairs (replicator/)
+//   DIR/fenced.json  a primary that has a successor (volume/superseded)
 //   DIR/base/        what the index knows of everything up to the base (volume/base_image)
 #pragma once
 
@@ -20,6 +21,7 @@
 #include "volume/log_limit.h"
 #include "volume/point.h"
 #include "volume/retention.h"
+#include "volume/superseded.h"
 #include "volume/tree_view.h"
 #include "volume/volume.h"
 #include "volume/watermarks.h"
@@ -125,6 +127,11 @@ class Group {
   [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
   [[nodiscard]] virtual Log& log() = 0;
   [[nodiscard]] virtual Watermarks& watermarks() = 0;
+
+  // Primary only: it has a successor. From the call on every change and every sync answers kReadOnly, here and after every restart.
+  // An error: that could not be saved; it holds as long as this process lives, and the next call tries again.
+  virtual Status supersede(const Superseded& by) = 0;
+  [[nodiscard]] virtual std::optional<Superseded> superseded() const = 0;
 
   // The live tree. In kRead and kReplica every change answers kReadOnly.
   [[nodiscard]] virtual Volume& volume() = 0;

@@ -25,12 +25,14 @@ void Watermarks::remove(const std::string& site) {
 
 void Watermarks::refresh() {
   copied_ = kLatest;
+  withheld_ = false;
   fencing_.clear();
   for (const auto& [site, progress] : sites_) {
     if (progress.waits || progress.fenced) copied_ = std::min(copied_, progress.durable);
+    withheld_ = withheld_ || progress.withholds;
     if (progress.fenced) fencing_ = site;
   }
-  fenced_.store(!fencing_.empty(), std::memory_order_release);
+  fenced_.store(!fencing_.empty() || !refused_.empty(), std::memory_order_release);
   changed_.notify_all();
 }
 
@@ -90,14 +92,18 @@ Seq Watermarks::copied() const {
   return copied_;
 }
 
+bool Watermarks::may_acknowledge(Seq upto) const {
+  MutexLock lock(mutex_);
+  return copied_ >= upto && !withheld_;
+}
+
 Status Watermarks::wait_copied(Seq upto) { return wait_copied(upto, std::chrono::steady_clock::now() + kCopiedMax); }
 
 Status Watermarks::wait_copied(Seq upto, std::chrono::steady_clock::time_point deadline) {
+  MutexLock lock(mutex_);
   for (;;) {
-    TM_TRY(may_write());
-    MutexLock lock(mutex_);
-    if (copied_ >= upto) return Status();
-    if (!fencing_.empty()) continue;  // since the question
+    TM_TRY(refusal());  // first: a pair that fences waits for nothing any more
+    if (copied_ >= upto && !withheld_) return Status();
     const auto left = deadline - std::chrono::steady_clock::now();
     if (left <= left.zero()) {
       return Status(Code::kTimeout,
@@ -110,6 +116,20 @@ Status Watermarks::wait_copied(Seq upto, std::chrono::steady_clock::time_point d
 Status Watermarks::may_write() const {
   if (!fenced_.load(std::memory_order_acquire)) return Status();
   MutexLock lock(mutex_);
+  return refusal();
+}
+
+void Watermarks::refuse_writes(std::string why) {
+  {
+    MutexLock lock(mutex_);
+    refused_ = std::move(why);
+    refresh();
+  }
+  tell();
+}
+
+Status Watermarks::refusal() const {
+  if (!refused_.empty()) return Status(Code::kReadOnly, refused_);
   if (fencing_.empty()) return Status();
   return Status(Code::kReadOnly, "site '" + fencing_ +
                                      "' is lost and its pair has fence=data, so nothing may be written before it is back; "

@@ -16,9 +16,10 @@
 namespace tidemark {
 
 struct SiteProgress {
-  std::string state;  // pair state, docs/REPLICATION.md: "copying", "duplex" …
-  std::string mode;   // "async", "sync"
-  std::string fence;  // "never", "data"
+  std::string state;           // pair state, docs/REPLICATION.md: "copying", "duplex" …
+  std::string mode;            // "async", "sync"
+  std::string fence;           // "never", "data"
+  std::string wanted = "run";  // by an operator: "run", "suspended"
   Seq sent;
   Seq received;  // sent ≥ received ≥ durable
   Seq durable;
@@ -28,8 +29,9 @@ struct SiteProgress {
   int64_t acked_ns = 0;     // wall time of the newest acknowledgement; 0: none yet
   std::string cause;        // of the newest change of state
   std::string last_error;
-  bool waits = false;   // what is to count as durable has to be durable there first (a sync pair)
-  bool fenced = false;  // writes are refused until the site is back (fence=data)
+  bool waits = false;      // what is to count as durable has to be durable there first (a sync pair)
+  bool withholds = false;  // nothing counts as durable until its pair is duplex again (fence=data)
+  bool fenced = false;     // and writes are refused until then: the site was lost
   // Of a copy or resynchronisation on its way: bytes of log it began with, and when (wall time). 0: none.
   uint64_t copy_bytes = 0;
   int64_t copy_since_ns = 0;
@@ -52,12 +54,16 @@ class Watermarks {
   // --- sync pairs: what counts as durable, and whether anything may be written ---------------------------------------------
   // Newest seq that is durable at every site that waits; kLatest where none does.
   [[nodiscard]] Seq copied() const;
-  // Returns once copied() ≥ upto. kReadOnly: writes are refused meanwhile. kTimeout: a bound of last resort; a pair that gets no
+  // Records up to `upto` may count as durable: copied() ≥ upto, and no pair withholds.
+  [[nodiscard]] bool may_acknowledge(Seq upto) const;
+  // Returns once may_acknowledge(upto). kReadOnly: writes are refused meanwhile. kTimeout: a bound of last resort; a pair that gets no
   // answer gives up long before.
   Status wait_copied(Seq upto);
   Status wait_copied(Seq upto, std::chrono::steady_clock::time_point deadline);
-  // ok, or kReadOnly: which site's loss fences the group, and what to do. Quick.
+  // ok, or kReadOnly: which site's loss fences the group, and what to do; or what refuse_writes() said. Quick.
   [[nodiscard]] Status may_write() const;
+  // From now on, as long as this process lives, nothing may be written. `why` says what to do. Whoever waits is answered so.
+  void refuse_writes(std::string why);
 
   // `changed` is called after every update, on the thread that made it, without a lock held. One at most; null: none. On return the
   // one before is not called any more.
@@ -66,13 +72,16 @@ class Watermarks {
  private:
   static constexpr std::chrono::seconds kCopiedMax{60};
   void refresh() TM_REQUIRES(mutex_);
+  [[nodiscard]] Status refusal() const TM_REQUIRES(mutex_);
   void tell() TM_EXCLUDES(mutex_);
 
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<std::string, SiteProgress> sites_ TM_GUARDED_BY(mutex_);
   Seq copied_ TM_GUARDED_BY(mutex_) = kLatest;
+  bool withheld_ TM_GUARDED_BY(mutex_) = false;
   std::string fencing_ TM_GUARDED_BY(mutex_);  // the site that fences; "": none
+  std::string refused_ TM_GUARDED_BY(mutex_);  // why nothing may be written for good; "": it may
   std::atomic<bool> fenced_{false};
   std::function<void()> on_change_ TM_GUARDED_BY(mutex_);
   size_t telling_ TM_GUARDED_BY(mutex_) = 0;

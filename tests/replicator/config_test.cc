@@ -8,6 +8,7 @@
 #include "replicator/keys.h"
 #include "replicator/log_budget.h"
 #include "tests/replicator/support.h"
+#include "volume/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;
@@ -77,6 +78,46 @@ TEST_CASE("remote sources") {
     INFO(bad);
     CHECK(!parse_remote(bad).ok());
   }
+}
+
+TEST_CASE(
+    "what an operator wants of a pair and whether its fence is armed are kept; files of earlier versions say neither") {
+  Scratch work;
+  std::vector<Pair> pairs{
+      {{"near", "tcp://127.0.0.1:7000", "", "", PairMode::kSync, PairFence::kData}, {}},
+      {{"far", "tcp://127.0.0.1:7001", "", ""}, {}},
+  };
+  pairs[0].status.state = PairState::kResyncing;
+  pairs[0].status.copied = pairs[0].status.armed = true;
+  pairs[1].status.state = PairState::kFailed;
+  pairs[1].status.wanted = PairWanted::kSuspended;
+  pairs[1].status.parked = true;
+  REQUIRE(save_pairs(work.path(), pairs).ok());
+  const std::vector<Pair> loaded = load_pairs(work.path()).value();
+  CHECK(loaded[0].status.armed);
+  CHECK(!loaded[0].status.fenced);
+  CHECK(loaded[0].status.wanted == PairWanted::kRun);
+  CHECK(!loaded[1].status.armed);
+  CHECK(loaded[1].status.wanted == PairWanted::kSuspended);
+
+  const auto old = [](const char* fence, const char* state, bool copied) {
+    const nlohmann::ordered_json pair = {{"site", "near"}, {"endpoint", "tcp://127.0.0.1:7000"},
+                                         {"mode", "sync"}, {"fence", fence},
+                                         {"state", state}, {"copied", copied},
+                                         {"durable", 7}};
+    const nlohmann::ordered_json root = {{"format", 1}, {"pairs", nlohmann::ordered_json::array({pair})}};
+    return parse_pairs(seal_json(root), "pairs.json").value().at(0).status;
+  };
+  CHECK(old("data", "suspended", true).wanted == PairWanted::kSuspended);
+  CHECK(!old("data", "suspended", true).armed);
+  CHECK(old("data", "duplex", true).wanted == PairWanted::kRun);
+  CHECK(old("data", "duplex", true).armed);
+  CHECK(!old("data", "duplex", true).fenced);
+  CHECK(old("data", "resyncing", true).armed);
+  CHECK(old("data", "failure-suspended", true).fenced);
+  CHECK(!old("data", "copying", false).armed);
+  CHECK(!old("data", "failure-suspended", false).fenced);
+  CHECK(!old("never", "duplex", true).armed);
 }
 
 TEST_CASE("pairs are kept in pairs.json") {

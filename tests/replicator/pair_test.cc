@@ -39,7 +39,7 @@ TEST_CASE("which state may follow which") {
       {kSimplex, {kCopying, kSuspended, kFailed}},
       {kCopying, {kDuplex, kSuspended, kFailed}},
       {kDuplex, {kSuspending, kSuspended, kFailed, kResyncing}},
-      {kSuspending, {kSuspended, kFailed}},
+      {kSuspending, {kSuspended, kFailed, kResyncing}},
       {kSuspended, {kResyncing, kCopying, kFailed}},
       {kFailed, {kResyncing, kCopying, kSuspended}},
       {kResyncing, {kDuplex, kSuspended, kFailed}},
@@ -365,6 +365,32 @@ TEST_CASE("dropped by the log limit, fence=never: writers go on; fence=data: the
   touch(*primary, "later", "goes over");
   CHECK(primary->sync().ok());
   CHECK(durable_at(*site) == primary->log().durable());
+}
+
+TEST_CASE("a pair that is made anew under the name of one that ends owes it nothing") {
+  Scratch work;
+  LocalSite site(work / "site");
+  auto primary = make_primary(work / "vol");
+  auto shipper = start_shipping(*primary, {pair_to(site.endpoint())});
+  REQUIRE(reaches(*primary, "duplex"));
+  for (int round = 0; round < 40; ++round) {
+    // Nobody is there: so what the new one says of itself stays as it is for a while.
+    const std::string endpoint = round % 2 == 0 ? "tcp://127.0.0.1:1" : site.endpoint();
+    std::thread maker([&] {
+      while (!shipper->create(pair_to(endpoint)).ok()) std::this_thread::yield();
+    });
+    const Status removed = shipper->remove("away");
+    maker.join();
+    REQUIRE(removed.ok());
+    CHECK(primary->watermarks().snapshot().contains("away"));
+    if (round % 2 == 0) {
+      CHECK(progress(*primary, "away").state == "simplex");
+      CHECK(saved(*primary).state == PairState::kSimplex);
+      CHECK(!saved(*primary).copied);
+    } else {
+      REQUIRE(reaches(*primary, "duplex"));
+    }
+  }
 }
 
 TEST_CASE("a pair that is suspended while it connects stays suspended") {

@@ -19,14 +19,16 @@ void SimLink::start() {
   auto persist = [this](const PairStatus& status) {
     if (!calm && world_.below(20) == 0) return Status(Code::kNoSpace, "the disk is full");
     saved_.status = status;
+    const PairConfig& config = saved_.config;
+    if (status.state == PairState::kDuplex) promised_ = config.mode == PairMode::kSync && config.fence == PairFence::kData;
     return Status();
   };
   core_ = std::make_unique<PairCore>(source_.group(), saved_, world_.clock, persist);
 }
 
 void SimLink::stop() {
+  core_.reset();  // first: who loses power notices nothing, and saves nothing
   drop(Status(Code::kUnreachable, "power failed"), false);
-  core_.reset();
 }
 
 void SimLink::target_lost() {
@@ -37,6 +39,20 @@ void SimLink::target_lost() {
 
 void SimLink::cut() {
   if (up_) drop(Status(Code::kUnreachable, "the connection is gone"), false);
+}
+
+void SimLink::command(bool suspend) {
+  if (suspend) {
+    if (!core_->suspend().ok()) return;
+    held_ = true;
+    promised_ = false;
+  } else if (core_->resume().ok()) {
+    held_ = false;
+  }
+}
+
+void SimLink::usurped() {
+  if (session_ != 0) end_session(Status(Code::kStaleEpoch, "a newer primary has taken over"), Retry::kNever);
 }
 
 size_t SimLink::queued_bytes() const {
@@ -123,6 +139,7 @@ void SimLink::deliver_to_source() {
     Sent next = std::move(to_source_.front());
     to_source_.pop_front();
     Status taken = core_->receive(Message::copy_of(as_bytes(next.text)));
+    if (source_.primary && taken.code() == Code::kStaleEpoch) world_.tell();
     if (!taken.ok()) drop(taken, false);
   }
 }
@@ -171,7 +188,7 @@ void SimLink::acknowledge() {
 }
 
 void SimLink::commit() {
-  if (target_.replica->group() == nullptr) return;
+  if (target_.replica->group() == nullptr || hangs_) return;
   if (!target_.replica->commit().ok()) return end_session(Status(Code::kIo, "cannot sync"), Retry::kLater);
   if (durable_there() > ack_.durable) acknowledge();  // else there is nothing to say
 }
@@ -189,6 +206,9 @@ void SimLink::target_receives(const std::string& text) {
     begun_ = false;
     claim_ = {{}, hello->epoch, hello->position};
     Result<Welcome> welcome = target_.replica->hello(*hello, claim_.who, retry);
+    if (welcome.status().code() == Code::kStaleEpoch) {
+      target_says(encode_welcome(target_.replica->epoch_news(), session_, 0));
+    }
     if (!welcome.ok()) return end_session(welcome.status(), retry);
     ack_ = Ack();
     ack_.received = welcome->position.seq;

@@ -114,6 +114,12 @@ void SimWorld::work() {
   Group& group = nodes_.front()->group();
   Volume& volume = group.volume();
   std::string name = "f" + std::to_string(below(12));
+  if (told != 0) {
+    if (volume.make_node(kRootIno, "late", {.mode = S_IFREG | 0644}).status().code() != Code::kReadOnly) {
+      fail("the primary knows of its successor and still writes");
+    }
+    return;
+  }
   Result<Attr> file = volume.lookup(kRootIno, name);
   if (!file.ok()) file = volume.make_node(kRootIno, name, {.mode = S_IFREG | 0644});
   if (!file.ok()) return;  // fenced
@@ -142,12 +148,16 @@ void SimWorld::settle_fsyncs() {
   std::vector<Seq> waiting;
   for (Seq seq : fsyncs_) {
     if (!faults.forget_wait) {
-      if (!watermarks.may_write().ok()) continue;  // refused: nothing was promised
-      if (watermarks.copied() < seq) {
+      if (!watermarks.may_write().ok()) {  // refused: nothing was promised
+        ++refused;
+        continue;
+      }
+      if (!watermarks.may_acknowledge(seq)) {
         waiting.push_back(seq);
         continue;
       }
     }
+    check_fences(seq);
     // Acknowledged: it has to be at every target of a sync pair that is duplex, by what its own disk would survive with.
     for (auto& link : links_) {
       bool counts = &link->source() == nodes_.front().get() && link->saved().config.mode == PairMode::kSync &&
@@ -168,10 +178,46 @@ void SimWorld::settle_fsyncs() {
 void SimWorld::command() {
   SimLink& link = *links_[below(links_.size())];
   if (!link.running()) return;
-  if (below(2) == 0) {
-    (void)link.core().suspend();
+  if (below(6) == 0) {
+    (void)link.core().park("the log limit drops it").ok();
   } else {
-    (void)link.core().resume();
+    link.command(below(3) == 0);
+  }
+}
+
+// Another primary, of the next epoch, shows itself at a site. Its session is gone at once: this is about what it leaves behind.
+void SimWorld::usurp() {
+  SimLink& link = *links_[below(links_.size())];
+  if (usurped_ || !link.source().primary || link.target().replica->group() == nullptr) return;
+  const Position there = link.target().group().position();
+  if (there.seq == Seq()) return;
+  // Its history goes on from the site's, with a record of its own epoch.
+  Claim claim;
+  claim.epoch = there.epoch.next();
+  claim.position = {claim.epoch, there.seq.next(), there.chain + 1};
+  if (!link.target().replica->begin(claim, there).ok()) return;
+  usurped_ = true;
+  link.usurped();
+}
+
+// A fence=data pair that was duplex has to be so, or an operator has suspended it since.
+void SimWorld::check_fences(Seq seq) {
+  if (told != 0) fail("seq " + seq_text(seq) + " was acknowledged by a primary that knows of its successor");
+  for (auto& link : links_) {
+    if (!link->source().primary || !link->must_be_duplex() || link->saved().status.state == PairState::kDuplex) continue;
+    fail("seq " + seq_text(seq) + " was acknowledged although " + link->saved().config.site + ", fence=data, is " +
+         std::string(pair_state_name(link->saved().status.state)));
+  }
+}
+
+// What an operator has suspended does not go on before he says so.
+void SimWorld::check_operators() {
+  for (auto& link : links_) {
+    if (!link->held()) continue;
+    const PairStatus& saved = link->saved().status;
+    const bool rests = saved.state == PairState::kSuspended || saved.state == PairState::kSuspending || saved.parked;
+    if (!rests)
+      fail(link->saved().config.site + " was suspended by an operator and is " + std::string(pair_state_name(saved.state)));
   }
 }
 
@@ -222,6 +268,7 @@ void SimWorld::turn_all() {
     if (link->running()) states_seen |= 1u << static_cast<unsigned>(link->core().status().state);
   }
   settle_fsyncs();
+  check_operators();
 }
 
 void SimWorld::step() {
@@ -244,11 +291,16 @@ void SimWorld::step() {
     link.silence(true);
   } else if (what < 97) {
     link.silence(false);
+    link.hang(false);
   } else if (what < 98) {
     command();
   } else if (what < 99) {
+    link.hang(below(3) == 0);  // so that it may be lost again before it is duplex
     crash(*nodes_[below(nodes_.size())]);
+  } else {
+    link.hang(below(3) == 0);
   }
+  if (faults.usurp && below(40) == 0) usurp();
   if (failure_.empty()) remember_history();
   if (faults.prune && failure_.empty() && below(12) == 0) prune(*nodes_[below(nodes_.size())]);
   if (failure_.empty()) turn_all();
@@ -276,17 +328,43 @@ bool SimWorld::calm() {
   return true;
 }
 
-void SimWorld::heal() {
+void SimWorld::calm_down() {
   for (auto& link : links_) {
     link->calm = true;
     link->silence(false);
-    if (link->core().status().state == PairState::kSuspended || link->core().status().parked) (void)link->core().resume();
+    link->hang(false);
+  }
+}
+
+// What an operator suspended comes to rest: drained where the site can be reached, and in any case before long.
+void SimWorld::finish_commands() {
+  const auto unfinished = [&] {
+    for (auto& link : links_) {
+      const PairStatus& saved = link->saved().status;
+      if (link->held() && saved.state != PairState::kSuspended && !saved.parked) return link->saved().config.site;
+    }
+    return std::string();
+  };
+  for (int turn = 0; turn < (faults.slow ? 4000 : 120) && failure_.empty() && !unfinished().empty(); ++turn) {
+    clock.advance(std::chrono::milliseconds(500));
+    turn_all();
+    for (auto& link : links_) link->commit();
+  }
+  if (failure_.empty() && !unfinished().empty()) fail(unfinished() + " was to be suspended, and never is");
+}
+
+void SimWorld::heal() {
+  for (auto& link : links_) {
+    if (link->held() || link->core().status().parked) link->command(false);
   }
 }
 
 // Everything mended: every pair gets to duplex, every copy to the same history and the same index.
 std::string SimWorld::finish() {
+  calm_down();
+  finish_commands();
   heal();
+  if (usurped_) return finish_usurped();
   const int turns = faults.slow ? kSlowTurnsToTheEnd : kTurnsToTheEnd;
   for (int turn = 0; turn < turns && failure_.empty(); ++turn) {
     if (turn % 50 == 49) heal();  // what was on its way to be suspended, at the pace of its line
@@ -314,6 +392,24 @@ std::string SimWorld::finish() {
     if (!index.ok() || !expected.ok() || *index != *expected) return node->directory + " has another index";
   }
   return "";
+}
+
+// The primary gets to know, whatever its pairs are, and does not forget it.
+std::string SimWorld::finish_usurped() {
+  for (int turn = 0; turn < 200 && failure_.empty() && told == 0; ++turn) {
+    clock.advance(std::chrono::milliseconds(50));
+    turn_all();
+  }
+  if (failure_.empty() && told == 0) return "a site follows a newer primary, and this one does not learn of it";
+  for (int round = 0; round < 2 && failure_.empty(); ++round) {
+    work();
+    fsync();
+    turn_all();
+    if (!fsyncs_.empty()) fail("a primary that knows of its successor leaves an fsync without an answer");
+    check_prefix();
+    if (round == 0) crash(*nodes_.front());
+  }
+  return failure_;
 }
 
 // Indexes that were pruned differently are not alike; every point that can be shown is.

@@ -45,6 +45,7 @@ struct SimFaults {
   bool forget_wait = false;  // acknowledge without waiting for sync pairs (a negative control)
   bool prune = false;        // drop pairs, and move the base beyond what they need
   bool slow = false;         // lines carry a few KiB a second
+  bool usurp = false;        // at some time another primary of a higher epoch shows itself at a site
 };
 
 class SimWorld;
@@ -60,7 +61,10 @@ class SimLink {
   void turn();                             // one round of everything that is due
   void cut();                              // the connection breaks
   void silence(bool on) { silent_ = on; }  // nothing gets through, and nobody is told
+  void hang(bool on) { hangs_ = on; }      // the target's disk does not sync
   void commit();                           // the target syncs
+  void command(bool suspend);              // an operator's
+  void usurped();                          // the target has ended its session: a newer primary was there
   [[nodiscard]] PairCore& core() { return *core_; }
   [[nodiscard]] bool running() const { return core_ != nullptr; }
   [[nodiscard]] const Pair& saved() const { return saved_; }
@@ -70,6 +74,10 @@ class SimLink {
   // What waits for a slow line is no more than that line carries in moments, and a long record.
   [[nodiscard]] bool keeps_queue_short() const;
   bool calm = false;  // no faults any more: saving always works
+
+  // What the world knows by itself, from what was saved and what operators said.
+  [[nodiscard]] bool must_be_duplex() const { return promised_; }  // or nothing is acknowledged (fence=data)
+  [[nodiscard]] bool held() const { return held_; }                // the last word of an operator was to suspend it
 
  private:
   struct Sent {
@@ -98,6 +106,9 @@ class SimLink {
   std::deque<Sent> to_target_, to_source_;
   bool up_ = false;
   bool silent_ = false;
+  bool hangs_ = false;
+  bool promised_ = false;
+  bool held_ = false;
   int64_t next_attempt_ns_ = 0;
   // The session at the target.
   uint64_t session_ = 0;
@@ -128,7 +139,10 @@ class SimWorld {
   SimClock clock;
   const SimFaults faults;
   // What a schedule was good for.
-  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0, prunes = 0, differences = 0;
+  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0, prunes = 0, differences = 0, refused = 0, told = 0;
+
+  // The primary has been told that it has a successor.
+  void tell() { told = 1; }
 
  private:
   void step();
@@ -136,6 +150,10 @@ class SimWorld {
   void fsync();  // it asks for durability
   void settle_fsyncs();
   void command();
+  void usurp();
+  void check_operators();
+  void check_fences(Seq seq);
+  std::string finish_usurped();
   void prune(SimNode& node);
   void remember_history();
   void crash(SimNode& node);
@@ -143,6 +161,8 @@ class SimWorld {
   void turn_all();
   void check_prefix();
   std::string compare_trees();
+  void calm_down();
+  void finish_commands();
   void heal();
   std::string finish();
   [[nodiscard]] bool calm();
@@ -155,7 +175,7 @@ class SimWorld {
   std::vector<Seq> fsyncs_;          // asked for and not answered
   std::map<Seq, Position> history_;  // of the primary
   std::string failure_;
-  uint64_t names_ = 0;
+  bool usurped_ = false;
 };
 
 }  // namespace tidemark::test

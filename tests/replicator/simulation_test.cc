@@ -14,7 +14,7 @@ using namespace tidemark::test;
 
 namespace {
 
-constexpr size_t kSteps = 150;
+constexpr size_t kSteps = 180;
 
 uint64_t first_seed() { return Catch::rngSeed() != 0 ? Catch::rngSeed() : 20261121; }
 
@@ -39,7 +39,7 @@ std::string simulate(uint64_t seed, const SimFaults& faults, uint64_t* good_for 
   if (topology != 0) {
     SimNode& second = world.add_node(false);
     PairMode to_second = mode();
-    world.add_link(topology == 1 ? primary : first, second, to_second, PairFence::kNever);
+    world.add_link(topology == 1 ? primary : first, second, to_second, topology == 1 ? fence(to_second) : PairFence::kNever);
   }
   std::string failure = world.run(kSteps);
   if (good_for != nullptr) {
@@ -49,6 +49,8 @@ std::string simulate(uint64_t seed, const SimFaults& faults, uint64_t* good_for 
     good_for[3] |= world.states_seen;
     good_for[4] += world.prunes;
     good_for[5] += world.differences;
+    good_for[6] += world.refused;
+    good_for[7] += world.told;
   }
   return failure;
 }
@@ -61,24 +63,28 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
   const char* wanted = std::getenv("SIMULATION_ROUNDS");
   const uint64_t rounds = wanted != nullptr ? std::stoull(wanted) : 1000;
   std::cout << "seeds " << base << " to " << base + rounds - 1 << "\n";
-  uint64_t good_for[6] = {};
+  uint64_t good_for[8] = {};
   for (uint64_t seed = base; seed < base + rounds; ++seed) {
     SimFaults faults;
     faults.mangle = seed % 2 == 0;
     faults.prune = seed % 5 < 2;
     faults.slow = seed % 7 == 0;
+    faults.usurp = seed % 11 == 7;
     std::string failure = simulate(seed, faults, good_for);
     INFO("seed " << seed << ": repeat with SIMULATION_ROUNDS=1 and --rng-seed " << seed);
     REQUIRE(failure == "");
   }
   std::cout << good_for[0] << " power failures, " << good_for[1] << " cuts, " << good_for[2]
-            << " acknowledgements in duplex, " << good_for[4] << " prunes, " << good_for[5] << " differences\n";
+            << " acknowledgements in duplex, " << good_for[4] << " prunes, " << good_for[5] << " differences, "
+            << good_for[6] << " refused, " << good_for[7] << " times superseded\n";
   if (rounds < 1000) return;
   CHECK(good_for[0] > rounds);  // else the schedules were too tame to prove anything
   CHECK(good_for[1] > rounds);
   CHECK(good_for[2] > rounds);
   CHECK(good_for[3] == 0b11111110);  // every state was seen
   CHECK(good_for[5] > rounds / 20);
+  CHECK(good_for[6] > rounds / 2);
+  CHECK(good_for[7] > rounds / 20);
 }
 
 TEST_CASE("negative control: a site that acknowledges what its disk does not hold is found out") {
