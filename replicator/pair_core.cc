@@ -134,7 +134,13 @@ Status PairCore::advance_after_command() {
   return Status();
 }
 
-Status PairCore::park(const std::string& cause) { return enter(status_, PairState::kFailed, cause, true); }
+// With the difference goes the view that keeps the base where it is: giving a pair up is to make a prune possible.
+Status PairCore::park(const std::string& cause) {
+  TM_TRY(enter(status_, PairState::kFailed, cause, true));
+  difference_.reset();
+  ready_ = PairMessage();
+  return Status();
+}
 
 Status PairCore::advance() {
   if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {

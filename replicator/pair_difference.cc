@@ -37,6 +37,7 @@ std::optional<PairReading> PairCore::wants_reading() {
 
 void PairCore::take_reading(PairMessage message) {
   if (message.session != session_ || !shipping_ || !message.ready) return;
+  if (message.kind == PairReading::Kind::kPiece && !difference_) return;  // the pair was given up meanwhile
   if (message.kind == PairReading::Kind::kDifference) return offer_difference(std::move(message.difference));
   ready_ = std::move(message);
 }

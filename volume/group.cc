@@ -64,8 +64,8 @@ class OpenGroup final : public Group {
   int64_t base_time_ns() const override { return core_->log->floor().time_ns; }
   Position position() const override { return core_->state->meta().applied; }
 
-  Result<std::shared_ptr<TreeView>> view(Seq point) override { return open_view(point, true); }
-  Result<std::shared_ptr<TreeView>> passing_view(Seq point) override { return open_view(point, false); }
+  Result<std::shared_ptr<TreeView>> view(Seq point) override { return open_view(point, ViewKind::kHolds); }
+  Result<std::shared_ptr<TreeView>> passing_view(Seq point) override { return open_view(point, ViewKind::kPassing); }
 
   Result<Seq> resolve(std::string_view text) override {
     TM_ASSIGN(PointText point, parse_point(text, options_.clock->wall_ns()));
@@ -140,10 +140,10 @@ class OpenGroup final : public Group {
 
  private:
   void remember_successor();
-  Result<std::shared_ptr<TreeView>> open_view(Seq point, bool holds) {
+  Result<std::shared_ptr<TreeView>> open_view(Seq point, ViewKind kind) {
     if (point == kLatest) point = newest();
     TM_TRY(check_point(point));
-    auto view = make_point_view(core_, point, holds);
+    auto view = make_point_view(core_, point, kind);
     if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
     return view;
   }
@@ -275,7 +275,7 @@ Result<Position> OpenGroup::ingest(Bytes run) {
 
 Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Position& from) {
   const Seq base = core_->log->base();
-  TM_ASSIGN(auto held, view(std::max(from.seq, base)));
+  TM_ASSIGN(auto held, open_view(std::max(from.seq, base), ViewKind::kCopy));
   return DifferenceReader::open(*options_.files, directory_, *core_->log, std::move(held), from);
 }
 

@@ -103,6 +103,7 @@ class Keeper final : public HistoryKeeper {
     if (log_pressure(left, group_.log_limit(), LogPressure::kFull) != LogPressure::kFull) return planned;
     PruneRequest alone = request;
     alone.keep.clear();
+    alone.without_copies = true;  // a difference that is being sent ends with its pair
     TM_ASSIGN(const PruneReport without, group_.prune(alone));
     if (without.segments == planned.segments || !options_.give_up_one()) return planned;
     return plan(request);

@@ -13,7 +13,7 @@ struct HistoryKeeperOptions {
   // Adds what others still need (`keep`, `tombstones_from`); asked before each prune, on the keeper's thread.
   std::function<void(PruneRequest&)> needs;
   // The log is full, OnFull::kSuspendPair, and what `needs` named is why it cannot be pruned: gives up whoever needs the oldest
-  // records. True: it did, and no longer names it. On the keeper's thread, until the log can be pruned.
+  // records. True: it did, and no longer names it; a difference that it was being sent is not read any more. On the keeper's thread, until the log can be pruned.
   std::function<bool()> give_up_one;
   // The log has come under another pressure. On the keeper's thread.
   std::function<void(LogPressure now)> on_pressure;

@@ -95,7 +95,10 @@ Result<PruneReport> Pruner::plan(const PruneRequest& request) {
   TM_TRY(each_mark(*core_.state, [&](const Mark& mark) {
     if (mark.held && mark.seq >= state.base) state.limits.push_back({mark.seq, "the held mark '" + mark.name + "'"});
   }));
-  if (const auto oldest = core_.views.oldest()) {
+  if (const auto oldest = core_.views.oldest(ViewKind::kCopy); oldest && !request.without_copies) {
+    state.limits.push_back({*oldest, "the difference that a site is being sent"});
+  }
+  if (const auto oldest = core_.views.oldest(ViewKind::kHolds)) {
     state.limits.push_back({*oldest, "a view of seq:" + std::to_string(oldest->value()) + " that is open"});
   }
   const BasePlan planned = plan_base(request.policy, state);

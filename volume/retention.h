@@ -58,6 +58,7 @@ struct PruneRequest {
   std::vector<std::pair<Seq, Seq>> standing;
   uint64_t bytes_per_second = 0;  // of records moved; 0: as fast as the disk
   bool dry_run = false;
+  bool without_copies = false;  // dry run: as if no difference were being read by anybody
 };
 
 struct PruneReport {

@@ -160,12 +160,10 @@ namespace {
 
 class PointView final : public TreeView {
  public:
-  // Where it holds, `point` has entered the ledger.
-  PointView(std::shared_ptr<GroupCore> core, Seq point, bool holds)
-      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), holds_(holds) {}
-  ~PointView() override {
-    if (holds_) core_->views.leave(reader_.point());
-  }
+  // `point` has entered the ledger.
+  PointView(std::shared_ptr<GroupCore> core, Seq point, ViewKind kind)
+      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), kind_(kind) {}
+  ~PointView() override { core_->views.leave(reader_.point(), kind_); }
   PointView(const PointView&) = delete;
   PointView& operator=(const PointView&) = delete;
   [[nodiscard]] Seq point() const override { return reader_.point(); }
@@ -186,20 +184,19 @@ class PointView final : public TreeView {
   // The ledger's floor rises before anything below it goes: an answer that was complete by then is right.
   template <class T>
   Result<T> still(Result<T> answer) const {
-    if (holds_ || reader_.point() >= core_->views.floor()) return answer;
+    if (kind_ != ViewKind::kPassing || reader_.point() >= core_->views.floor()) return answer;
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " was pruned meanwhile");
   }
 
   std::shared_ptr<GroupCore> core_;
   TreeReader reader_;
-  const bool holds_;
+  const ViewKind kind_;
 };
 
 }  // namespace
 
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds) {
-  const bool there = holds ? core->views.enter(point) : point >= core->views.floor();
-  return there ? std::make_shared<PointView>(std::move(core), point, holds) : nullptr;
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, ViewKind kind) {
+  return core->views.enter(point, kind) ? std::make_shared<PointView>(std::move(core), point, kind) : nullptr;
 }
 
 Result<std::vector<uint64_t>> TreeView::block_sums(Ino ino, uint64_t at, size_t count) {

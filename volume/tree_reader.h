@@ -47,8 +47,8 @@ class TreeReader {
   const Seq point_;
 };
 
-// The tree at a fixed seq. Null: the base is above it, or just moving there. A view that holds keeps the base from moving above it;
-// any other answers kNoSuchPoint from the moment that it does.
-std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, bool holds);
+// The tree at a fixed seq. Null: the base is above it, or just moving there. A passing view answers kNoSuchPoint from the moment that the
+// base has moved above it; any other keeps it from moving there.
+std::shared_ptr<TreeView> make_point_view(std::shared_ptr<GroupCore> core, Seq point, ViewKind kind);
 
 }  // namespace tidemark

@@ -10,29 +10,39 @@
 
 namespace tidemark {
 
+// What a view is to the base.
+enum class ViewKind {
+  kHolds,    // the base does not move above it
+  kPassing,  // it does, and then the view ends
+  kCopy,     // as kHolds, for a difference that is being read: it ends when whoever reads it is given up
+};
+
 // Thread-safe; its mutex is a leaf.
 class ViewLedger {
  public:
   // False: the point lies below the base, or below one that is just being made.
-  bool enter(Seq point) {
+  bool enter(Seq point, ViewKind kind) {
     MutexLock lock(mutex_);
     if (point < floor_) return false;
-    points_.insert(point);
+    if (kind != ViewKind::kPassing) points_of(kind).insert(point);
     return true;
   }
-  void leave(Seq point) {
+  void leave(Seq point, ViewKind kind) {
     MutexLock lock(mutex_);
-    points_.erase(points_.find(point));
+    if (kind != ViewKind::kPassing) points_of(kind).erase(points_of(kind).find(point));
   }
-  [[nodiscard]] std::optional<Seq> oldest() const {
+  [[nodiscard]] std::optional<Seq> oldest(ViewKind kind) const {
     MutexLock lock(mutex_);
-    if (points_.empty()) return std::nullopt;
-    return *points_.begin();
+    const auto& points = kind == ViewKind::kCopy ? copies_ : points_;
+    if (points.empty()) return std::nullopt;
+    return *points.begin();
   }
   // From now on nobody enters below `base`. False, and nothing has changed, where somebody is there.
   bool raise(Seq base) {
     MutexLock lock(mutex_);
-    if (!points_.empty() && *points_.begin() < base) return false;
+    for (const auto* points : {&points_, &copies_}) {
+      if (!points->empty() && *points->begin() < base) return false;
+    }
     floor_ = base;
     return true;
   }
@@ -47,8 +57,11 @@ class ViewLedger {
   }
 
  private:
+  std::multiset<Seq>& points_of(ViewKind kind) TM_REQUIRES(mutex_) { return kind == ViewKind::kCopy ? copies_ : points_; }
+
   mutable Mutex mutex_;
   std::multiset<Seq> points_ TM_GUARDED_BY(mutex_);
+  std::multiset<Seq> copies_ TM_GUARDED_BY(mutex_);
   Seq floor_ TM_GUARDED_BY(mutex_);
 };
 

@@ -202,6 +202,36 @@ TEST_CASE("suspend-pair: a site that is merely slow is dropped the same way, and
   CHECK(limited.status()["base"] > 1);
 }
 
+TEST_CASE("suspend-pair: the pair of a site that is being sent a difference is dropped the same way") {
+  if (!can_mount()) return;
+  Scratch work, site_work;
+  Limited limited(work, {});
+  auto site = std::make_unique<Target>(site_work / "site", "tcp://127.0.0.1:*");
+  const std::string endpoint = site->endpoint;
+  tidemark_ok({"pair", "create", limited.volume, "slow", endpoint, "--bandwidth", "1MiB"});
+  REQUIRE(limited.becomes("slow", "duplex"));
+  site.reset();
+  REQUIRE(limited.becomes("slow", "failure-suspended"));
+  {
+    std::ofstream big(limited.mountpoint + "/big");  // for the difference to take longer than the test
+    std::string block(kMiB, '\0');
+    for (int i = 0; i < 48; ++i) {
+      for (char& byte : block) byte = static_cast<char>((limited.seed = limited.seed * 1664525u + 1013904223u) >> 24);
+      big << block;
+    }
+  }
+  REQUIRE(limited.churn(160 * kMiB, 50ms) == 0);
+  REQUIRE(within(30s, [&] { return limited.pair("slow")["parked"] == true; }));
+  site = std::make_unique<Target>(site_work / "site", endpoint);
+  REQUIRE(within(30s, [&] { return limited.status()["log_pressure"] != "full"; }));
+  tidemark_ok({"pair", "resume", limited.volume, "slow"});
+  REQUIRE(limited.becomes("slow", "resyncing"));
+  REQUIRE(limited.churn(280 * kMiB, 100ms) == 0);
+  REQUIRE(within(30s, [&] { return limited.pair("slow")["parked"] == true; }));
+  CHECK(limited.log_max <= kLimit + kSegment);
+  REQUIRE(within(30s, [&] { return limited.status()["log_pressure"] != "full"; }));
+}
+
 TEST_CASE("block-writes: ENOSPC while a site is behind, and writing goes on by itself once it has caught up") {
   if (!can_mount()) return;
   Scratch work, site_work;

@@ -174,4 +174,50 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("history keeper: a difference that is being sent does not keep the log full: its pair is given up, and no other") {
+  Scratch scratch;
+  auto group = make_group(scratch / "group", {}, {4 * kMiB, OnFull::kSuspendPair});
+  const Ino file = group->volume().make_node(kRootIno, "f", {.mode = S_IFREG | 0644})->ino;
+  uint64_t seed = 0;
+  REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  const Position old = group->position();
+  while (group->log().bytes() < 2 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  REQUIRE(group->sync().ok());
+  PruneRequest prune{.to = group->newest()};
+  prune.tombstones_from = old.seq;
+  prune.standing = {{old.seq, old.seq}};
+  REQUIRE(group->prune(prune).ok());
+  auto reader = group->read_difference(old);
+  INFO(reader.status().text());
+  REQUIRE(reader.ok());
+  std::mutex mutex;
+  std::vector<Seq> needed{old.seq.next(), kLatest};
+  HistoryKeeperOptions options;
+  options.needs = [&](PruneRequest& request) {
+    std::lock_guard lock(mutex);
+    for (Seq seq : needed) request.keep.push_back({seq, "a pair"});
+    request.tombstones_from = old.seq;
+  };
+  options.give_up_one = [&] {
+    std::lock_guard lock(mutex);
+    if (needed.size() == 2) reader->reset();
+    needed.erase(needed.begin());
+    return true;
+  };
+  options.prune_every = std::chrono::hours(1);
+  options.look_every = std::chrono::milliseconds(5);
+  auto keeper = HistoryKeeper::start(*group, options);
+  while (group->log().bytes() < 3 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  {
+    std::lock_guard lock(mutex);
+    CHECK(needed.size() == 2);  // not before the limit
+  }
+  for (int i = 0; i < 20; ++i) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
+  REQUIRE(group->sync().ok());
+  CHECK(within(std::chrono::seconds(20), [&] { return group->log().bytes() < 4 * kMiB; }));
+  keeper.reset();
+  CHECK(needed.size() == 1);
+}
+
 }  // namespace tidemark::test
