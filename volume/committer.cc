@@ -1,6 +1,7 @@
 #include "volume/committer.h"
 
 #include "base/logging.h"
+#include "volume/replay.h"
 
 namespace tidemark {
 
@@ -12,10 +13,16 @@ Status Committer::writable() {
 
 // Who asks while the index is behind has decided by what it lacks: he must look again, even if it has caught up by now.
 Status Committer::ready() {
-  TM_TRY(stopped_);
-  if (!behind_) return state_.writable();
-  TM_TRY(publish());
+  const bool was_behind = behind_;
+  TM_TRY(caught_up());
+  if (!was_behind) return Status();
   return Status(Code::kNoSpace, "the disk was full until this moment; nothing was changed: try again", ENOSPC);
+}
+
+Status Committer::caught_up() {
+  TM_TRY(stopped_);
+  TM_TRY(state_.writable());
+  return behind_ ? publish() : Status();
 }
 
 Status Committer::stop(const Status& why) {
@@ -27,11 +34,22 @@ Status Committer::stop(const Status& why) {
 
 Status Committer::publish() {
   Status written = state_.write();
+  if (written.ok() && state_.meta().applied.seq < log_.appended()) written = replay_stretch(log_, state_, log_.appended());
   behind_ = written.code() == Code::kNoSpace;
   if (behind_) return written;
   if (!written.ok()) return stop(written);
   newest_.store(state_.meta().applied.seq.value(), std::memory_order_release);
   return Status();
+}
+
+void Committer::flush_now_and_then(uint64_t appended_bytes) {
+  unflushed_bytes_ += appended_bytes;
+  const auto now = std::chrono::steady_clock::now();
+  if (unflushed_bytes_ < kUnflushedBytesMax && now - flushed_ < kUnflushedMax) return;
+  unflushed_bytes_ = 0;
+  flushed_ = now;
+  // What it meets is met again by whoever writes rows.
+  if (Status begun = state_.flush_soon(); !begun.ok()) log_warning(begun.text());
 }
 
 Status Committer::admit(std::span<const RecordDraft> drafts) const {
@@ -57,11 +75,21 @@ Status Committer::commit(std::span<const RecordDraft> drafts) {
   TM_TRY(writable());
   TM_TRY(admit(drafts));
   TM_ASSIGN(auto appended, log_.append(drafts, epoch));
-  for (size_t i = 0; i < drafts.size(); ++i) {
-    Status applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);
-    if (!applied.ok()) return stop(applied);
+  uint64_t bytes = 0;
+  for (const Appended& each : appended) bytes += each.header.size_in_log();
+  Status applied;
+  for (size_t i = 0; i < drafts.size() && applied.ok(); ++i) {
+    applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);
   }
-  return publish();
+  flush_now_and_then(bytes);
+  return settle(applied);
+}
+
+// A full disk in the middle of them: what was not applied is read from the log again once there is space.
+Status Committer::settle(const Status& applied) {
+  if (applied.ok()) return publish();
+  behind_ = applied.code() == Code::kNoSpace;
+  return behind_ ? applied : stop(applied);
 }
 
 Status Committer::leap(const std::function<Status()>& load) {
@@ -73,15 +101,15 @@ Status Committer::leap(const std::function<Status()>& load) {
 }
 
 Status Committer::commit_verified(Bytes run) {
-  TM_TRY(ready());
+  TM_TRY(caught_up());
   Position position = log_.tail_position();
   TM_ASSIGN(auto locations, log_.append_verified(run));
   size_t index = 0;
   Status applied = walk_records(run, position, [&](const RecordView& record) {
     return state_.apply(record.header, record.payload, locations[index++]);
   });
-  if (!applied.ok()) return stop(applied);
-  return publish();
+  flush_now_and_then(run.size());
+  return settle(applied);
 }
 
 }  // namespace tidemark

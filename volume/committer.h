@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <span>
 
@@ -11,6 +12,11 @@
 #include "volume/watermarks.h"
 
 namespace tidemark {
+
+// What the index on disk lacks of the log is read again when a group is opened after a crash: at most about this much, and only what is
+// older than that where something is written.
+inline constexpr uint64_t kUnflushedBytesMax = uint64_t{512} << 20;
+inline constexpr std::chrono::seconds kUnflushedMax{30};
 
 class Committer {
  public:
@@ -26,7 +32,9 @@ class Committer {
   // Appends the drafts in order and applies them. kNoSpace (the disk, or the log limit) leaves everything as it was, except where the disk filled up between the
   // log and the index: then the change is in the log, and readers see it once the index can be written again.
   Status commit(std::span<const RecordDraft> drafts) TM_REQUIRES(mutex);
-  // Appends and applies records another site numbered. The caller has verified them against log.tail_position().
+  // ok: the newest state is all that the log has, so records of another site can be held against it. kNoSpace: the index's disk is full.
+  Status caught_up() TM_REQUIRES(mutex);
+  // Appends and applies records another site numbered. The caller has verified them against log.tail_position(), after caught_up().
   Status commit_verified(Bytes run) TM_REQUIRES(mutex);
 
   // The index is brought further by `load`, to where the log is. After a failure only opening anew helps.
@@ -42,8 +50,12 @@ class Committer {
  private:
   // ok, or why nothing may be appended.
   Status ready() TM_REQUIRES(mutex);
-  // Puts what was applied into the index, and shows it.
+  // Applies what the log has and the index has not, puts it there, and shows it. On kNoSpace the next call goes on where this one stopped.
   Status publish() TM_REQUIRES(mutex);
+  // Has the index brought to disk when enough was appended since the last time.
+  void flush_now_and_then(uint64_t appended_bytes) TM_REQUIRES(mutex);
+  // After records were appended: `applied` says how far applying them came.
+  Status settle(const Status& applied) TM_REQUIRES(mutex);
   // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
   Status stop(const Status& why) TM_REQUIRES(mutex);
   // kNoSpace where the drafts bring new data and the log may not grow. What takes away goes on, so that room can be made.
@@ -54,7 +66,9 @@ class Committer {
   const Watermarks& watermarks_;
   const bool writable_;
   Status stopped_ TM_GUARDED_BY(mutex);
-  bool behind_ TM_GUARDED_BY(mutex) = false;  // the index lacks what is applied: its disk is full
+  bool behind_ TM_GUARDED_BY(mutex) = false;  // the index lacks what the log has: its disk is full
+  uint64_t unflushed_bytes_ TM_GUARDED_BY(mutex) = 0;
+  std::chrono::steady_clock::time_point flushed_ TM_GUARDED_BY(mutex) = std::chrono::steady_clock::now();
   std::atomic<uint64_t> newest_;
 };
 

@@ -266,6 +266,7 @@ Result<Position> OpenGroup::ingest(Bytes run) {
   if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
   TM_TRY(verify_run(run, core_->log->tail_position()));
   MutexLock lock(committer_.mutex);
+  TM_TRY(committer_.caught_up());
   RecordCheck check(*core_->state, identity_.id);
   Position before = core_->log->tail_position();
   TM_TRY(walk_records(run, before, [&](const RecordView& record) { return check.check(record.header, record.payload); }));
@@ -282,6 +283,8 @@ Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Posit
 Result<std::unique_ptr<DifferenceWriter>> OpenGroup::begin_difference(const DifferenceOffer& offer) {
   if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
   TM_TRY(sync());
+  MutexLock lock(committer_.mutex);
+  TM_TRY(committer_.caught_up());
   return DifferenceWriter::open(*options_.files, directory_, identity_.id, *core_->state, offer);
 }
 

@@ -50,6 +50,7 @@ struct GroupOptions {
   bool salvage = false;
   FileSystem* files = &posix_file_system();
   Clock* clock = &system_clock();
+  std::function<Status()> before_index_write;  // as IndexOptions::before_write
 };
 
 struct GroupIdentity {

@@ -151,6 +151,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const I
   if (!status.ok()) return to_status(status, "opening the index " + directory);
   std::unique_ptr<Index> made(new Index());
   made->directory_ = directory;
+  made->before_write_ = options.before_write;
   made->watch_ = std::move(watch);
   made->db_.reset(opened);
   return made;
@@ -167,6 +168,7 @@ Status Index::writable() const {
 }
 
 Status Index::write(IndexBatch& batch) {
+  if (before_write_) TM_TRY(before_write_());
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   return to_status(db_->Write(options, batch.batch_.get()), "writing to the index");
@@ -251,6 +253,15 @@ Result<std::vector<std::string>> Index::check_tables(bool in_use) {
 Status Index::flush() {
   rocksdb::FlushOptions options;
   options.wait = true;
+  return to_status(db_->Flush(options), "flushing the index");
+}
+
+Status Index::flush_soon() {
+  uint64_t waiting = 0;
+  if (db_->GetIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &waiting) && waiting > 0) return Status();
+  rocksdb::FlushOptions options;
+  options.wait = false;
+  options.allow_write_stall = true;
   return to_status(db_->Flush(options), "flushing the index");
 }
 

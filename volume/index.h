@@ -26,6 +26,8 @@ struct IndexOptions {
   // Called before rows reach the disk: makes the log durable, so that the index never knows more than the log. Where that fails
   // nothing reaches the disk any more until the index is opened anew.
   std::function<Status()> before_flush;
+  // Asked before rows are written; what it answers but ok is the answer. For tests: a disk that fills up between two records.
+  std::function<Status()> before_write;
 };
 
 // Rows that reach the index together or not at all.
@@ -87,6 +89,8 @@ class Index {
   IndexScan scan();
   // Everything written is on disk on return.
   Status flush();
+  // Begins to bring everything written to disk, and does not wait. Nothing where that is going on already.
+  Status flush_soon();
   // Reads every byte of every table on disk and checks it against the sum taken when it was written. One line for each file that
   // differs: its name in the index's directory, ": " and what is wrong. `in_use`: tables that are gone by now are no damage.
   Result<std::vector<std::string>> check_tables(bool in_use);
@@ -95,6 +99,7 @@ class Index {
   class Watch;
   Index() = default;
   std::string directory_;
+  std::function<Status()> before_write_;
   std::shared_ptr<Watch> watch_;  // before db_, whose threads call it
   std::unique_ptr<rocksdb::DB> db_;
 };

@@ -12,13 +12,12 @@
 #include "volume/base_image.h"
 #include "volume/difference.h"
 #include "volume/directory.h"
+#include "volume/replay.h"
 
 namespace tidemark {
 namespace {
 
-// While the index catches up with the log: how much is read at a time, and how many rows go in one batch.
-constexpr size_t kReplayRunBytes = 4u << 20;
-constexpr size_t kReplayBatchBytes = 4u << 20;
+constexpr size_t kCheckRunBytes = 4u << 20;  // read at a time while a log is checked
 // A reader that finds another reader recovering the group waits this long for it.
 constexpr auto kReaderPatience = std::chrono::seconds(10);
 constexpr int kReaderAttempts = 100;  // to open an index whose owner is changing it: 10 s and more
@@ -32,6 +31,7 @@ Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupO
   settings.write_buffer_bytes = options.index_write_buffer_bytes;
   settings.read_only = read_only;
   // The index of a log that grows must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
+  settings.before_write = options.before_index_write;
   if (core != nullptr) settings.before_flush = [core] { return core->log ? core->log->sync(kLatest) : Status(); };
   return Index::open(place, settings);
 }
@@ -49,27 +49,6 @@ Status begin_index(const std::string& directory, const std::string& place, const
   if (floor.base.seq != Seq(0)) TM_TRY(load_base_image(*options.files, directory, floor.base, *fresh));
   core.state = std::make_unique<TreeState>(std::move(fresh));
   return Status();
-}
-
-// Applies a stretch of the log without a gap.
-Status replay_stretch(Log& log, TreeState& state, Seq end) {
-  LogCursor cursor(log, state.meta().applied.seq.next());
-  while (cursor.next() <= end) {
-    TM_ASSIGN(auto run, cursor.read(kReplayRunBytes, end));
-    Bytes rest = run.bytes;
-    uint32_t offset = run.location.offset;
-    while (!rest.empty()) {
-      RecordHeader header;
-      if (decode_header(rest, header) != RecordFault::kNone)
-        return Status(Code::kCorrupt, "a record changed while it was read");
-      const uint32_t size = header.size_in_log();
-      TM_TRY(state.apply(header, rest.subspan(kRecordHeaderSize, header.stored_length), {run.location.segment, offset}));
-      if (state.batch_bytes() > kReplayBatchBytes) TM_TRY(state.write());
-      rest = rest.subspan(size);
-      offset += size;
-    }
-  }
-  return state.write();
 }
 
 // Applies what the log has and the index has not.
@@ -101,7 +80,7 @@ Result<bool> index_fits(TreeState& state, Log& log, const GroupIdentity& identit
 Status check_log(Log& log) {
   for (const HeldStretch& held : held_stretches(log, log.first())) {
     LogCursor cursor(log, held.first);
-    while (cursor.next() <= held.last) TM_TRY(cursor.read(kReplayRunBytes, held.last).status());
+    while (cursor.next() <= held.last) TM_TRY(cursor.read(kCheckRunBytes, held.last).status());
   }
   return Status();
 }

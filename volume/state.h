@@ -53,13 +53,15 @@ class TreeState {
   Result<std::string> find_name(Ino directory, const std::function<bool(std::string_view)>& is_it);
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records, Seq base);
   Status flush() { return index_->flush(); }
+  Status flush_soon() { return index_->flush_soon(); }
   Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }
   [[nodiscard]] Status writable() const { return index_->writable(); }
   [[nodiscard]] Index& index() { return *index_; }  // for what concerns all rows: base images and sweeps
 
   // --- changing ---------------------------------------------------------------------------------------------------------------
   // Adds the rows of one record to the batch. Records come in order of seq. kCorrupt: the record contradicts the tree (then the
-  // state is unusable until reopened: the log has what the index lacks).
+  // state is unusable until reopened: the log has what the index lacks). kNoSpace: the index's disk is full, and nothing of this record
+  // was done; write() and then the same record again.
   Status apply(const RecordHeader& header, Bytes payload, const Location& location);
   // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied. On kNoSpace the batch is
   // kept: the next write() tries again.
