@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -18,6 +17,8 @@
 #include "volume/tree_view.h"
 
 namespace tidemark {
+
+class DifferenceCheck;
 
 // What a source offers.
 struct DifferenceOffer {
@@ -88,6 +89,7 @@ class DifferenceReader {
 // the copy still stands where it stood. Not thread-safe. Nothing of the group changes before finish().
 class DifferenceWriter {
  public:
+  ~DifferenceWriter();
   // kInvalid: the offer does not fit.
   static Result<std::unique_ptr<DifferenceWriter>> open(FileSystem& files, const std::string& directory,
                                                         const GroupId& group, TreeState& state,
@@ -97,7 +99,8 @@ class DifferenceWriter {
   [[nodiscard]] Ino next_ino() const { return state_.meta().next_ino; }
   Status add_records(Bytes run);  // kCorrupt
   Status add_rows(Bytes rows);    // kCorrupt
-  // Brings everything to its place but the floor: the order for Log::cross(). kCorrupt: it is not complete.
+  // Brings everything to its place but the floor: the order for Log::cross(). kCorrupt: it is not complete, or makes no tree
+  // (volume/difference_check.h).
   Result<CrossOrder> finish(const std::optional<std::vector<MarkId>>& held_marks);
   // After the log has crossed the gap, or for one that is given up for good.
   static Status clean(FileSystem& files, const std::string& directory);
@@ -113,6 +116,8 @@ class DifferenceWriter {
   Status check_row(std::string_view key, std::string_view value) const;
   // Records up to the copy's position that a row refers to: where they lie here.
   Status find_old(RowFileReader& rows);
+  Status find_elsewhere(std::unordered_set<uint64_t>& missing);
+  Status check_tree(RowFileReader& rows);
   Result<std::optional<Location>> in_own_chunk(std::string_view key, Seq record);
   Result<std::string> with_own_locations(std::string_view key, std::string_view value);
   Status write_rows(RowFileReader& rows, const std::optional<std::vector<MarkId>>& held_marks);
@@ -130,8 +135,8 @@ class DifferenceWriter {
   Seq last_;                     // the last record
   Seq staged_;
   std::unique_ptr<RowFileWriter> rows_;
-  PackSet staged_records_;                      // the packs, once they are complete
-  std::unordered_map<uint64_t, Location> old_;  // by seq: records that were not where they would be looked for first
+  PackSet staged_records_;                  // the packs, once they are complete
+  std::unique_ptr<DifferenceCheck> check_;  // remembers where records are that were not where they would be looked for first
   Buffer blocks_;
 };
 

@@ -5,14 +5,16 @@
 #include "volume/base_image.h"
 #include "volume/chunk_map.h"
 #include "volume/difference.h"
+#include "volume/difference_check.h"
 #include "volume/directory.h"
+#include "volume/record_check.h"
 #include "volume/sealed_json.h"
 
 namespace tidemark {
 namespace {
 
 constexpr uint64_t kPackBytes = uint64_t{64} << 20;
-constexpr size_t kOldMax = size_t{16} << 20;
+constexpr size_t kOldAtOnce = size_t{1} << 20;  // some 50 MiB
 
 std::string staged_path(const std::string& incoming) { return incoming + "/staged.json"; }
 std::string rows_path(const std::string& incoming) { return incoming + "/rows"; }
@@ -53,12 +55,15 @@ DifferenceWriter::DifferenceWriter(FileSystem& files, const std::string& directo
       staged_records_(files, incoming_),
       blocks_(size_t{kDataBlocksMax} * kBlockSize) {}
 
+DifferenceWriter::~DifferenceWriter() = default;
+
 Result<std::unique_ptr<DifferenceWriter>> DifferenceWriter::open(FileSystem& files, const std::string& directory,
                                                                  const GroupId& group, TreeState& state,
                                                                  const DifferenceOffer& offer) {
   const Meta meta = state.meta();
   if (meta.applied != offer.from || offer.target.base.seq <= offer.from.seq || offer.target.base.epoch < offer.from.epoch ||
-      offer.target.next_ino < meta.next_ino || offer.target.next_mark < meta.next_mark || offer.target.group != group) {
+      offer.target.next_ino < meta.next_ino || offer.target.next_mark < meta.next_mark || offer.target.group != group ||
+      offer.target.next_ino > Ino(kInoMax).next() || offer.target.next_mark > MarkId(kMarkIdMax).next()) {
     return Status(Code::kInvalid, "the difference that is offered does not fit this copy");
   }
   std::unique_ptr<DifferenceWriter> made(new DifferenceWriter(files, directory, group, state, offer));
@@ -239,32 +244,54 @@ Result<std::optional<Location>> DifferenceWriter::in_own_chunk(std::string_view 
   return std::optional<Location>();
 }
 
+// In rounds of at most kOldAtOnce: each reads the rows, and all of the copy's index where anything is missing.
 Status DifferenceWriter::find_old(RowFileReader& rows) {
-  std::unordered_set<uint64_t> missing;
-  TM_TRY(rows.each([&](std::string_view key, std::string_view value) -> Status {
-    if (key[0] != 'E') return Status();
-    TM_ASSIGN(const ExtentRow row, decode_extent_row(value));
-    for (const ChunkRun& run : row.runs) {
-      if (run.extent.seq > offer_.from.seq || missing.contains(run.extent.seq.value())) continue;
-      TM_ASSIGN(const auto own, in_own_chunk(key, run.extent.seq));
-      if (!own) missing.insert(run.extent.seq.value());
-      if (missing.size() > kOldMax) return Status(Code::kLimit, "too many parts of files were moved by reference");
-    }
-    return Status();
-  }));
-  rows.rewind();
+  for (bool more = true; more;) {
+    std::unordered_set<uint64_t> missing;
+    more = false;
+    TM_TRY(rows.each([&](std::string_view key, std::string_view value) -> Status {
+      if (key[0] != 'E') return Status();
+      TM_ASSIGN(const ExtentRow row, decode_extent_row(value));
+      for (const ChunkRun& run : row.runs) {
+        if (run.extent.seq > offer_.from.seq || missing.contains(run.extent.seq.value())) continue;
+        TM_ASSIGN(const auto own, in_own_chunk(key, run.extent.seq));
+        if (own) continue;
+        TM_ASSIGN(const auto found, check_->remembered(run.extent.seq));
+        if (found) continue;
+        more = missing.size() == kOldAtOnce;
+        if (more) return Status();
+        missing.insert(run.extent.seq.value());
+      }
+      return Status();
+    }));
+    rows.rewind();
+    TM_TRY(find_elsewhere(missing));
+  }
+  return Status();
+}
+
+// Shared from another file since: any row that refers to the record will do.
+Status DifferenceWriter::find_elsewhere(std::unordered_set<uint64_t>& missing) {
   if (missing.empty()) return Status();
-  // Shared from another file since: any row that refers to the record will do.
   IndexScan all = state_.index().scan();
   for (all.seek("E"); all.valid() && all.key()[0] == 'E' && !missing.empty(); all.next()) {
     TM_ASSIGN(const ExtentRow row, decode_extent_row(all.value()));
     for (const ChunkRun& run : row.runs) {
-      if (!row.hole && missing.erase(run.extent.seq.value()) > 0) old_[run.extent.seq.value()] = run.extent.location;
+      if (!row.hole && missing.erase(run.extent.seq.value()) > 0)
+        TM_TRY(check_->remember(run.extent.seq, run.extent.location));
     }
   }
   TM_TRY(all.status());
   return missing.empty() ? Status()
                          : refuse("it refers to record " + std::to_string(*missing.begin()) + ", which is not here");
+}
+
+// The rows, all of them, as a change of the tree.
+Status DifferenceWriter::check_tree(RowFileReader& rows) {
+  TM_ASSIGN(check_, DifferenceCheck::open(directory_, state_, offer_));
+  TM_TRY(rows.each([&](std::string_view key, std::string_view value) { return check_->add(key, value); }));
+  rows.rewind();
+  return check_->finish();
 }
 
 Result<std::string> DifferenceWriter::with_own_locations(std::string_view key, std::string_view value) {
@@ -278,10 +305,11 @@ Result<std::string> DifferenceWriter::with_own_locations(std::string_view key, s
       const auto there = staged_records_.find(extent.location);
       if (there.status().code() == Code::kNotFound) return refuse("it lacks record " + std::to_string(extent.seq.value()));
       TM_TRY(there.status());
-    } else if (const auto old = old_.find(extent.seq.value()); old != old_.end()) {
-      extent.location = old->second;
     } else {
-      TM_ASSIGN(const auto own, in_own_chunk(key, extent.seq));
+      TM_ASSIGN(auto own, in_own_chunk(key, extent.seq));
+      if (!own) {
+        TM_ASSIGN(own, check_->remembered(extent.seq));
+      }
       if (!own) return refuse("it refers to a record that is not here");
       extent.location = *own;
     }
@@ -348,8 +376,10 @@ Result<CrossOrder> DifferenceWriter::finish(const std::optional<std::vector<Mark
   kept.packs = packs_;
   staged_records_.replace(kept);
   TM_ASSIGN(const auto rows, RowFileReader::open(files_, rows_path(incoming_)));
+  TM_TRY(check_tree(*rows));
   TM_TRY(find_old(*rows));
   TM_TRY(write_rows(*rows, held_marks));
+  check_.reset();
   const std::string log = log_directory(directory_);
   for (const PackInfo& pack : packs_) TM_TRY(files_.rename(pack_path(incoming_, pack), pack_path(log, pack)));
   TM_TRY(files_.sync_directory(log));

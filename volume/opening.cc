@@ -11,6 +11,7 @@
 #include "log/recovery.h"
 #include "volume/base_image.h"
 #include "volume/difference.h"
+#include "volume/difference_check.h"
 #include "volume/directory.h"
 #include "volume/replay.h"
 
@@ -203,6 +204,7 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
   }
   if (!fits) TM_TRY(start_index_anew(directory, options, core));
   TM_TRY(tidy_base_images(*options.files, directory, *core.log));
+  TM_TRY(DifferenceCheck::clean(directory));
   core.views.lower(core.log->base());
   Status replayed = replay(directory, *options.files, *core.log, *core.state);
   if (replayed.code() == Code::kCorrupt && fits && index_damaged(*core.state)) {
