@@ -50,7 +50,7 @@ Status LogWriter::cross(const CrossOrder& order) {
   tail_.position = order.to;
   tail_.time_ns = std::max(tail_.time_ns, order.time_ns);
   MutexLock state(state_mutex_);
-  tail_position_ = order.to;
+  tail_position_ = durable_position_ = order.to;
   appended_.store(order.to.seq.value(), std::memory_order_release);
   durable_.store(order.to.seq.value(), std::memory_order_release);
   changed_.notify_all();

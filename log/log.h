@@ -57,6 +57,7 @@ struct RecoveryReport {
   uint64_t torn_bytes = 0;       // cut from the end; 0: the log ended cleanly
   uint64_t unborn_segments = 0;  // removed: they followed a segment that never became durable
   std::string text;              // one line for the operator; "" when there is nothing to say
+  bool alarm = false;            // what was durable is damaged: text says what became of it
   Status damage;                 // where a damaged group was opened for salvage: why it does not open otherwise
 };
 
@@ -111,10 +112,12 @@ class Log {
   // An empty log for `group` in the existing empty `directory`. Durable on return.
   static Status create(FileSystem& files, const std::string& directory, const GroupId& group);
 
-  // Opens for appending. `known_durable`: a seq that is known to have been durable (from the index); damage at or before it
-  // is never taken for a torn tail. kCorrupt: segment, byte, seq and fault of what is damaged; nothing is changed then.
+  // Opens for appending. `indexed`: records up to here were durable, and the index has what is in them. Damage in what was durable (the log
+  // keeps a note of that itself) is never taken for a torn tail. Where the order goes on behind it the record stays, and what is in it is
+  // kCorrupt until it is repaired. Where it does not, a received log ends there, and nothing of what is behind is cut: the records are to
+  // be sent again. One of our own: kCorrupt, with segment, byte, seq and fault; nothing is changed then.
   static Result<std::unique_ptr<Log>> open(FileSystem& files, Clock& clock, const std::string& directory,
-                                           const LogOptions& options, Seq known_durable, RecoveryReport* report);
+                                           const LogOptions& options, Seq indexed, RecoveryReport* report);
 
   // Opens what another process may be appending to, for reading records up to and including `last` (which must be durable).
   // append, append_verified and sync answer kReadOnly.
@@ -134,6 +137,13 @@ class Log {
   // Appends records that another site numbered, unchanged: a run of whole records that follows tail_position(), each checked
   // by the caller with walk_records(). kInvalid if the run does not follow. Returns where each begins.
   virtual Result<std::vector<Location>> append_verified(Bytes run) = 0;
+
+  // Records up to here are whole, as far as opening has seen; appended() where it has found no damage. Of what a site sends again, the
+  // first record to be sent is the one behind it.
+  [[nodiscard]] virtual Seq sound() const { return appended(); }
+  // Records that are held already, as another copy has them: a run of whole ones, each checked by the caller with walk_records() from
+  // position_at() of the one before on. Those that opening found damaged are put back in place, durably. kDiverged: they are not ours.
+  virtual Status put_back(Bytes /*run*/) { return Status(); }
 
   // Durable on return: every record up to and including `upto` (kLatest: all appended). One fdatasync serves all waiters.
   virtual Status sync(Seq upto) = 0;

@@ -222,6 +222,7 @@ Status LogReader::mend_now(const Location& location, RecordSource& source) {
                 source.name());
   }
   if (!report.left.ok()) log_error("not repaired: " + report.left.text());
+  if (segment && report.left.ok()) segment_mended(segment->first_seq);
   if (!report.mended.empty()) return Status();
   // Somebody may have repaired it while this one waited for its turn.
   return report.left;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "log/damage.h"
+#include "log/durable_note.h"
+
 namespace tidemark {
 namespace {
 
@@ -122,11 +125,21 @@ Result<SegmentList> read_segment_list(FileSystem& files, const std::string& dire
 
 namespace {
 
-// The search for the end of the log, over the last born segment and those behind it.
+constexpr int kPayloadSearchesMax = 20;  // for one flipped bit, one walk
+
+// What is known of how far the log was durable, beside what its records say.
+struct Known {
+  Seq indexed;         // and the index has what is in the records
+  Seq durable;         // not less
+  bool whole = false;  // no power was lost since the records were written: none is torn that has a sound one behind it
+};
+
+// The search for the end of the log, over the last born segment and those behind it. Damage in records up to `believed` is stepped over
+// where the order goes on behind it.
 class Search {
  public:
-  Search(FileSystem& files, const std::string& directory, Recovered& found)
-      : files_(files), directory_(directory), found_(found) {}
+  Search(FileSystem& files, const std::string& directory, const Known& known, Seq believed, Recovered& found)
+      : files_(files), directory_(directory), known_(known), believed_(believed), found_(found) {}
 
   // Walks the records of the last of found_.segments. Sets fault_ to what ended the walk.
   Status walk() {
@@ -135,7 +148,8 @@ class Search {
     TM_ASSIGN(segment.file_bytes, file->size());
     SegmentWindow window(*file, segment.file_bytes, kWalkStep);
     for (;;) {
-      TM_ASSIGN(const Examined record, examine_record(window, segment.known.bytes, found_.end));
+      TM_ASSIGN(Examined record, examine_record(window, segment.known.bytes, found_.end));
+      if (record.fault != RecordFault::kNone && found_.end.seq < believed_) TM_TRY(step_over(window, record));
       fault_ = record.fault;
       if (fault_ != RecordFault::kNone) break;
       if (segment.known.bytes == kSegmentHeaderSize) segment.known.first_time_ns = record.header.time_ns;
@@ -143,6 +157,7 @@ class Search {
       ++segment.records;
       found_.end = record.header.position();
       found_.end_time_ns = record.header.time_ns;
+      note_proof(record.header);
     }
     TM_ASSIGN(const uint64_t rubbish_end, end_of_content(window, segment.known.bytes));
     if (rubbish_end == segment.known.bytes) return Status();
@@ -151,6 +166,9 @@ class Search {
     if (fault_ == RecordFault::kUnwritten) fault_ = RecordFault::kHeaderDamaged;  // zeros, but not to the end
     return Status();
   }
+
+  // Records up to here were durable, as records behind them prove.
+  [[nodiscard]] Seq proven() const { return proven_; }
 
   // True if the walk came to a clean end.
   [[nodiscard]] bool clean() const { return fault_ == RecordFault::kUnwritten; }
@@ -175,10 +193,11 @@ class Search {
   }
 
   // kCorrupt if anything in the segment from byte `from` on proves that the record after found_.end had been durable: a
-  // younger record that was written when all before it were. Such a record is no older than the log's end, so a copy of
+  // younger record that was written when all before it were (of a received one: any, where no power was lost). Such a record is no older than the log's end, so a copy of
   // another log inside a torn payload passes for one only if it came from the future.
   Status look_for_proof(Seq first_seq, uint64_t from) {
-    if ((found_.segments.back().flags & kSegmentReceived) != 0) return Status();
+    const bool received = (found_.segments.back().flags & kSegmentReceived) != 0;
+    if (received && !known_.whole) return Status();
     TM_ASSIGN(const auto file, files_.open(segment_path(directory_, first_seq), FileSystem::Open::kRead));
     TM_ASSIGN(const uint64_t size, file->size());
     SegmentWindow window(*file, size, kWalkStep);
@@ -189,7 +208,9 @@ class Search {
       TM_ASSIGN(const auto proof, find_header(window, from, lost.next(), most));
       if (!proof) return Status();
       const RecordHeader& header = proof->header;
-      if ((header.flags & kFlagAfterSync) != 0 && header.epoch >= found_.end.epoch && header.time_ns >= found_.end_time_ns) {
+      const bool proves = received || (header.flags & kFlagAfterSync) != 0;
+      if (proves && header.epoch >= found_.end.epoch && header.time_ns >= found_.end_time_ns) {
+        proven_ = header.seq.prev();
         return damaged(" (record " + std::to_string(header.seq.value()) + " in " + segment_name(first_seq) + " at byte " +
                        std::to_string(proof->at) + " proves that it had been durable)");
       }
@@ -205,6 +226,47 @@ class Search {
   }
 
  private:
+  // A damaged record behind which the order goes on is kept, with one flipped bit of it put right where nothing else would do. The fault is
+  // taken from `record` then.
+  Status step_over(SegmentWindow& window, Examined& record) {
+    const RecoveredSegment& segment = found_.segments.back();
+    const uint64_t at = segment.known.bytes;
+    if (found_.damaged.size() + found_.fixes.size() >= kDamagedMax) return Status();
+    if (record.fault == RecordFault::kHeaderDamaged) {
+      TM_ASSIGN(const Bytes head, window.view(at, kRecordHeaderSize));
+      const auto bit = find_header_bit(head, found_.end, record.header);
+      if (!bit) return Status();
+      found_.fixes.push_back({segment.known.first_seq, at + bit->at, bit->value, record.header.seq});
+      record.fault = RecordFault::kPayloadDamaged;  // until it was looked at
+    }
+    if (record.fault != RecordFault::kPayloadDamaged) return Status();
+    TM_ASSIGN(const Bytes whole, window.view(at, record.header.size_in_log()));
+    if (whole.size() < record.header.size_in_log()) return Status();  // cut off
+    record.fault = RecordFault::kNone;
+    const Bytes payload = whole.subspan(kRecordHeaderSize, record.header.stored_length);
+    const bool payload_sound = check_payload(record.header, payload) == RecordFault::kNone;
+    const Bytes padding = whole.subspan(kRecordHeaderSize + record.header.stored_length);
+    const bool sound =
+        payload_sound && std::all_of(padding.begin(), padding.end(), [](std::byte b) { return b == std::byte{0}; });
+    if (sound) return Status();
+    DamagedRecord damaged{record.header, {segment.known.first_seq.value(), static_cast<uint32_t>(at)}, true};
+    if (!payload_sound && record.header.seq > known_.indexed && !damaged_in_blocks(record.header, payload)) {
+      const auto bit = searches_++ < kPayloadSearchesMax ? find_payload_bit(record.header, payload) : std::nullopt;
+      if (bit) {
+        found_.fixes.push_back({segment.known.first_seq, at + kRecordHeaderSize + bit->at, bit->value, record.header.seq});
+        return Status();
+      }
+      damaged.tells_the_tree = false;
+    }
+    found_.damaged.push_back(damaged);
+    return Status();
+  }
+
+  void note_proof(const RecordHeader& header) {
+    const bool received = (found_.segments.back().flags & kSegmentReceived) != 0;
+    if (received ? known_.whole : (header.flags & kFlagAfterSync) != 0) proven_ = header.seq.prev();
+  }
+
   static Result<bool> payload_sound(SegmentWindow& window, const Found& found) {
     TM_ASSIGN(const Bytes whole, window.view(found.at, found.header.size_in_log()));
     return whole.size() == found.header.size_in_log() &&
@@ -213,9 +275,13 @@ class Search {
 
   FileSystem& files_;
   const std::string& directory_;
+  const Known& known_;
+  const Seq believed_;
   Recovered& found_;
+  Seq proven_;
   RecordFault fault_ = RecordFault::kNone;
   uint64_t scanned_ = 0;
+  int searches_ = 0;
 };
 
 // Writes the used part of a segment once more, so that pages a failed sync left behind are dirty again.
@@ -234,33 +300,78 @@ Status rewrite(File& file, uint64_t bytes) {
 
 }  // namespace
 
-Result<Recovered> examine_log(FileSystem& files, const std::string& directory, Seq known_durable) {
-  TM_ASSIGN(const Floor floor, read_floor(files, directory));
-  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor));
+namespace {
+
+// One walk to the end of the log.
+struct Walk {
   Recovered found;
+  size_t adopted = 0;
+};
+
+Status walk_to_end(const SegmentList& list, Search& search, Walk& walk) {
+  Recovered& found = walk.found;
   found.group = list.group;
-  found.segments = std::move(list.born);
+  found.segments = list.born;
   found.last_born = found.segments.size() - 1;
   found.end = found.segments.back().known.before;
-
-  Search search(files, directory, found);
   TM_TRY(search.walk());
-  size_t adopted = 0;
-  for (bool more = true; more && search.clean() && adopted < list.unborn.size();) {
-    TM_ASSIGN(more, search.adopt(list.unborn[adopted]));
-    if (more) ++adopted;
+  for (bool more = true; more && search.clean() && walk.adopted < list.unborn.size();) {
+    TM_ASSIGN(more, search.adopt(list.unborn[walk.adopted]));
+    if (more) ++walk.adopted;
   }
-  if (found.end.seq < known_durable) {
-    return search.damaged(" (records up to " + std::to_string(known_durable.value()) + " are known to have been durable)");
+  return Status();
+}
+
+// The newest record up to which what was found can be taken, if records up to `durable` were: nothing behind that is stepped over, and
+// nothing of which the tree cannot be told.
+Seq believable(const Recovered& found, Seq durable) {
+  Seq to = kLatest;
+  for (const DamagedRecord& each : found.damaged) {
+    if (each.header.seq > durable || !each.tells_the_tree) to = std::min(to, each.header.seq.prev());
   }
-  if (!search.clean())
-    TM_TRY(search.look_for_proof(found.segments.back().known.first_seq, found.segments.back().known.bytes));
-  for (size_t i = adopted; i < list.unborn.size(); ++i) {
-    TM_TRY(search.look_for_proof(list.unborn[i], kSegmentHeaderSize));
+  for (const BitFix& each : found.fixes) {
+    if (each.seq > durable) to = std::min(to, each.seq.prev());
+  }
+  return to;
+}
+
+}  // namespace
+
+Result<Recovered> examine_log(FileSystem& files, const std::string& directory, Seq indexed) {
+  TM_ASSIGN(const Floor floor, read_floor(files, directory));
+  TM_ASSIGN(SegmentList list, read_segment_list(files, directory, floor));
+  const DurableKnowledge noted = read_durable_note(files, directory, list.group);
+  Known known{indexed, std::max(indexed, noted.position.seq), noted.same_boot};
+
+  // First everything is believed, to see what the records prove; then what can be.
+  auto walk = std::make_unique<Walk>();
+  auto search = std::make_unique<Search>(files, directory, known, kLatest, walk->found);
+  TM_TRY(walk_to_end(list, *search, *walk));
+  known.durable = std::max(known.durable, search->proven());
+  if (const Seq to = believable(walk->found, known.durable); to != kLatest) {
+    walk = std::make_unique<Walk>();
+    search = std::make_unique<Search>(files, directory, known, to, walk->found);
+    TM_TRY(walk_to_end(list, *search, *walk));
+  }
+  Recovered& found = walk->found;
+  Status lost;
+  if (found.end.seq < known.durable) {
+    lost = search->damaged(" (records up to " + std::to_string(known.durable.value()) + " are known to have been durable)");
+  } else if (!search->clean()) {
+    lost = search->look_for_proof(found.segments.back().known.first_seq, found.segments.back().known.bytes);
+  }
+  if (!lost.ok()) {
+    if (lost.code() != Code::kCorrupt || (found.segments.back().flags & kSegmentReceived) == 0) return lost;
+    found.lost_to = std::max(known.durable, search->proven());
+    found.lost_text = lost.text();
+    found.torn_bytes = 0;
+  }
+  for (size_t i = walk->adopted; i < list.unborn.size(); ++i) {
+    if (!found.lost_to) TM_TRY(search->look_for_proof(list.unborn[i], kSegmentHeaderSize));
     found.removed.push_back(list.unborn[i]);
   }
   if (list.unnamed) found.removed.push_back(*list.unnamed);
-  return found;
+  return std::move(found);
 }
 
 Status repair_log(FileSystem& files, const std::string& directory, const Recovered& recovered) {
@@ -272,7 +383,13 @@ Status repair_log(FileSystem& files, const std::string& directory, const Recover
   for (size_t i = recovered.last_born; i < recovered.segments.size(); ++i) {
     const RecoveredSegment& segment = recovered.segments[i];
     TM_ASSIGN(const auto file, files.open(segment_path(directory, segment.known.first_seq), FileSystem::Open::kReadWrite));
-    if (segment.file_bytes > segment.known.bytes) TM_TRY(file->truncate(segment.known.bytes));
+    const bool keep_rest = recovered.lost_to && i + 1 == recovered.segments.size();
+    if (segment.file_bytes > segment.known.bytes && !keep_rest) TM_TRY(file->truncate(segment.known.bytes));
+    for (const BitFix& fix : recovered.fixes) {
+      if (fix.segment != segment.known.first_seq) continue;
+      const iovec part{const_cast<std::byte*>(&fix.value), 1};
+      TM_TRY(file->write(fix.at, {&part, 1}));
+    }
     if (distrusted) TM_TRY(rewrite(*file, segment.known.bytes));
     if (!segment.born) {
       // Its predecessor became durable in the round before this one.

@@ -23,7 +23,7 @@ Status LogWriter::sync(Seq upto) {
 // One round of group commit: whatever is appended when it begins is durable when it ends. Called and left with the mutex
 // held; it is free while the disk works.
 void LogWriter::lead_sync() {
-  SyncPlan plan{appended(), appended_bytes_, {}};
+  SyncPlan plan{tail_position_, appended_bytes_, {}};
   for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
   leading_ = true;
   state_mutex_.unlock();
@@ -33,7 +33,8 @@ void LogWriter::lead_sync() {
   leading_ = false;
   // Poisoned meanwhile by somebody else: durable() never moves again.
   if (done.ok() && poison_.ok()) {
-    durable_.store(plan.target.value(), std::memory_order_release);
+    durable_.store(plan.target.seq.value(), std::memory_order_release);
+    durable_position_ = plan.target;
     small_syncs_.store(plan.appended_bytes - synced_bytes_ < kSmallSync, std::memory_order_relaxed);
     synced_bytes_ = plan.appended_bytes;
     for (const auto& part : plan.parts) {
@@ -106,12 +107,26 @@ void LogWriter::leave_distrust() {
   if (!made.ok() && made.status().code() != Code::kExists) log_warning(made.status().text());
 }
 
-// Whatever is appended is durable within the commit interval, and no segment stays unborn for long.
+// Whatever is appended is durable within the commit interval, no segment stays unborn for long, and what is durable is noted.
 void LogWriter::run_timer() {
   MutexLock lock(state_mutex_);
   while (!closing_) {
-    if (!poison_.ok() || leading_ || appended() == durable()) {
+    if (!poison_.ok()) {
       changed_.wait(state_mutex_);
+      continue;
+    }
+    const auto to_note = next_note_ - std::chrono::steady_clock::now();
+    const bool something_to_note = durable() > noted_;
+    if (something_to_note && to_note <= to_note.zero()) {
+      note_durable();
+      continue;
+    }
+    if (leading_ || appended() == durable()) {
+      if (something_to_note) {
+        (void)changed_.wait_for(state_mutex_, to_note);
+      } else {
+        changed_.wait(state_mutex_);
+      }
       continue;
     }
     const auto deadline = std::chrono::steady_clock::now() + options_.commit_interval;
@@ -124,6 +139,20 @@ void LogWriter::run_timer() {
   }
 }
 
+// A note that cannot be written costs nothing but what recovery would have known by it.
+void LogWriter::note_durable() {
+  if (noting_) return;
+  const Position position = durable_position_;
+  noting_ = true;
+  state_mutex_.unlock();
+  const Status noted = note_.write(position);
+  if (!noted.ok()) log_warning(noted.within("noting how far the log is durable").text());
+  state_mutex_.lock();
+  noting_ = false;
+  noted_ = position.seq;
+  next_note_ = std::chrono::steady_clock::now() + kNoteEvery;
+}
+
 void LogWriter::close() {
   {
     MutexLock lock(state_mutex_);
@@ -132,8 +161,15 @@ void LogWriter::close() {
   }
   if (timer_.joinable()) timer_.join();
   if (Status synced = sync(kLatest); !synced.ok()) return log_error("closing the log: " + synced.text());
+  cut_zeros();
+  MutexLock lock(state_mutex_);
+  if (poison_.ok() && durable() > noted_) note_durable();
+}
+
+// What was written ahead, after a clean end.
+void LogWriter::cut_zeros() {
   MutexLock lock(append_mutex_);
-  if (tail_.file_bytes == tail_.offset) return;
+  if (tail_.file_bytes == tail_.offset || keeps_rest(tail_)) return;
   Status cut = tail_.segment->file->truncate(tail_.offset);
   if (cut.ok()) cut = tail_.segment->file->sync();
   if (!cut.ok()) log_error("closing the log: " + cut.text());

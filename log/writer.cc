@@ -81,6 +81,8 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
       clock_(clock),
       directory_(directory),
       options_(options),
+      lost_to_(recovered.lost_to.value_or(Seq())),
+      note_(*pool_, directory, recovered.group),
       appended_(recovered.end.seq.value()),
       durable_(recovered.end.seq.value()) {
   packs_.replace(floor);
@@ -95,14 +97,17 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
   live->header.before = last.known.before;
   live->file = std::move(tail);
   live->born = true;
-  live->used = live->file_bytes = last.known.bytes;
+  live->used = last.known.bytes;
+  live->file_bytes = recovered.lost_to ? last.file_bytes : last.known.bytes;
   {
     MutexLock lock(append_mutex_);
-    tail_ = {live, last.known.bytes, last.known.bytes, last.records, last.known.bytes, recovered.end, recovered.end_time_ns};
+    tail_ = {live, last.known.bytes, live->file_bytes, last.records, last.known.bytes, recovered.end, recovered.end_time_ns};
   }
   MutexLock lock(state_mutex_);
   live_.push_back(live);
-  tail_position_ = recovered.end;
+  tail_position_ = durable_position_ = recovered.end;
+  noted_ = note_.noted();
+  for (const DamagedRecord& each : recovered.damaged) damaged_[each.header.seq] = each.location;
   unwritten_ = {live->file, last.known.bytes, last.known.bytes};
   if (options_.commit_interval.count() > 0) timer_ = std::thread([this] { run_timer(); });
 }
@@ -360,7 +365,7 @@ void LogWriter::commit(const Tail& tail, const Batch& batch) {
 Status LogWriter::undo(const Batch& batch) {
   for (const auto& segment : batch.made) TM_TRY(files_.remove(segment_path(directory_, segment->known.first_seq)));
   if (!batch.made.empty()) TM_TRY(files_.sync_directory(directory_));
-  if (!batch.touched) return Status();
+  if (!batch.touched || keeps_rest(tail_)) return Status();  // what was written there is what has been there
   TM_TRY(tail_.segment->file->truncate(tail_.offset));
   tail_.file_bytes = tail_.offset;
   TM_TRY(tail_.segment->file->sync());

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/mutex.h"
+#include "log/durable_note.h"
 #include "log/reader.h"
 #include "log/recovery.h"
 #include "log/segment_pool.h"
@@ -26,6 +27,7 @@ inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;  // appended betw
 // after it overwrite blocks that exist, which spares each of them the file system's journal commit.
 inline constexpr uint64_t kSmallSync = uint64_t{64} << 10;
 inline constexpr uint64_t kZeroAhead = uint64_t{1} << 20;
+inline constexpr std::chrono::milliseconds kNoteEvery{1'000};  // what is durable is noted, at most so often
 
 class LogWriter final : public LogReader {
  public:
@@ -44,6 +46,11 @@ class LogWriter final : public LogReader {
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
   Result<RetireReport> retire(const RetireOrder& order) override;
   Status cross(const CrossOrder& order) override;
+  [[nodiscard]] Seq sound() const override;
+  Status put_back(Bytes run) override;
+
+ protected:
+  void segment_mended(Seq first_seq) override;
 
  private:
   // A segment that is not wholly durable yet. The fields after the blank line are guarded by state_mutex_.
@@ -91,7 +98,7 @@ class LogWriter final : public LogReader {
       bool born, complete;
       uint64_t used, file_bytes;
     };
-    Seq target;
+    Position target;
     uint64_t appended_bytes = 0;
     std::vector<Part> parts;
   };
@@ -123,7 +130,12 @@ class LogWriter final : public LogReader {
   Status poison(const Status& cause) TM_EXCLUDES(state_mutex_);
   void leave_distrust();
   void run_timer();
+  // Notes how far the log is durable. Called and left with the mutex held; it is free while the disk works. At most one at a time.
+  void note_durable() TM_REQUIRES(state_mutex_);
   void close();
+  void cut_zeros();
+  // Bytes behind the tail that must not be cut: records that were durable once.
+  [[nodiscard]] bool keeps_rest(const Tail& tail) const { return tail.position.seq < lost_to_; }
 
   // retire.cc: letting old segments go; cross.cc: leaving a gap. One thread at a time.
   Result<KnownSegment> check_order(const RetireOrder& order);
@@ -136,6 +148,7 @@ class LogWriter final : public LogReader {
   Clock& clock_;
   const std::string directory_;
   const LogOptions options_;
+  const Seq lost_to_;  // records up to here were durable once, and are to be sent again; zeros: none
 
   mutable Mutex append_mutex_;
   Tail tail_ TM_GUARDED_BY(append_mutex_);
@@ -146,6 +159,12 @@ class LogWriter final : public LogReader {
   CondVar changed_;  // durable_, poison_, leading_, closing_, live_ or the first unsynced append
   std::deque<std::shared_ptr<Live>> live_ TM_GUARDED_BY(state_mutex_);  // the first is born, the others are not
   Position tail_position_ TM_GUARDED_BY(state_mutex_);
+  Position durable_position_ TM_GUARDED_BY(state_mutex_);
+  std::map<Seq, Location> damaged_ TM_GUARDED_BY(state_mutex_);  // as opening found them, and nobody has put right since
+  DurableNote note_;                                             // of whoever notes
+  bool noting_ TM_GUARDED_BY(state_mutex_) = false;
+  Seq noted_ TM_GUARDED_BY(state_mutex_);
+  std::chrono::steady_clock::time_point next_note_ TM_GUARDED_BY(state_mutex_);
   Status poison_ TM_GUARDED_BY(state_mutex_);
   bool leading_ TM_GUARDED_BY(state_mutex_) = false;
   bool closing_ TM_GUARDED_BY(state_mutex_) = false;

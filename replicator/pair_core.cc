@@ -165,7 +165,9 @@ Status PairCore::reach_duplex() {
     set_goal();
     if (acked_.durable < goal_) return Status();
   }
-  return enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there");
+  TM_TRY(enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there" + lost_));
+  lost_.clear();
+  return Status();
 }
 
 void PairCore::set_goal() {
@@ -276,6 +278,7 @@ Status PairCore::begin(const Welcome& welcome) {
   if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
     return Status(Code::kCorrupt, "the site grants no window");
   }
+  note_loss(welcome.position.seq);
   acked_ = Ack();
   acked_.received = sent_ = reached_ = welcome.position.seq;
   acked_.durable = std::min(welcome.durable, welcome.position.seq);
@@ -289,7 +292,7 @@ Status PairCore::begin(const Welcome& welcome) {
   line_ = LineRate();
   begun_ns_ = now();
   if (status_.state != PairState::kSuspending) {
-    std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value());
+    std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value()) + lost_;
     TM_TRY(enter(resumed_state(status_), cause));
   } else {
     tell_state();
@@ -297,6 +300,17 @@ Status PairCore::begin(const Welcome& welcome) {
   TM_TRY(advance());
   publish();
   return Status();
+}
+
+// What a site has acknowledged as durable it holds, whatever happens to its machine. One that does not has lost it: its disk, or somebody
+// who was at its files.
+void PairCore::note_loss(Seq held) {
+  if (held >= acked_.durable) return;
+  const std::string records =
+      "records " + std::to_string(held.next().value()) + " to " + std::to_string(acked_.durable.value());
+  lost_ =
+      "; the site has lost " + records + ", which it had acknowledged: they are sent again; verify its copy and its disk";
+  log_error("group " + group_.identity().name + ": pair '" + config_.site + "'" + lost_);
 }
 
 Status PairCore::take_ack(Bytes body) {

@@ -73,6 +73,7 @@ class PairCore {
   // The site follows a newer primary (0: of which epoch, it did not say). Ours writes no more before anything else is answered.
   Status superseded(Epoch by, const Status& why);
   Status begin(const Welcome& welcome);
+  void note_loss(Seq held);
   Status take_ack(Bytes body);
   Status take_downstream(Bytes body);
   Status take_accept(Bytes body);
@@ -144,6 +145,7 @@ class PairCore {
   PairLag lag_;
   uint64_t shipped_bytes_ = 0;
   std::string last_error_;
+  std::string lost_;                     // what the site had acknowledged and no longer holds, until it is duplex again
   std::vector<std::string> downstream_;  // names in the watermarks
 };
 

@@ -167,6 +167,13 @@ PositionCase ReplicaCore::compare(const Position& position, const Position& thei
   return classify_at_site(position, theirs, [this](Seq seq) { return group_->log().position_at(seq); });
 }
 
+Result<Position> ReplicaCore::position() const {
+  Log& log = group_->log();  // not the index, which may be behind, on a full disk
+  const Seq sound = log.sound();
+  if (!wants_again_ || sound >= log.appended()) return log.tail_position();
+  return log.position_at(sound);
+}
+
 Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retry& retry) {
   bool made = false;
   retry = Retry::kLater;
@@ -193,7 +200,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
     MutexLock lock(mutex_);
     owner_ = who.key;
   }
-  const Position position = group_->log().tail_position();  // the index may be behind, on a full disk
+  TM_ASSIGN(const Position position, this->position());
   Welcome welcome;
   welcome.role = WireRole::kShip;
   welcome.which = made ? PositionCase::kUnknownGroup : compare(position, hello.position);
@@ -218,12 +225,14 @@ Welcome ReplicaCore::epoch_news() const {
 
 Status ReplicaCore::check_begin(const Claim& claim, const Position& agreed, Retry& retry) const {
   retry = Retry::kHello;
-  if (group_ == nullptr || group_->log().tail_position() != agreed) {
-    return Status(Code::kStale, "the site's position has changed since HELLO");  // another session has shipped meanwhile
-  }
+  const Status changed(Code::kStale,
+                       "the site's position has changed since HELLO");  // another session has shipped meanwhile
+  if (group_ == nullptr) return changed;
+  TM_ASSIGN(const Position held, position());
+  if (held != agreed) return changed;
   retry = Retry::kNever;
   TM_TRY(check_claim(claim));
-  const PositionCase which = compare(agreed, claim.position);
+  const PositionCase which = compare(group_->log().tail_position(), claim.position);
   if (which == PositionCase::kDiverged) {
     return Status(Code::kDiverged, "the site holds another history of group " + name_);
   }
@@ -266,6 +275,14 @@ Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
   if (group_ == nullptr) return Status(Code::kStale, "the replica is not open");
   TM_TRY(check_epoch(epoch));
   if (offer.target.base.epoch > epoch) return later_epoch();
+  const Log& log = group_->log();
+  if (wants_again_ && log.sound() < log.appended() && offer.from.seq == log.sound()) {
+    wants_again_ = false;
+    return Status(Code::kStale,
+                  "record " + std::to_string(offer.from.seq.next().value()) +
+                      " is damaged here, and the source no longer holds it: the copy goes on behind it; repair "
+                      "it from another copy with `tidemark verify --repair`");
+  }
   TM_ASSIGN(difference_, group_->begin_difference(offer));
   difference_bytes_ = 0;
   // A copy without anything needs every symbolic link, whatever its number.
@@ -308,7 +325,11 @@ uint64_t ReplicaCore::bytes() const {
 
 Status ReplicaCore::commit() { return group_->sync(); }
 
-Seq ReplicaCore::durable() const { return std::min(group_->log().durable(), group_->watermarks().copied()); }
+Seq ReplicaCore::durable() const {
+  const Log& log = group_->log();
+  const Seq held = wants_again_ ? std::min(log.durable(), log.sound()) : log.durable();
+  return std::min(held, group_->watermarks().copied());
+}
 
 // --- what is remembered
 

@@ -72,7 +72,7 @@ class ReplicaCore {
   static Retry retry_after(const Status& status);
   // What was taken so far is durable on return.
   Status commit();
-  // Newest seq that may be acknowledged as durable: it is so here, and at every site of ours that waits (sync pairs).
+  // Newest seq that may be acknowledged as durable: it is so here, whole, and at every site of ours that waits (sync pairs).
   [[nodiscard]] Seq durable() const;
 
   // The highest epoch that was promised to anybody. Of the thread that calls hello() and so on.
@@ -89,6 +89,8 @@ class ReplicaCore {
   Status lost(bool orderly);
 
  private:
+  // What a shipper continues behind: the newest record, or the one before the first that opening found damaged.
+  [[nodiscard]] Result<Position> position() const;
   Status make_replica(const Hello& hello);
   Status check_identity(const Hello& hello) const;
   // What can be told from HELLO alone: a stale epoch, another key's group.
@@ -111,6 +113,7 @@ class ReplicaCore {
   std::unique_ptr<DifferenceWriter> difference_;
   uint64_t difference_bytes_ = 0;  // taken of it in this session
   std::atomic<Group*> open_group_{nullptr};
+  std::atomic<bool> wants_again_{true};  // damaged records are to be sent again; false: the source no longer holds them
   Epoch highest_;
   Status record_status_;  // why highest_ is not to be trusted
 

@@ -297,7 +297,7 @@ void ReplicaHost::handle_data(Item item) {
   if (!early_.empty() && early_.begin()->second.session != item.session) early_.clear();
   if (item.session->several_lines && put_in_order(item)) return;
   take_data(item);
-  while (!early_.empty() && !item.session->over && early_.begin()->first == group()->log().appended().next()) {
+  while (!early_.empty() && !item.session->over && early_.begin()->first == Seq(item.session->received).next()) {
     const Item next = std::move(early_.extract(early_.begin()).mapped());
     take_data(next);
   }
@@ -309,9 +309,9 @@ bool ReplicaHost::put_in_order(Item& item) {
   if (!header.ok() || header->type != MessageType::kData) return false;
   Result<DataHeader> data = decode_data_message(body);
   if (!data.ok()) return false;  // whoever takes it says why
-  const Seq appended = group()->log().appended();
-  if (data->first > appended.next()) return early_.try_emplace(data->first, std::move(item)).second;
-  if (data->last > appended) return false;
+  const Seq received(item.session->received);
+  if (data->first > received.next()) return early_.try_emplace(data->first, std::move(item)).second;
+  if (data->last > received) return false;
   count_consumed(item);
   outbox_.post_ack(item.session);
   return true;

@@ -32,6 +32,7 @@ class OpenGroup final : public Group {
     const Epoch newest = core_->log->tail_position().epoch;
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
     committer_.log_limit = options_.log_limit;
+    if (core_->log->sound() < core_->log->appended()) put_back_to_ = core_->log->appended();
     if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
     remember_successor();
   }
@@ -204,6 +205,9 @@ class OpenGroup final : public Group {
   bool closed_ = false;
   std::shared_ptr<GroupCore> core_;
   const RecoveryReport recovery_;
+  Result<Position> take_again(Bytes run, Seq first);
+
+  Seq put_back_to_;  // opening found damage in records up to here: they may come once more
   Watermarks watermarks_;
   Committer committer_;
   LiveVolume volume_;
@@ -264,6 +268,10 @@ Status verify_run(Bytes run, Position position) {
 
 Result<Position> OpenGroup::ingest(Bytes run) {
   if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  RecordHeader first;
+  const bool again = run.size() >= kRecordHeaderSize && decode_header(run, first) == RecordFault::kNone &&
+                     first.seq > Seq() && first.seq <= put_back_to_;
+  if (again) return take_again(run, first.seq);
   TM_TRY(verify_run(run, core_->log->tail_position()));
   MutexLock lock(committer_.mutex);
   TM_TRY(committer_.caught_up());
@@ -272,6 +280,24 @@ Result<Position> OpenGroup::ingest(Bytes run) {
   TM_TRY(walk_records(run, before, [&](const RecordView& record) { return check.check(record.header, record.payload); }));
   TM_TRY(committer_.commit_verified(run));
   return position();
+}
+
+// The part of the run that is held already goes to the log alone: the index has it.
+Result<Position> OpenGroup::take_again(Bytes run, Seq first) {
+  Log& log = *core_->log;
+  TM_ASSIGN(Position before, log.position_at(first.prev()));
+  const Seq tail = log.appended();
+  TM_TRY(verify_run(run, before));
+  size_t held = 0;
+  Position last = before;
+  TM_TRY(walk_records(run, before, [&](const RecordView& record) {
+    if (record.header.seq > tail) return Status();
+    held += record.whole.size();
+    last = record.header.position();
+    return Status();
+  }));
+  TM_TRY(log.put_back(run.first(held)));
+  return held < run.size() ? ingest(run.subspan(held)) : last;
 }
 
 Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Position& from) {

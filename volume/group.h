@@ -173,7 +173,9 @@ class Group {
   [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
-  // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was.
+  // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was. Where opening found damage
+  // (Log::sound()) the run may begin with records that are held: those that are damaged are put back in place. Returns the position of the
+  // run's last record.
   virtual Result<Position> ingest(Bytes run) = 0;
   [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
 

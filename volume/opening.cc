@@ -190,11 +190,11 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
   auto index = open_index(index_directory(directory), options, &core, false);
   if (!index.ok() && !is_damage(index.status())) return index.status();
   if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
-  const Seq known_durable = core.state ? core.state->meta().applied.seq : Seq(0);
+  const Seq indexed = core.state && core.state->loaded().ok() ? core.state->meta().applied.seq : Seq(0);
   LogOptions log_options = options.log;
   log_options.pool_owner = group_id_text(identity.id);
-  TM_ASSIGN(core.log, Log::open(*options.files, *options.clock, log_directory(directory), log_options, known_durable,
-                                &opened.recovery));
+  TM_ASSIGN(core.log,
+            Log::open(*options.files, *options.clock, log_directory(directory), log_options, indexed, &opened.recovery));
   if (core.log->group() != identity.id) {
     return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");
   }
@@ -213,7 +213,9 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
     replayed = replay(directory, *options.files, *core.log, *core.state);
   }
   if (!replayed.ok()) return replayed.within("reading the log of " + directory);
-  if (!opened.recovery.text.empty()) log_warning(directory + ": " + opened.recovery.text);
+  const RecoveryReport& report = opened.recovery;
+  if (report.alarm) log_error(directory + ": " + report.text);
+  if (!report.alarm && !report.text.empty()) log_warning(directory + ": " + report.text);
   return opened;
 }
 

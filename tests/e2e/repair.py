@@ -235,10 +235,10 @@ def closed(world, story):
     sound = {path: open(path, "rb").read() for path in story.segments()}
     last = story.segments()[-1]
     with open(last, "r+b") as file:  # the header of a record of the last segment: the volume does not open any more
+        file.seek(64 + 20)  # more than one bit: that alone would be put right
+        bytes_there = file.read(8)
         file.seek(64 + 20)
-        byte = file.read(1)
-        file.seek(64 + 20)
-        file.write(bytes([byte[0] ^ 4]))
+        file.write(bytes(byte ^ 0x5a for byte in bytes_there))
     refused = world.run("mount", world.volume, world.mount, ok=None)
     assert refused.returncode == 13, refused
     assert world.run("restore", world.volume, "--target", os.path.join(world.root, "back"), ok=None).returncode == 13

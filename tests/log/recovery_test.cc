@@ -1,6 +1,7 @@
 #include <cerrno>
 #include <thread>
 
+#include "log/durable_note.h"
 #include "tests/log/log_fixture.h"
 #include "tests/support/rounds.h"
 
@@ -168,10 +169,12 @@ TEST_CASE("power failures during recovery lose nothing either") {
         if (step.number == at) next = files->after_crash(seed + round);
         return Status();
       });
-      const auto opened = Log::open(*files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
-      INFO(opened.status().text());
-      REQUIRE(opened.ok());
-      files->on_operation(nullptr);
+      {
+        const auto opened = Log::open(*files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
+        INFO(opened.status().text());
+        REQUIRE(opened.ok());
+        files->on_operation(nullptr);
+      }
       if (next == nullptr) break;
       files = std::move(next);
     }
@@ -289,21 +292,34 @@ TEST_CASE("damage that was durable is reported and never cut") {
     CHECK(files->content(path) == before);
   };
   SECTION("by what a later record says") {
-    files->flip_bit(path, all[4].location.offset + 80, 0);
+    files->overwrite(path, all[4].location.offset + 80, "rubbish");
     refused(Seq(), Seq(5), "payload damaged");
   }
   SECTION("a header") {
-    files->flip_bit(path, all[4].location.offset + 45, 7);
+    files->overwrite(path, all[4].location.offset + 45, "rubbish");
     refused(Seq(), Seq(5), "header damaged");
   }
   SECTION("zeros in the middle") {
     files->overwrite(path, all[4].location.offset, std::string(200, '\0'));
     refused(Seq(), Seq(5), "header damaged");
   }
-  SECTION("by what the caller knows") {
-    files->flip_bit(path, all[14].location.offset + 80, 0);
-    refused(Seq(15), Seq(15), "payload damaged");
+  SECTION("by what the caller knows: the index has what is in the record, so only the record is damaged") {
+    files->overwrite(path, all[14].location.offset + 80, "rubbish");
+    std::string damaged = files->content(path);
+    damaged.resize(damaged.find_last_not_of('\0') + 1);
     RecoveryReport report;
+    {
+      auto log = must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(15), &report));
+      CHECK(log->appended() == Seq(20));
+      CHECK(log->sound() == Seq(14));
+      CHECK(report.alarm);
+      CHECK(report.text.find("record 15 is damaged") != std::string::npos);
+      Buffer storage;
+      CHECK(log->read_record(all[14].location, storage).status().code() == Code::kCorrupt);
+      CHECK(log->read_record(all[15].location, storage).ok());
+    }
+    CHECK((files->content(path).substr(0, damaged.size()) == damaged));
+    must(files->remove(kDirectory + "/durable"));
     CHECK(must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(14), &report))->appended() == Seq(14));
   }
   SECTION("missing altogether") {
@@ -391,6 +407,173 @@ TEST_CASE("segments: missing, foreign, headerless") {
     CHECK(log->appended() == Seq(60));
     CHECK_FALSE(must(t.files.exists(segment_path(kDirectory, Seq(99)))));
   }
+}
+
+namespace {
+
+// A copy of what a source has, in one segment, and where its records lie.
+struct Copy {
+  TestLog source{quiet_options(1u << 20)};
+  TestLog target{quiet_options(1u << 20)};
+  std::vector<Location> locations;
+
+  explicit Copy(size_t records) {
+    source.add(records);
+    locations = must(target.log->append_verified(as_bytes(run(Seq(1)))));
+    must(target.log->sync(kLatest));
+  }
+  std::string run(Seq from) {
+    LogCursor cursor(*source.log, from);
+    return std::string(as_text(must(cursor.read(1 << 20, kLatest)).bytes));
+  }
+  std::unique_ptr<Log> open(FaultFileSystem& files, Seq indexed, RecoveryReport* report = nullptr) {
+    return must(Log::open(files, target.clock, kDirectory, quiet_options(1u << 20), indexed, report));
+  }
+};
+const std::string kFirst = segment_path(kDirectory, Seq(1));
+
+}  // namespace
+
+TEST_CASE(
+    "a received log ends before damage that cannot be stepped over, cuts nothing, and is whole once it is sent again") {
+  Copy copy(10);
+  copy.target.log.reset();  // notes that all ten are durable
+  FaultFileSystem& files = copy.target.files;
+  const std::string whole = files.content(kFirst);
+  const bool header = GENERATE(false, true);
+  // A payload the index lacks, and that is not content of a file: what is behind it cannot be applied.
+  files.overwrite(kFirst, copy.locations[4].offset + (header ? 8 : 100), "rubbish");
+  const std::string damaged = files.content(kFirst);
+  RecoveryReport report;
+  {
+    auto log = copy.open(files, Seq(3), &report);
+    CHECK(log->appended() == Seq(4));
+    CHECK(log->durable() == Seq(4));
+    CHECK(report.alarm);
+    CHECK(report.text.find("records from 5 to 10") != std::string::npos);
+  }
+  CHECK((files.content(kFirst) == damaged));
+  SECTION("all at once") {
+    auto log = copy.open(files, Seq(3));
+    must(log->append_verified(as_bytes(copy.run(Seq(5)))).status());
+    must(log->sync(kLatest));
+    CHECK(log->appended() == Seq(10));
+  }
+  SECTION("in pieces, with a power failure after each") {
+    LogCursor cursor(*copy.source.log, Seq(5));
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      auto log = copy.open(files, Seq(3));
+      if (log->appended() == Seq(10)) break;
+      auto run = must(cursor.read(600, kLatest));
+      must(log->append_verified(run.bytes).status());
+      auto after = files.after_crash(seed);
+      CHECK(copy.open(*after, Seq(3))->appended() >= Seq(4));
+    }
+    auto log = copy.open(files, Seq(3));
+    CHECK(log->appended() == Seq(10));  // what was behind the damage is there again as soon as that is gone
+  }
+  CHECK((files.content(kFirst) == whole));
+}
+
+TEST_CASE("a received record that was durable and is damaged stays, and is put back when it is sent again") {
+  Copy copy(10);
+  copy.target.log.reset();
+  FaultFileSystem& files = copy.target.files;
+  const std::string whole = files.content(kFirst);
+  files.overwrite(kFirst, copy.locations[4].offset + 100, "rubbish");
+  files.overwrite(kFirst, copy.locations[9].offset + 100, "rubbish");
+  auto log = copy.open(files, Seq(10));
+  CHECK(log->appended() == Seq(10));
+  CHECK(log->sound() == Seq(4));
+  must(log->put_back(as_bytes(copy.run(Seq(5))).first(copy.locations[6].offset - copy.locations[4].offset)));
+  CHECK(log->sound() == Seq(9));
+  TestLog other(quiet_options(1u << 20));
+  other.add(3, 100);
+  LogCursor cursor(*other.log, Seq(1));
+  CHECK(log->put_back(must(cursor.read(1 << 20, kLatest)).bytes).code() == Code::kDiverged);
+  must(log->put_back(as_bytes(copy.run(Seq(5)))));
+  CHECK(log->sound() == Seq(10));
+  log.reset();
+  CHECK((files.content(kFirst) == whole));
+}
+
+TEST_CASE("one flipped bit in what was durable is put right where nothing else would do") {
+  TestLog t(quiet_options(1u << 20));
+  const auto all = t.add(10);
+  must(t.log->sync(kLatest));
+  t.add(10);  // the first of them proves the ten before it
+  auto files = t.files.after_exit();
+  const std::string whole = files->content(kFirst);
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 40; ++round) {
+    const Appended& victim = all[random() % 10];
+    auto damaged = files->after_exit();
+    damaged->flip_bit(kFirst, victim.location.offset + random() % victim.header.size_in_log(),
+                      static_cast<unsigned>(random() % 8));
+    INFO("record " << victim.header.seq.value());
+    RecoveryReport report;
+    auto log = must(Log::open(*damaged, t.clock, kDirectory, quiet_options(), Seq(), &report));
+    CHECK(log->appended() == Seq(20));
+    log.reset();
+    const std::string mended = damaged->content(kFirst);  // without the zeros that were written ahead
+    if (!report.alarm) CHECK((mended == whole.substr(0, mended.size())));  // else it is in the padding
+  }
+}
+
+TEST_CASE("what is noted of a received log: damage at or before it is no torn tail, whatever follows") {
+  Copy copy(10);
+  copy.target.log.reset();
+  FaultFileSystem& files = copy.target.files;
+  SECTION("the newest record") {
+    files.overwrite(kFirst, copy.locations[9].offset + 100, "rubbish");
+    CHECK(copy.open(files, Seq())->appended() == Seq(9));
+    CHECK(copy.open(files, Seq(10))->appended() == Seq(10));
+  }
+  SECTION("records that are gone") {
+    files.set_content(kFirst, files.content(kFirst).substr(0, copy.locations[7].offset));
+    RecoveryReport report;
+    CHECK(copy.open(files, Seq(), &report)->appended() == Seq(7));
+    CHECK(report.alarm);
+  }
+  SECTION("a damaged note is none, one of its slots is enough") {
+    files.overwrite(kDirectory + "/durable", 20, "rubbish");
+    files.overwrite(kFirst, copy.locations[9].offset + 100, "rubbish");
+    RecoveryReport report;
+    CHECK(copy.open(files, Seq(), &report)->appended() == Seq(9));
+    CHECK_FALSE(report.alarm);
+    CHECK(report.torn_bytes > 0);
+  }
+}
+
+TEST_CASE("behind the note, as long as the machine was not started anew: what has a sound record behind it is not torn") {
+  FaultFileSystem* files = nullptr;
+  const bool rebooted = GENERATE(false, true);
+  const bool header = GENERATE(false, true);
+  Copy copy(10);
+  files = &copy.target.files;
+  files->set_content("/proc/sys/kernel/random/boot_id", "one");
+  copy.target.log.reset();
+  copy.target.log = copy.open(*files, Seq());  // knows the boot
+  copy.source.add(5);
+  const auto more = must(copy.target.log->append_verified(as_bytes(copy.run(Seq(11)))));
+  must(copy.target.log->sync(kLatest));
+  copy.target.log.reset();
+  // The note of an earlier moment, with the boot of this one.
+  DurableNote note(*files, kDirectory, test_group());
+  must(note.write(must(copy.source.log->position_at(Seq(10)))));
+  if (rebooted) files->set_content("/proc/sys/kernel/random/boot_id", "two");
+  auto killed = files->after_exit();
+  for (uint64_t slot : {uint64_t{0}, uint64_t{4096}}) {  // only the older note is left
+    const std::string held = killed->content(kDirectory + "/durable").substr(slot, 72);
+    if (load_le<uint64_t>(as_bytes(held).data() + 40) != 10)
+      killed->overwrite(kDirectory + "/durable", slot, std::string(72, '\0'));
+  }
+  killed->overwrite(kFirst, more[1].offset + (header ? 8 : 100), "rubbish");
+  RecoveryReport report;
+  auto log = copy.open(*killed, Seq(10), &report);
+  CHECK(log->appended() == Seq(11));
+  CHECK(report.alarm == !rebooted);
+  CHECK((report.torn_bytes > 0) == rebooted);
 }
 
 }  // namespace tidemark::test
