@@ -78,7 +78,7 @@ void DurableReplies::sync_in_turn() {
 
 bool DurableReplies::copied(Seq upto) const {
   if (group_.identity().role != Role::kPrimary) return true;
-  return group_.watermarks().may_write().ok() && group_.watermarks().copied() >= upto;
+  return group_.watermarks().may_write().ok() && group_.watermarks().may_acknowledge(upto);
 }
 
 void DurableReplies::answer(std::vector<Waiting>& waiting, const Status& synced) {
