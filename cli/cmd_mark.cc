@@ -92,7 +92,8 @@ Outcome run_show(const MarkFlags& flags) {
 
 Outcome run_hold(const MarkFlags& flags, bool held) {
   TM_ASSIGN(Source target, find_source(flags.source, ""));
-  TM_TRY(hold_mark(target, flags.name, held));
+  TM_ASSIGN(const auto timeout, parse_duration(flags.timeout));
+  TM_TRY(hold_mark(target, flags.name, held, timeout));
   if (flags.json) print_json({{"name", flags.name}, {"held", held}});
   return 0;
 }
@@ -140,6 +141,8 @@ void add_mark(CLI::App& app, Invocation& invocation) {
     CLI::App* hold = mark->add_subcommand(held ? "hold" : "release",
                                           held ? "Keep a mark beyond retention" : "Let retention have a mark again");
     add_source(hold, *flags, "DIR or a path in a mount")->add_option("NAME", flags->name, "Its name")->required();
+    hold->add_option("--timeout", flags->timeout, "How long to wait for the sites of sync pairs (default 30s)")
+        ->option_text("30s");
     on_chosen(hold, invocation, [flags, held] { return run_hold(*flags, held); });
   }
 }

@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "cli/closing.h"
 #include "cli/control.h"
 #include "cli/exit_map.h"
+#include "cli/unmounted.h"
 #include "volume/group.h"
 
 namespace tidemark::cli {
@@ -22,8 +22,14 @@ Status failed_ioctl(int error, const MarkOrder& order, const std::string& where)
       return Status(Code::kExists, "a mark '" + order.name + "' exists already; names are never used twice", error);
     case EINVAL: return Status(Code::kInvalid, "the mark's name or note is not allowed", error);
     case ENOTTY: return Status(Code::kInvalid, where + " is not in a Tidemark mount", error);
-    case EROFS: return Status(Code::kReadOnly, where + " is mounted at a point: what is past takes no marks", error);
-    case ENOENT: return Status(Code::kNotFound, "no site '" + order.wait + "' is paired; no mark was made", error);
+    case EROFS:  // not a point: that was looked at before
+      return Status(Code::kReadOnly,
+                    "the volume at " + where + " refuses what is new; `tidemark status " + where + "` says why", error);
+    case ENOENT:
+      return Status(Code::kNotFound,
+                    order.wait == "all" ? "there is no pair, so nobody can confirm a mark; none was made"
+                                        : "no site '" + order.wait + "' is paired; no mark was made",
+                    error);
     case EACCES:
     case EPERM: return Status(Code::kAccess, where + ": " + std::strerror(error), error);
     default: return errno_status(error, "cannot mark through " + where);
@@ -55,23 +61,35 @@ Result<MarkMade> mark_through_holder(const std::string& directory, const MarkOrd
   return made;
 }
 
-Result<std::unique_ptr<Group>> open_to_change(const std::string& directory) {
-  GroupOptions options;
-  options.purpose = "marking";
-  TM_TRY(wait_until_closed(directory));
-  return Group::open(directory, OpenMode::kPrimary, options);
+// The mark is in the log, though what was waited for did not come. Else: why it was not made.
+Result<MarkMade> made_after_all(Group& group, const MarkOrder& order, const Status& failure) {
+  const Result<Mark> mark = group.find_mark(order.name);
+  const bool made = failure.code() != Code::kExists && mark.ok();
+  if (made) return MarkMade{mark->name, mark->seq, failure};
+  return failure.within("no mark was made");
 }
 
 Result<MarkMade> mark_unmounted(const std::string& directory, const MarkOrder& order) {
-  if (!order.wait.empty() && order.wait != "local") {
-    return Status(Code::kInvalid, "--wait " + order.wait + ": " + directory +
-                                      " is not mounted, so nothing is shipped to any site; mount it first");
-  }
-  TM_ASSIGN(auto group, open_to_change(directory));
+  const auto deadline = std::chrono::steady_clock::now() + order.timeout;
+  TM_ASSIGN(auto volume, UnmountedVolume::open(directory, order.wait, deadline));
+  if (Status ready = volume->connect(deadline); !ready.ok()) return ready.within("no mark was made");
   MarkRequest request{order.name, order.note, order.application, static_cast<uint32_t>(::getpid()), ::getuid()};
-  TM_ASSIGN(Mark mark, group->create_mark(request));
-  TM_TRY(group->close());
-  return MarkMade{mark.name, mark.seq, Status()};
+  Result<Mark> mark = volume->group().create_mark(request);
+  if (!mark.ok()) return made_after_all(volume->group(), order, mark.status());
+  Status settled = volume->settle(mark->seq, deadline);
+  TM_TRY(volume->close());
+  return MarkMade{mark->name, mark->seq, settled};
+}
+
+Status hold_unmounted(const std::string& directory, const std::string& name, bool held, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const std::string what = held ? "held" : "released";
+  TM_ASSIGN(auto volume, UnmountedVolume::open(directory, "", deadline));
+  TM_TRY(volume->connect(deadline).within("the mark was not " + what));
+  TM_TRY(volume->group().hold_mark(name, held));
+  Status settled = volume->settle(volume->group().log().durable(), deadline);
+  TM_TRY(volume->close());
+  return settled.within("the mark is " + what + " here, durably");
 }
 
 Status check_target(const Source& target) {
@@ -96,13 +114,11 @@ Result<MarkMade> make_mark(const Source& target, const MarkOrder& order) {
   return !made.ok() && nobody_listens(made.status()) ? mark_unmounted(target.directory, order) : made;
 }
 
-Status hold_mark(const Source& target, const std::string& name, bool held) {
+Status hold_mark(const Source& target, const std::string& name, bool held, std::chrono::milliseconds timeout) {
   TM_TRY(check_target(target));
   Result<Json> asked = control_call(target.directory, {{"op", "mark-hold"}, {"name", name}, {"held", held}}, kControlMargin);
   if (asked.ok() || !nobody_listens(asked.status())) return asked.status();
-  TM_ASSIGN(auto group, open_to_change(target.directory));
-  TM_TRY(group->hold_mark(name, held));
-  return group->close();
+  return hold_unmounted(target.directory, name, held, timeout);
 }
 
 }  // namespace tidemark::cli

@@ -110,7 +110,13 @@ Result<MarkOutcome> MarkMaker::make(const MarkRequest& request, const std::strin
   if (!group_.watermarks().knows(wait)) return Status(Code::kNotFound, "no such site: '" + wait + "'");
   TM_TRY(flush());
   MarkOutcome outcome;
-  TM_ASSIGN(outcome.mark, group_.create_mark(request));
+  Result<Mark> made = group_.create_mark(request);
+  if (made.status().code() == Code::kTimeout) {  // it is in the log, and a sync pair's site has not confirmed it
+    outcome.wait = made.status();
+    TM_ASSIGN(outcome.mark, group_.find_mark(request.name));
+    return outcome;
+  }
+  TM_ASSIGN(outcome.mark, std::move(made));
   outcome.wait = wait_for_sites(wait, outcome.mark.seq, timeout, abandoned);
   return outcome;
 }

@@ -72,10 +72,11 @@ void run(MarkJob& job) {
   const std::chrono::milliseconds timeout(job.in.timeout_ms == 0 ? kDefaultTimeoutMs : job.in.timeout_ms);
   const auto abandoned = [&] { return fuse_req_interrupted(job.req) && is_killed(job.mark.pid); };
   TM_REPLY_ASSIGN(job.req, MarkOutcome outcome, job.daemon->marks->make(job.mark, job.wait, timeout, abandoned));
-  TM_REPLY(job.req, outcome.wait);
   job.in.mark_id = outcome.mark.id.value();
   job.in.seq = outcome.mark.seq.value();
-  fuse_reply_ioctl(job.req, 0, &job.in, sizeof job.in);
+  // The mark is made: which one, the caller is told together with what was not confirmed.
+  const int result = outcome.wait.ok() ? 0 : -to_errno(outcome.wait.code());
+  fuse_reply_ioctl(job.req, result, &job.in, sizeof job.in);
 }
 
 void op_ioctl(fuse_req_t req, fuse_ino_t, unsigned command, void*, fuse_file_info*, unsigned, const void* data,

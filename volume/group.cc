@@ -394,11 +394,12 @@ Status OpenGroup::hold_mark(std::string_view name, bool held) {
     MutexLock lock(committer_.mutex);
     TM_TRY(committer_.writable());
     TM_ASSIGN(Mark mark, find_mark(name));
-    if (mark.held == held) return Status();
-    const RecordDraft draft = make_draft(RecordType::kMarkChange, 0, Ino(0), encode_mark_change({mark.id, held}));
-    TM_TRY(committer_.commit({&draft, 1}));
+    if (mark.held != held) {
+      const RecordDraft draft = make_draft(RecordType::kMarkChange, 0, Ino(0), encode_mark_change({mark.id, held}));
+      TM_TRY(committer_.commit({&draft, 1}));
+    }
   }
-  return sync();
+  return sync();  // also where another thread has just asked for the same: its record need not be durable yet
 }
 
 Status check_role(const std::string& directory, Role role, OpenMode mode) {

@@ -62,9 +62,13 @@ std::map<std::string, SiteProgress> Watermarks::snapshot() const {
 }
 
 bool Watermarks::knows(const std::string& who) const {
-  if (who.empty() || who == "local" || who == "all") return true;
+  if (who.empty() || who == "local") return true;
   MutexLock lock(mutex_);
-  return sites_.contains(who);
+  return who == "all" ? has_pair() : sites_.contains(who);
+}
+
+bool Watermarks::has_pair() const {
+  return std::any_of(sites_.begin(), sites_.end(), [](const auto& site) { return !site.second.downstream; });
 }
 
 Status Watermarks::wait_durable(const std::string& who, Seq seq, std::chrono::milliseconds timeout) {
@@ -72,6 +76,7 @@ Status Watermarks::wait_durable(const std::string& who, Seq seq, std::chrono::mi
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
   for (;;) {
+    if (who == "all" && !has_pair()) return Status(Code::kNotFound, "there is no pair, so nobody can confirm anything");
     if (who != "all" && !sites_.contains(who)) return Status(Code::kNotFound, "there is no pair to a site '" + who + "'");
     std::string missing;
     for (const auto& [site, progress] : sites_) {

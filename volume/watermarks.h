@@ -44,10 +44,10 @@ class Watermarks {
   void update(const std::string& site, const SiteProgress& progress);
   void remove(const std::string& site);
   [[nodiscard]] std::map<std::string, SiteProgress> snapshot() const;
-  // True where `who` is "", "local", "all" or a site that has a pair.
+  // True where `who` is "", "local", a site that has a pair, or "all" and there is one.
   [[nodiscard]] bool knows(const std::string& who) const;
   // Waits until `seq` is durable at `who`: "" or "local" at once; a site's name; "all" sites that have a pair.
-  // kNotFound: no such site. kTimeout: not in time; the text names who is missing.
+  // kNotFound: no such site, or none at all. kTimeout: not in time; the text names who is missing.
   // Sites that only get what another one forwards are no part of "all".
   Status wait_durable(const std::string& who, Seq seq, std::chrono::milliseconds timeout);
 
@@ -73,6 +73,7 @@ class Watermarks {
   static constexpr std::chrono::seconds kCopiedMax{60};
   void refresh() TM_REQUIRES(mutex_);
   [[nodiscard]] Status refusal() const TM_REQUIRES(mutex_);
+  [[nodiscard]] bool has_pair() const TM_REQUIRES(mutex_);
   void tell() TM_EXCLUDES(mutex_);
 
   mutable Mutex mutex_;

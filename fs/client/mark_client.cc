@@ -34,9 +34,9 @@ extern "C" int tidemark_mark(int fd, const char* name, const char* note, const c
     errno = ENOENT;
     return -1;
   }
-  if (ioctl(fd, TIDEMARK_IOC_MARK, &request) != 0) return -1;
-  if (seq != nullptr) *seq = request.seq;
-  return 0;
+  const int result = ioctl(fd, TIDEMARK_IOC_MARK, &request);
+  if (seq != nullptr && request.seq != 0) *seq = request.seq;  // also of one that was made and is not confirmed
+  return result == 0 ? 0 : -1;
 }
 
 extern "C" int tidemark_mark_path(const char* path, const char* name, const char* note, const char* wait,

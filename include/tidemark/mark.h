@@ -36,12 +36,12 @@ struct tidemark_mark_request {
 
 /*
  * Makes a mark. `fd`: any open file or directory of the mount. `note`, `wait` may be NULL. Writes the sequence number to
- * `*seq` where that is not NULL. Returns 0, or -1 with errno:
+ * `*seq` where that is not NULL (also with ETIMEDOUT). Returns 0, or -1 with errno:
  *   EEXIST     a mark of that name exists          EINVAL  the name or note is not allowed
- *   ENOTTY     `fd` is not on a Tidemark mount     EROFS   the mount is a point or a replica
+ *   ENOTTY     `fd` is not on a Tidemark mount     EROFS   the mount is a point, or writes are refused
  *   ENOSPC     no room for the record              EIO     the log has failed; nothing more is accepted until remounted
  *   ETIMEDOUT  the mark is made and durable here, but the sites waited for have not confirmed it in time
- *   ENOENT     `wait` names no site of this volume (no mark is made)
+ *   ENOENT     `wait` names no site of this volume, or is "all" and there is no site (no mark is made)
  * Thread-safe. Blocks until the mark is durable.
  */
 int tidemark_mark(int fd, const char* name, const char* note, const char* wait, uint32_t timeout_ms, uint64_t* seq);

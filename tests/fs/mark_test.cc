@@ -165,6 +165,10 @@ TEST_CASE("The ioctl's answers") {
   CHECK(mark(root, "three", "berlin", 300) == ETIMEDOUT);
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
   CHECK(mark(root, "three") == EEXIST);  // made, though not confirmed
+  uint64_t seq = 0;
+  CHECK(::tidemark_mark_path(root.c_str(), "unconfirmed", nullptr, "berlin", 100, &seq) == -1);
+  CHECK(errno == ETIMEDOUT);
+  CHECK(seq > 0);
   CHECK(mark(root, "four", "all", 200) == ETIMEDOUT);
   CHECK(mark(mounted.scratch().path(), "five") == ENOTTY);
   CHECK(mark(mounted / "absent", "five") == ENOENT);

@@ -1,6 +1,8 @@
 // The engine against the model: at many points of the past, after the index is lost, and at a replica.
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <future>
+#include <thread>
 
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
@@ -175,6 +177,25 @@ TEST_CASE("marks: names, duplicates, points") {
   group = Group::open(scratch / "group", OpenMode::kPrimary).value();
   CHECK(group->index_fingerprint().value() == fingerprint);
   CHECK(group->find_mark("first ä")->held);
+}
+
+TEST_CASE("holding a mark that somebody else has just held waits until that is durable") {
+  Scratch scratch;
+  auto group = make_group(scratch / "group");
+  REQUIRE(group->create_mark({.name = "good"}).ok());
+  SiteProgress site;  // a sync pair's, which has everything so far
+  site.waits = true;
+  site.durable = group->newest();
+  group->watermarks().update("near", site);
+  auto hold = [&] { return std::async(std::launch::async, [&] { return group->hold_mark("good", true); }); };
+  auto first = hold();
+  while (group->newest() == site.durable) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  auto second = hold();
+  CHECK(second.wait_for(std::chrono::milliseconds(300)) == std::future_status::timeout);
+  site.durable = group->newest();
+  group->watermarks().update("near", site);
+  CHECK(first.get().ok());
+  CHECK(second.get().ok());
 }
 
 TEST_CASE("what a record must never hold is refused or left out before it is written") {
