@@ -39,7 +39,9 @@ Result<std::unique_ptr<Group>> open_group(const std::string& directory, Deadline
     auto group = Group::open(directory, OpenMode::kPrimary, options);
     if (group.ok() || group.status().code() != Code::kBusy) return group;
     TM_ASSIGN(const std::optional<Holder> holder, lock_holder(directory));
-    if ((holder && holder->purpose != kPurpose) || !pause_until(deadline)) return group;
+    // A holder that has not yet written who it is may be another of ours.
+    const bool other = holder && !holder->purpose.empty() && holder->purpose != kPurpose;
+    if (other || !pause_until(deadline)) return group;
   }
 }
 

@@ -73,14 +73,19 @@ def confirmed_by_the_site(story):
 
 
 def two_at_once(story):
-    codes = []
-    threads = [threading.Thread(target=lambda n=n: codes.append(
-        story.mark("create", story.world.volume, f"both-{n}", ok=None).returncode)) for n in range(2)]
+    codes, said = [], []
+
+    def make(n):
+        done = story.mark("create", story.world.volume, f"both-{n}", ok=None)
+        codes.append(done.returncode)
+        said.append(done.stderr.decode())
+
+    threads = [threading.Thread(target=make, args=(n,)) for n in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert codes == [0, 0], codes
+    assert codes == [0, 0], (codes, said)
     assert {"both-0", "both-1"} <= set(story.there())
     print("two such commands wait for one another")
 
