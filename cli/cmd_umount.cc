@@ -44,8 +44,8 @@ Outcome run(const UmountFlags& flags) {
   if (flags.lazy) return 0;  // it ends when the last user lets go of it, which may be never
   Status gone = watch.wait_gone(timeout);
   if (gone.code() == Code::kTimeout) {
-    return Status(Code::kBusy, mountpoint + " is unmounted, but " + gone.text() + " after " +
-                                   flags.timeout + "; it is still closing the log");
+    return Status(Code::kBusy, mountpoint + " is unmounted, but " + gone.text() + " after " + flags.timeout +
+                                   "; it is still closing the log");
   }
   TM_TRY(gone);
   return 0;

@@ -66,8 +66,8 @@ bool is_kept_in_mount(const std::string& path, const MountedVolume& mount) {
 Result<Source> source_of_mount(const std::string& path, const MountedVolume& mount) {
   Source source;
   if (!is_remote(mount.source) && !mount.source.starts_with("/")) {
-    return Status(Code::kNotFound, "what is mounted at " + mount.mountpoint + " calls itself '" + mount.source +
-                                       "', which names no volume");
+    return Status(Code::kNotFound,
+                  "what is mounted at " + mount.mountpoint + " calls itself '" + mount.source + "', which names no volume");
   }
   if (is_remote(mount.source)) {
     TM_ASSIGN(source, find_remote(mount.source));

@@ -515,7 +515,7 @@ TEST_CASE("one flipped bit in what was durable is put right where nothing else w
     auto log = must(Log::open(*damaged, t.clock, kDirectory, quiet_options(), Seq(), &report));
     CHECK(log->appended() == Seq(20));
     log.reset();
-    const std::string mended = damaged->content(kFirst);  // without the zeros that were written ahead
+    const std::string mended = damaged->content(kFirst);                   // without the zeros that were written ahead
     if (!report.alarm) CHECK((mended == whole.substr(0, mended.size())));  // else it is in the padding
   }
 }

@@ -85,7 +85,7 @@ class SiteLife {
     if (!same.ok() || *same != held) return "another history";
     if (promised_.epoch <= Epoch(1)) return "";
     Retry retry{};
-    const Status stale = core.hello(hello_of(Epoch(promised_.epoch.value() - 1)), retry).status();
+    const Status stale = core.hello(hello_of(Epoch(promised_.epoch.value() - 1)), Claimant(), retry).status();
     return stale.code() == Code::kStaleEpoch ? "" : "the epoch it promised is forgotten";
   }
 
@@ -102,7 +102,10 @@ class SiteLife {
     hello.group = "shop";
     hello.identity = "test";
     hello.epoch = epoch;
+    // The record that began this tenure follows all that is shipped here.
     hello.position = primary_.position();
+    hello.position.epoch = epoch;
+    hello.position.seq = hello.position.seq.next();
     return hello;
   }
 
@@ -111,11 +114,14 @@ class SiteLife {
     ReplicaCore core("shop", directory_, simulated(*files_), nullptr);
     if (files_->exists(directory_ + "/group.json").value()) REQUIRE(core.open_existing().ok());
     Retry retry{};
-    auto welcome = core.hello(hello_of(Epoch(epoch)), retry);
+    const Hello hello = hello_of(Epoch(epoch));
+    auto welcome = core.hello(hello, Claimant(), retry);
     INFO(welcome.status().text());
     REQUIRE(welcome.ok());
-    promise_ = {true, Epoch(epoch), std::max(promise_.durable, welcome->durable)};
-    REQUIRE(core.begin(welcome->position).ok());
+    promise_.made = true;
+    promise_.durable = std::max(promise_.durable, welcome->durable);
+    REQUIRE(core.begin({Claimant(), hello.epoch, hello.position}, welcome->position).ok());
+    promise_.epoch = Epoch(epoch);  // BEGIN promises it, not HELLO
     LogCursor cursor(primary_.log(), welcome->position.seq.next());
     for (uint64_t runs = 1 + random_() % 12; runs > 0 && crashed_ == nullptr; --runs) {
       auto run = cursor.read(1000 + random_() % 30'000, primary_.log().durable());
@@ -124,7 +130,7 @@ class SiteLife {
       std::string text(kWireHeaderSize + kDataFixed + run->bytes.size(), '\0');
       encode_data_message({reinterpret_cast<std::byte*>(text.data()), text.size()}, {run->first, run->last, run->bytes},
                           epoch, 1);
-      REQUIRE(core.take(as_bytes(text).subspan(kWireHeaderSize)).ok());
+      REQUIRE(core.take(Epoch(epoch), as_bytes(text).subspan(kWireHeaderSize)).ok());
       if (random_() % 3 == 0) REQUIRE(core.commit().ok());
       promise_.durable = std::max(promise_.durable, core.durable());
     }
