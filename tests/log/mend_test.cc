@@ -53,9 +53,12 @@ Outcome mend(FaultFileSystem& files, RecordSource& source, const Position& newes
   return outcome;
 }
 
+// Of the segments and packs. The note of how far the log was durable is no content: a damaged one counts as none.
 std::map<std::string, std::string> contents(FaultFileSystem& files) {
   std::map<std::string, std::string> all;
-  for (const std::string& name : must(files.list(kDirectory))) all[name] = files.content(kDirectory + "/" + name);
+  for (const std::string& name : must(files.list(kDirectory))) {
+    if (name != "durable") all[name] = files.content(kDirectory + "/" + name);
+  }
   return all;
 }
 
