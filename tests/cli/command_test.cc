@@ -55,7 +55,7 @@ TEST_CASE("marks are made, listed, shown and held") {
   CHECK(tidemark_run({"mark", "create", fixture.volume, "good"}).exit_code == 1);
   CHECK(tidemark_run({"mark", "create", fixture.volume, "a@b"}).exit_code == 2);
   CHECK(tidemark_run({"mark", "create", fixture.volume, ""}).exit_code == 2);
-  CHECK(tidemark_run({"mark", "create", fixture.volume, "later", "--wait", "all"}).exit_code == 2);
+  CHECK(tidemark_run({"mark", "create", fixture.volume, "later", "--wait", "all"}).exit_code == 10);  // no pair
   tidemark_ok({"mark", "hold", fixture.volume, "good"});
   Json list = tidemark_json({"mark", "list", fixture.volume});
   REQUIRE(list["marks"].size() == 1);

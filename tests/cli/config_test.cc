@@ -84,8 +84,8 @@ TEST_CASE("every fault of a file is named with line, column and what is allowed"
       {"pair = \"sync\"\n", 1, 8, "is a table"},
       {"group = 7\n", 1, 9, "is a table"},
       {"[group.\"a b\".history]\nretention = \"7d\"\n", 1, 8, "a b"},
-      {"[group.shop.serve]\ndir = \"/srv\"\n", 1, 13, "there are: history, mount, pair"},
-      {"[group.shop]\nretention = \"7d\"\n", 2, 1, "there are: history, mount, pair"},
+      {"[group.shop.serve]\ndir = \"/srv\"\n", 2, 1, "there are: max_group_bytes"},
+      {"[group.shop]\nretention = \"7d\"\n", 2, 1, "there are: serve, history, mount, pair"},
       {"[site.far.keys]\nown = \"/k\"\n", 1, 7, "tcp://"},
       {"[site.\"tcp://far:1\".pair]\nmode = \"sync\"\n", 1, 21, "there are: keys"},
   };
