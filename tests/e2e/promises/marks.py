@@ -111,7 +111,7 @@ def refused_without_the_site(story):
 def made_without_the_site(story):
     """fence=never."""
     world = story.world
-    world.run("pair", "delete", world.volume, "near")
+    world.run("pair", "delete", world.volume, "near", "--yes")
     story.make_duplex("--mode", "sync")
     world.kill_site()
     made, said = story.create("alone", "--timeout", "2s", ok=(14,))
@@ -134,7 +134,7 @@ def made_without_the_site(story):
 
 def confirmed_where_asked(story):
     world = story.world
-    world.run("pair", "delete", world.volume, "near")
+    world.run("pair", "delete", world.volume, "near", "--yes")
     for wait in ("all", "near"):
         done = story.mark("create", world.volume, "nobody", "--wait", wait, ok=(10,))
         assert b"no mark was made" in done.stderr, done.stderr
