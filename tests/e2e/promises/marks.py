@@ -153,7 +153,7 @@ def through_the_mount(story):
     done = world.run("mark", "create", world.mount, "late", "--wait", "far", "--timeout", "1s", "--json", ok=(14,))
     made = json.loads(done.stdout)
     assert made["seq"] == story.here()["late"]["seq"] > 0 and not made["confirmed"], made
-    world.run("pair", "delete", world.volume, "far")
+    world.run("pair", "delete", world.volume, "far", "--yes")
     done = world.run("mark", "create", world.mount, "nobody", "--wait", "all", ok=(10,))
     assert b"none was made" in done.stderr, done.stderr
     print("through the mount: a mark that is not confirmed has its seq, and nobody to wait for is an error")
