@@ -28,7 +28,7 @@ void Watermarks::refresh() {
   withheld_ = false;
   fencing_.clear();
   for (const auto& [site, progress] : sites_) {
-    if (progress.waits || progress.fenced) copied_ = std::min(copied_, progress.durable);
+    if (progress.waits || progress.withholds || progress.fenced) copied_ = std::min(copied_, progress.durable);
     withheld_ = withheld_ || progress.withholds;
     if (progress.fenced) fencing_ = site;
   }

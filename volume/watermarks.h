@@ -52,7 +52,7 @@ class Watermarks {
   Status wait_durable(const std::string& who, Seq seq, std::chrono::milliseconds timeout);
 
   // --- sync pairs: what counts as durable, and whether anything may be written ---------------------------------------------
-  // Newest seq that is durable at every site that waits; kLatest where none does.
+  // Newest seq that is durable at every site that waits, withholds or fences; kLatest where none does.
   [[nodiscard]] Seq copied() const;
   // Records up to `upto` may count as durable: copied() ≥ upto, and no pair withholds.
   [[nodiscard]] bool may_acknowledge(Seq upto) const;
