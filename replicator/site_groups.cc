@@ -8,10 +8,27 @@
 
 namespace tidemark {
 
+namespace {
+
+// job(0), job(1) … job(count - 1), in any order, on a few threads.
+void side_by_side(size_t count, const std::function<void(size_t)>& job) {
+  std::atomic<size_t> next{0};
+  const auto do_some = [&] {
+    for (size_t i = next++; i < count; i = next++) job(i);
+  };
+  std::vector<std::thread> helpers;
+  for (size_t i = 1; i < std::min(kOpenersMax, count); ++i) helpers.emplace_back(do_some);
+  do_some();
+  for (std::thread& helper : helpers) helper.join();
+}
+
+}  // namespace
+
 SiteGroups::SiteGroups(const SiteOptions& options, Outbox& outbox)
     : options_(options), outbox_(outbox), quota_(options.key_bytes_max) {
   GroupOptions& group = options_.group;
   group.index_write_buffer_bytes = std::min(group.index_write_buffer_bytes, kGroupBufferBytes);
+  group.hot_rows = kGroupHotRows;
   group.log.commit_interval =
       std::chrono::milliseconds(0);  // a host syncs what it has taken: a timer would be a thread for nothing
 }
@@ -60,25 +77,18 @@ Status SiteGroups::open_all() {
   }
   TM_ASSIGN(const std::vector<std::string> names, find_groups());
   if (names.size() > kGroupsMax) return Status(Code::kLimit, options_.directory + " holds more than 256 groups");
-  std::atomic<size_t> next{0};
-  const auto open_some = [&] {
-    for (size_t i = next++; i < names.size(); i = next++) open_one(names[i]);
-  };
-  std::vector<std::thread> openers;
-  for (size_t i = 1; i < std::min(kOpenersMax, names.size()); ++i) openers.emplace_back(open_some);
-  open_some();
-  for (std::thread& opener : openers) opener.join();
+  side_by_side(names.size(), [&](size_t i) { open_one(names[i]); });
   return Status();
 }
 
 Status SiteGroups::close_all() {
   MutexLock lock(mutex_);
-  Status first;
-  for (auto& [name, host] : hosts_) {
-    Status status = host->close().within("group " + name);
-    if (first.ok()) first = status;
-  }
-  return first;
+  std::vector<ReplicaHost*> hosts;
+  for (auto& [name, host] : hosts_) hosts.push_back(host.get());
+  std::vector<Status> closed(hosts.size());
+  side_by_side(hosts.size(), [&](size_t i) { closed[i] = hosts[i]->close().within("group " + hosts[i]->name()); });
+  for (const Status& status : closed) TM_TRY(status);
+  return Status();
 }
 
 ReplicaHost* SiteGroups::find(const std::string& name) {

@@ -15,9 +15,11 @@
 namespace tidemark {
 
 inline constexpr size_t kGroupsMax = 256;
-inline constexpr size_t kOpenersMax = 8;                           // threads that open groups at the start
-inline constexpr uint64_t kGroupBufferBytes = uint64_t{16} << 20;  // of an index: there may be hundreds
-inline constexpr size_t kGroupsPerKeyMax = 128;                    // that one key owns, so that none takes all
+inline constexpr size_t kOpenersMax = 8;  // threads that open groups at the start, and close them at the end
+// Of each of hundreds: rows of an index that are not on disk yet, and the newest at hand.
+inline constexpr uint64_t kGroupBufferBytes = uint64_t{16} << 20;
+inline constexpr HotRows kGroupHotRows{4 * 1024, 4 * 1024};
+inline constexpr size_t kGroupsPerKeyMax = 128;  // that one key owns, so that none takes all
 
 class SiteGroups {
  public:

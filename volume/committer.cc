@@ -1,9 +1,17 @@
 #include "volume/committer.h"
 
+#include "base/clock.h"
 #include "base/logging.h"
 #include "volume/replay.h"
 
 namespace tidemark {
+namespace {
+
+std::chrono::nanoseconds since_now(int64_t since_ns) {
+  return std::chrono::nanoseconds(since_ns == 0 ? 0 : system_clock().steady_ns() - since_ns);
+}
+
+}  // namespace
 
 Status Committer::writable() {
   if (!writable_) return Status(Code::kReadOnly, "this copy of the group is read-only");
@@ -44,12 +52,29 @@ Status Committer::publish() {
 
 void Committer::flush_now_and_then(uint64_t appended_bytes) {
   unflushed_bytes_ += appended_bytes;
-  const auto now = std::chrono::steady_clock::now();
-  if (unflushed_bytes_ < kUnflushedBytesMax && now - flushed_ < kUnflushedMax) return;
+  int64_t since = 0;
+  unflushed_since_ns_.compare_exchange_strong(since, system_clock().steady_ns());
+  if (unflushed_bytes_ < kUnflushedBytesMax && since_now(since) < kUnflushedMax) return;
   unflushed_bytes_ = 0;
-  flushed_ = now;
+  begin_flush(since);
+}
+
+std::chrono::nanoseconds Committer::flush_what_is_old() {
+  const int64_t since = unflushed_since_ns_;
+  const std::chrono::nanoseconds age = since_now(since);
+  if (age < kUnflushedMax) return kUnflushedMax - age;
+  begin_flush(since);
+  return kUnflushedMax;
+}
+
+// 0 comes first: rows that are written from here on are seen to be there, and may be flushed once more than they need.
+void Committer::begin_flush(int64_t since) {
+  unflushed_since_ns_ = 0;
+  auto begun = state_.flush_soon();
   // What it meets is met again by whoever writes rows.
-  if (Status begun = state_.flush_soon(); !begun.ok()) log_warning(begun.text());
+  if (!begun.ok()) log_warning(begun.status().text());
+  int64_t none = 0;
+  if (begun.ok() && !*begun) unflushed_since_ns_.compare_exchange_strong(none, since);
 }
 
 Status Committer::admit(std::span<const RecordDraft> drafts) const {
@@ -81,8 +106,9 @@ Status Committer::commit(std::span<const RecordDraft> drafts) {
   for (size_t i = 0; i < drafts.size() && applied.ok(); ++i) {
     applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);
   }
+  const Status settled = settle(applied);
   flush_now_and_then(bytes);
-  return settle(applied);
+  return settled;
 }
 
 // A full disk in the middle of them: what was not applied is read from the log again once there is space.
@@ -108,8 +134,9 @@ Status Committer::commit_verified(Bytes run) {
   Status applied = walk_records(run, position, [&](const RecordView& record) {
     return state_.apply(record.header, record.payload, locations[index++]);
   });
+  const Status settled = settle(applied);
   flush_now_and_then(run.size());
-  return settle(applied);
+  return settled;
 }
 
 }  // namespace tidemark

@@ -40,6 +40,9 @@ class Committer {
   // The index is brought further by `load`, to where the log is. After a failure only opening anew helps.
   Status leap(const std::function<Status()>& load) TM_REQUIRES(mutex);
 
+  // Has what is not on disk for too long brought there, where nobody commits any more. Any thread. Returns when to ask again.
+  std::chrono::nanoseconds flush_what_is_old();
+
   [[nodiscard]] Seq newest() const { return Seq(newest_.load(std::memory_order_acquire)); }
   [[nodiscard]] TreeState& state() { return state_; }
   [[nodiscard]] Log& log() { return log_; }
@@ -52,8 +55,9 @@ class Committer {
   Status ready() TM_REQUIRES(mutex);
   // Applies what the log has and the index has not, puts it there, and shows it. On kNoSpace the next call goes on where this one stopped.
   Status publish() TM_REQUIRES(mutex);
-  // Has the index brought to disk when enough was appended since the last time.
+  // After rows were written: has the index brought to disk when enough was appended since the last time.
   void flush_now_and_then(uint64_t appended_bytes) TM_REQUIRES(mutex);
+  void begin_flush(int64_t since_ns);
   // After records were appended: `applied` says how far applying them came.
   Status settle(const Status& applied) TM_REQUIRES(mutex);
   // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
@@ -68,7 +72,7 @@ class Committer {
   Status stopped_ TM_GUARDED_BY(mutex);
   bool behind_ TM_GUARDED_BY(mutex) = false;  // the index lacks what the log has: its disk is full
   uint64_t unflushed_bytes_ TM_GUARDED_BY(mutex) = 0;
-  std::chrono::steady_clock::time_point flushed_ TM_GUARDED_BY(mutex) = std::chrono::steady_clock::now();
+  std::atomic<int64_t> unflushed_since_ns_{0};  // 0: no row was written since the last flush began
   std::atomic<uint64_t> newest_;
 };
 

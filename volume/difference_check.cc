@@ -41,7 +41,7 @@ Result<std::unique_ptr<DifferenceCheck>> DifferenceCheck::open(const std::string
   TM_TRY(clean(directory));
   std::unique_ptr<DifferenceCheck> made(new DifferenceCheck(directory, state, offer));
   IndexOptions options;
-  options.cache_bytes = kCheckCacheBytes;
+  options.memory = std::make_shared<IndexMemory>(kCheckMemoryBytes, kCheckRowBytes);
   options.write_buffer_bytes = kCheckBufferBytes;
   TM_ASSIGN(made->scratch_, Index::open(scratch_path(directory), options));
   return made;

@@ -14,9 +14,10 @@
 namespace tidemark {
 
 // Memory of a check, however large the difference is: what is more goes to a scratch index, DIR/index.incoming, which ends with it.
-inline constexpr uint64_t kCheckCacheBytes = uint64_t{8} << 20;
-inline constexpr uint64_t kCheckBufferBytes = uint64_t{8} << 20;  // of which RocksDB has at most four
-inline constexpr size_t kCheckCountsMax = 100'000;                // counts, and directories seen, in memory
+inline constexpr uint64_t kCheckMemoryBytes = uint64_t{24} << 20;  // of its own: whoever sends it takes nothing from others
+inline constexpr uint64_t kCheckRowBytes = uint64_t{16} << 20;     // of that, for rows that are not on disk yet
+inline constexpr uint64_t kCheckBufferBytes = uint64_t{8} << 20;
+inline constexpr size_t kCheckCountsMax = 100'000;  // counts, and directories seen, in memory
 
 class DifferenceCheck {
  public:

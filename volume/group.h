@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "log/log.h"
 #include "volume/difference.h"
+#include "volume/index_memory.h"
 #include "volume/log_limit.h"
 #include "volume/point.h"
 #include "volume/retention.h"
@@ -39,8 +40,9 @@ enum class OpenMode {
 
 struct GroupOptions {
   LogOptions log;
-  uint64_t index_cache_bytes = 256u << 20;
-  uint64_t index_write_buffer_bytes = 64u << 20;
+  std::shared_ptr<IndexMemory> index_memory;      // as IndexOptions::memory
+  uint64_t index_write_buffer_bytes = 64u << 20;  // as IndexOptions::write_buffer_bytes
+  HotRows hot_rows;
   RetentionPolicy retention;  // what a HistoryKeeper prunes by; everything is kept by default
   LogLimit log_limit;         // of a primary: new data is refused where it says so; a replica takes what it is sent
   std::string purpose;        // for the lock file: "mounted at /mnt/db", "site" …

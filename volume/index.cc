@@ -10,6 +10,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
@@ -47,6 +48,9 @@ class SubjectPrefix final : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return is_as_of(text(key)); }
 };
 
+// An index takes memory for its rows in steps of this size: hundreds may have a few rows each.
+constexpr uint64_t kRowsStep = uint64_t{128} << 10;
+
 // RocksDB's messages go where ours go; a file of its own would be one more that can fail.
 class Messages final : public rocksdb::Logger {
  public:
@@ -61,18 +65,22 @@ class Messages final : public rocksdb::Logger {
   }
 };
 
-rocksdb::Options rocksdb_options(const IndexOptions& options, std::shared_ptr<rocksdb::EventListener> watch) {
+rocksdb::Options rocksdb_options(const IndexOptions& options, const IndexMemory& memory,
+                                 std::shared_ptr<rocksdb::EventListener> watch) {
   rocksdb::Options made;
   made.env = index_env();
   made.create_if_missing = !options.read_only;
   made.write_buffer_size = options.write_buffer_bytes;
   made.max_write_buffer_number = 4;
+  made.arena_block_size = std::min<uint64_t>(kRowsStep, options.write_buffer_bytes / 8);
+  made.write_buffer_manager = memory.row_budget();
   made.paranoid_checks = true;
   made.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();  // over whole tables, kept in the manifest
   made.max_background_jobs = 2;
   made.max_open_files = -1;  // a reader in another process keeps every table open, even those compacted away meanwhile
   made.prefix_extractor = std::make_shared<SubjectPrefix>();
-  made.memtable_prefix_bloom_size_ratio = 0.05;
+  made.memtable_prefix_bloom_size_ratio =
+      0.0125;  // a dozen bits for a row of the usual size; taken as soon as the index is open
   made.compression = rocksdb::kLZ4Compression;
   made.level_compaction_dynamic_level_bytes = true;
   made.bytes_per_sync = 1 << 20;
@@ -81,7 +89,9 @@ rocksdb::Options rocksdb_options(const IndexOptions& options, std::shared_ptr<ro
   made.allow_concurrent_memtable_write = false;  // the engine writes from one thread at a time
   made.avoid_unnecessary_blocking_io = true;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes);
+  table.block_cache = memory.cache();
+  table.cache_index_and_filter_blocks = true;  // else all of them stay in memory, and count nowhere
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.whole_key_filtering = true;
   table.format_version = 5;
@@ -145,13 +155,15 @@ Index::~Index() {
 Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const IndexOptions& options) {
   rocksdb::DB* opened = nullptr;
   auto watch = std::make_shared<Watch>(options.before_flush);
-  const rocksdb::Options settings = rocksdb_options(options, watch);
+  const std::shared_ptr<IndexMemory> memory = options.memory != nullptr ? options.memory : IndexMemory::of_this_process();
+  const rocksdb::Options settings = rocksdb_options(options, *memory, watch);
   const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, directory, &opened)
                                                    : rocksdb::DB::Open(settings, directory, &opened);
   if (!status.ok()) return to_status(status, "opening the index " + directory);
   std::unique_ptr<Index> made(new Index());
   made->directory_ = directory;
   made->before_write_ = options.before_write;
+  made->memory_ = memory;
   made->watch_ = std::move(watch);
   made->db_.reset(opened);
   return made;
@@ -256,13 +268,14 @@ Status Index::flush() {
   return to_status(db_->Flush(options), "flushing the index");
 }
 
-Status Index::flush_soon() {
+Result<bool> Index::flush_soon() {
   uint64_t waiting = 0;
-  if (db_->GetIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &waiting) && waiting > 0) return Status();
+  if (db_->GetIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &waiting) && waiting > 0) return false;
   rocksdb::FlushOptions options;
   options.wait = false;
   options.allow_write_stall = true;
-  return to_status(db_->Flush(options), "flushing the index");
+  TM_TRY(to_status(db_->Flush(options), "flushing the index"));
+  return true;
 }
 
 }  // namespace tidemark

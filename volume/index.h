@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "volume/index_memory.h"
 #include "volume/keys.h"
 
 namespace rocksdb {
@@ -20,8 +21,8 @@ class WriteBatch;
 namespace tidemark {
 
 struct IndexOptions {
-  uint64_t cache_bytes = 256u << 20;
-  uint64_t write_buffer_bytes = 64u << 20;
+  std::shared_ptr<IndexMemory> memory;      // null: that of this process
+  uint64_t write_buffer_bytes = 64u << 20;  // rows that this index holds before it begins to bring them to disk
   bool read_only = false;
   // Called before rows reach the disk: makes the log durable, so that the index never knows more than the log. Where that fails
   // nothing reaches the disk any more until the index is opened anew.
@@ -89,8 +90,8 @@ class Index {
   IndexScan scan();
   // Everything written is on disk on return.
   Status flush();
-  // Begins to bring everything written to disk, and does not wait. Nothing where that is going on already.
-  Status flush_soon();
+  // Begins to bring everything written to disk, and does not wait. False: that is going on already, and was not begun anew.
+  Result<bool> flush_soon();
   // Reads every byte of every table on disk and checks it against the sum taken when it was written. One line for each file that
   // differs: its name in the index's directory, ": " and what is wrong. `in_use`: tables that are gone by now are no damage.
   Result<std::vector<std::string>> check_tables(bool in_use);
@@ -100,6 +101,7 @@ class Index {
   Index() = default;
   std::string directory_;
   std::function<Status()> before_write_;
+  std::shared_ptr<IndexMemory> memory_;
   std::shared_ptr<Watch> watch_;  // before db_, whose threads call it
   std::unique_ptr<rocksdb::DB> db_;
 };

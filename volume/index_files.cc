@@ -76,8 +76,13 @@ class LateFailingFiles final : public rocksdb::FileSystemWrapper {
 
 rocksdb::Env* index_env() {
   // Never destroyed: RocksDB's threads may outlive every other object.
-  static rocksdb::Env* const env =
-      rocksdb::NewCompositeEnv(std::make_shared<LateFailingFiles>(rocksdb::FileSystem::Default())).release();
+  static rocksdb::Env* const env = [] {
+    rocksdb::Env* made =
+        rocksdb::NewCompositeEnv(std::make_shared<LateFailingFiles>(rocksdb::FileSystem::Default())).release();
+    made->SetBackgroundThreads(kIndexFlushers, rocksdb::Env::Priority::HIGH);
+    made->SetBackgroundThreads(kIndexCompactors, rocksdb::Env::Priority::LOW);
+    return made;
+  }();
   return env;
 }
 

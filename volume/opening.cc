@@ -28,7 +28,7 @@ constexpr std::string_view kReadingPurpose = "reading";
 Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupOptions& options, GroupCore* core,
                                           bool read_only) {
   IndexOptions settings;
-  settings.cache_bytes = options.index_cache_bytes;
+  settings.memory = options.index_memory;
   settings.write_buffer_bytes = options.index_write_buffer_bytes;
   settings.read_only = read_only;
   // The index of a log that grows must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
@@ -48,7 +48,7 @@ Status begin_index(const std::string& directory, const std::string& place, const
     TM_ASSIGN(floor, read_floor(*options.files, log_directory(directory)));
   }
   if (floor.base.seq != Seq(0)) TM_TRY(load_base_image(*options.files, directory, floor.base, *fresh));
-  core.state = std::make_unique<TreeState>(std::move(fresh));
+  core.state = std::make_unique<TreeState>(std::move(fresh), options.hot_rows);
   return Status();
 }
 
@@ -127,7 +127,7 @@ Result<Opened> open_for_reading(const std::string& directory, const GroupOptions
   Opened opened;
   opened.core = std::make_shared<GroupCore>();
   TM_ASSIGN(auto index, open_index_beside_owner(directory, options));
-  opened.core->state = std::make_unique<TreeState>(std::move(index));
+  opened.core->state = std::make_unique<TreeState>(std::move(index), options.hot_rows);
   opened.recovery.last_seq = opened.core->state->meta().applied.seq;
   TM_ASSIGN(opened.core->log, Log::open_read_only(*options.files, log_directory(directory), opened.recovery.last_seq));
   opened.core->views.lower(opened.core->log->base());  // read after the index: it is never swept beyond
@@ -164,7 +164,7 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
   std::error_code error;
   std::filesystem::copy(index_directory(directory), place, std::filesystem::copy_options::recursive, error);
   auto index = open_index(place, options, nullptr, false);
-  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index), options.hot_rows);
   bool fits = !error && core.state;
   if (fits) {
     TM_ASSIGN(fits, index_fits(*core.state, *core.log, identity));
@@ -189,7 +189,7 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
   core.lock = std::move(lock);
   auto index = open_index(index_directory(directory), options, &core, false);
   if (!index.ok() && !is_damage(index.status())) return index.status();
-  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+  if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index), options.hot_rows);
   const Seq indexed = core.state && core.state->loaded().ok() ? core.state->meta().applied.seq : Seq(0);
   LogOptions log_options = options.log;
   log_options.pool_owner = group_id_text(identity.id);
@@ -254,7 +254,7 @@ Result<Opened> salvage_group(const std::string& directory, const GroupOptions& o
   {
     GroupCore core;  // without a log: nothing of it may be synced
     auto index = open_index(index_directory(directory), options, &core, false);
-    if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index));
+    if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index), options.hot_rows);
     if (!core.state || !core.state->loaded().ok()) TM_TRY(start_index_anew(directory, options, core));
     TM_ASSIGN(auto log, Log::open_damaged(*options.files, log_directory(directory), core.state->meta().applied));
     TM_TRY(replay(directory, *options.files, *log, *core.state));
@@ -263,7 +263,7 @@ Result<Opened> salvage_group(const std::string& directory, const GroupOptions& o
   Opened opened;
   opened.core = std::make_shared<GroupCore>();
   TM_ASSIGN(auto index, open_index(index_directory(directory), options, opened.core.get(), true));
-  opened.core->state = std::make_unique<TreeState>(std::move(index));
+  opened.core->state = std::make_unique<TreeState>(std::move(index), options.hot_rows);
   const Position applied = opened.core->state->meta().applied;
   TM_ASSIGN(opened.core->log, Log::open_damaged(*options.files, log_directory(directory), applied));
   opened.core->views.lower(opened.core->log->base());

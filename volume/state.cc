@@ -7,13 +7,12 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kHotInodes = 64 * 1024;  // about 16 MiB
-constexpr size_t kHotChunks = 32 * 1024;  // the maps of 4 GiB of files, at most about 40 MiB
-constexpr int kStepsBeforeSeek = 8;       // older rows of one subject that are stepped over before seeking past them
+constexpr int kStepsBeforeSeek = 8;  // older rows of one subject that are stepped over before seeking past them
 
 }  // namespace
 
-TreeState::TreeState(std::unique_ptr<Index> index) : index_(std::move(index)), inodes_(kHotInodes), chunks_(kHotChunks) {
+TreeState::TreeState(std::unique_ptr<Index> index, const HotRows& hot)
+    : index_(std::move(index)), inodes_(hot.inodes), chunks_(hot.chunks) {
   auto stored = index_->get(kMetaKey);
   loaded_ = stored.status();
   if (stored.ok() && stored->has_value()) {

@@ -24,11 +24,17 @@ struct ShownDamage;  // volume/group.h
 // For messages: a search that would look at more rows is given up.
 inline constexpr size_t kPathRowsMax = 1'000'000;
 
+// How many of the newest rows are kept at hand, beside the index.
+struct HotRows {
+  size_t inodes = 64 * 1024;  // about 16 MiB
+  size_t chunks = 32 * 1024;  // the maps of 4 GiB of files, at most about 40 MiB
+};
+
 using ChunkMapPtr = std::shared_ptr<const ChunkMap>;
 
 class TreeState {
  public:
-  explicit TreeState(std::unique_ptr<Index> index);
+  explicit TreeState(std::unique_ptr<Index> index, const HotRows& hot = {});
 
   // --- reading, at any seq; kLatest goes through the hot rows -------------------------------------------------------------
   Result<std::optional<Attr>> inode(Ino ino, Seq at);
@@ -53,7 +59,7 @@ class TreeState {
   Result<std::string> find_name(Ino directory, const std::function<bool(std::string_view)>& is_it);
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records, Seq base);
   Status flush() { return index_->flush(); }
-  Status flush_soon() { return index_->flush_soon(); }
+  Result<bool> flush_soon() { return index_->flush_soon(); }
   Result<std::vector<std::string>> check_tables() { return index_->check_tables(false); }
   [[nodiscard]] Status writable() const { return index_->writable(); }
   [[nodiscard]] Index& index() { return *index_; }  // for what concerns all rows: base images and sweeps

@@ -6,6 +6,8 @@
 //                                                the site answers to HELLO and to BEGIN
 //   replicator_peer copies DIR COUNT                         makes DIR a site's directory with so many copies of groups, each with a few
 //                                                files
+//   replicator_peer ship DIR ENDPOINT                        begins to ship to every copy of the site with that directory, and stays; first
+//                                                line: how many
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,7 +30,6 @@ namespace {
 
 GroupOptions options() {
   GroupOptions made;
-  made.index_cache_bytes = 32u << 20;
   made.index_write_buffer_bytes = 16u << 20;
   return made;
 }
@@ -151,6 +152,49 @@ Status make_copy(const std::string& source, const std::string& copy, const std::
   return primary->close();
 }
 
+// A session in which nothing is sent: the copy has all there is.
+Result<Socket> begin_to_ship(ZmqContext& context, const std::string& directory, const std::string& endpoint) {
+  Hello hello;
+  {
+    TM_ASSIGN(const auto group, Group::open(directory, OpenMode::kRead, options()));
+    hello.group_id = group->identity().id;
+    hello.group = group->identity().name;
+    hello.position = group->log().tail_position();
+  }
+  hello.role = WireRole::kShip;
+  hello.identity = "a source";
+  hello.epoch = hello.position.epoch;
+  TM_ASSIGN(Socket socket, Socket::open(context, ZMQ_DEALER));
+  TM_TRY(socket.set(ZMQ_LINGER, 0));
+  TM_TRY(socket.connect(endpoint));
+  Message first = Message::own(encode_hello(hello));
+  TM_TRY(socket.try_send(first).status());
+  Welcome welcome;
+  uint64_t session = 0;
+  std::string text;
+  TM_ASSIGN(const MessageType answer, hear(socket, welcome, session, text));
+  if (answer != MessageType::kWelcome) return Status(Code::kIo, directory + ": " + text);
+  Message second = Message::own(encode_begin(welcome.position, session, 1));
+  TM_TRY(socket.try_send(second).status());
+  for (text.clear(); text.empty();) TM_TRY(hear(socket, welcome, session, text).status());
+  if (text != "begun") return Status(Code::kIo, directory + ": " + text);
+  return socket;
+}
+
+Status ship_to_all(const std::string& directory, const std::string& endpoint) {
+  ZmqContext context;
+  std::vector<Socket> sockets;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (!std::filesystem::exists(entry.path() / "group.json")) continue;
+    TM_ASSIGN(Socket socket, begin_to_ship(context, entry.path().string(), endpoint));
+    sockets.push_back(std::move(socket));
+  }
+  std::printf("%zu\n", sockets.size());
+  std::fflush(stdout);
+  pause();  // until a signal
+  return Status();
+}
+
 Status make_copies(const std::string& directory, size_t count) {
   std::filesystem::create_directories(directory);
   for (size_t i = 0; i < count; ++i) {
@@ -174,6 +218,10 @@ int main(int argc, char** argv) {
   }
   if (arguments.size() == 3 && arguments[0] == "copies") {
     const tidemark::Status done = tidemark::make_copies(arguments[1], std::stoull(arguments[2]));
+    return done.ok() ? 0 : tidemark::fail(done);
+  }
+  if (arguments.size() == 3 && arguments[0] == "ship") {
+    const tidemark::Status done = tidemark::ship_to_all(arguments[1], arguments[2]);
     return done.ok() ? 0 : tidemark::fail(done);
   }
   if (arguments.size() == 5 && arguments[0] == "claim") {

@@ -33,7 +33,6 @@ GroupOptions simulated(FaultFileSystem& files) {
   options.log.segment_bytes = 128 * 1024;
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 1 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

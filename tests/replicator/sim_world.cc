@@ -40,7 +40,6 @@ GroupOptions SimWorld::options(SimNode& node) {
   options.log.segment_bytes = faults.prune ? 32 * 1024 : 256 * 1024;
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 1 << 20;
   return options;
 }
 

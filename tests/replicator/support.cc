@@ -20,7 +20,6 @@ namespace tidemark::test {
 
 GroupOptions small_options() {
   GroupOptions options;
-  options.index_cache_bytes = 32u << 20;
   options.index_write_buffer_bytes = 16u << 20;
   return options;
 }

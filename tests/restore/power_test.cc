@@ -37,7 +37,6 @@ GroupOptions simulated(FaultFileSystem& files) {
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.segment_bytes = 64 * 1024;
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 1 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

@@ -24,7 +24,6 @@ GroupOptions simulated(FaultFileSystem& files) {
   options.log.own_bytes_max = 1;  // all segments but the first go to the pool
   options.log.pool = {{"/pool", 0}};
   (void)files.make_directory("/pool");
-  options.index_cache_bytes = 1 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

@@ -83,7 +83,6 @@ GroupOptions small_options() {
   GroupOptions options;
   options.log.segment_bytes = 256 * 1024;
   options.index_write_buffer_bytes = 64 * 1024;
-  options.index_cache_bytes = 1 << 20;
   return options;
 }
 

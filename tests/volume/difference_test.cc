@@ -25,7 +25,6 @@ GroupOptions small_segments(FileSystem& files = posix_file_system()) {
   options.files = &files;
   options.log.segment_bytes = 16 * 1024;
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 8 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

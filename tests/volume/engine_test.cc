@@ -13,7 +13,6 @@ namespace {
 GroupOptions small_segments() {
   GroupOptions options;
   options.log.segment_bytes = 1 << 20;
-  options.index_cache_bytes = 8 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

@@ -20,7 +20,6 @@ GroupOptions simulated(FaultFileSystem& files) {
   options.files = &files;
   options.log.commit_interval = std::chrono::milliseconds(0);
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 1 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

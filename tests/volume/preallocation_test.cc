@@ -20,7 +20,6 @@ GroupOptions small() {
   GroupOptions options;
   options.log.segment_bytes = 256 * 1024;
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 8 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }

@@ -22,7 +22,6 @@ namespace fs = std::filesystem;
 GroupOptions small_segments() {
   GroupOptions options;
   options.log.segment_bytes = 256 * 1024;
-  options.index_cache_bytes = 8 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }
