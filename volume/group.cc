@@ -6,6 +6,7 @@
 #include "volume/base_image.h"
 #include "volume/committer.h"
 #include "volume/directory.h"
+#include "volume/housekeeping.h"
 #include "volume/live_volume.h"
 #include "volume/occupied.h"
 #include "volume/opening.h"
@@ -33,7 +34,10 @@ class OpenGroup final : public Group {
     committer_.epoch = newest == Epoch(0) ? Epoch(1) : newest;
     committer_.log_limit = options_.log_limit;
     if (core_->log->sound() < core_->log->appended()) put_back_to_ = core_->log->appended();
-    if (mode_ != OpenMode::kRead) pruner_.finish_earlier();
+    if (mode_ != OpenMode::kRead) {
+      pruner_.finish_earlier();
+      flusher_ = TaskPool::add(housekeeping(), kUnflushedMax, [this] { return committer_.flush_what_is_old(); });
+    }
     remember_successor();
   }
 
@@ -44,6 +48,7 @@ class OpenGroup final : public Group {
   Status close() override {
     if (mode_ == OpenMode::kRead || closed_) return Status();
     closed_ = true;
+    flusher_.reset();
     pruner_.stop();
     TM_TRY(core_->log->sync(kLatest));  // the index must not know what the log may have lost
     return core_->state->flush();
@@ -215,6 +220,7 @@ class OpenGroup final : public Group {
   mutable Mutex superseded_mutex_;  // a leaf; held while the file is written
   std::optional<Superseded> superseded_ TM_GUARDED_BY(superseded_mutex_);
   bool superseded_saved_ TM_GUARDED_BY(superseded_mutex_) = false;
+  std::unique_ptr<TaskPool::Task> flusher_;
 };
 
 // What is damaged says at least that there was one.

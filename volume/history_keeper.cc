@@ -1,10 +1,11 @@
 #include "volume/history_keeper.h"
 
-#include <thread>
+#include <atomic>
+#include <optional>
 #include <utility>
 
 #include "base/logging.h"
-#include "base/mutex.h"
+#include "volume/housekeeping.h"
 
 namespace tidemark {
 namespace {
@@ -18,29 +19,27 @@ constexpr std::chrono::milliseconds kFarLook{1'000};
 class Keeper final : public HistoryKeeper {
  public:
   Keeper(Group& group, HistoryKeeperOptions options)
-      : group_(group), options_(std::move(options)), thread_([this] { run(); }) {}
+      : group_(group), options_(std::move(options)), next_prune_(Clock::now() + options_.prune_every) {
+    task_ = TaskPool::add(housekeeping(), until_look(), [this] { return run(); });
+  }
   ~Keeper() override {
-    {
-      MutexLock lock(mutex_);
-      stopping_ = true;
-      changed_.notify_all();
-    }
+    stopping_ = true;
     group_.stop_pruning();
-    thread_.join();
+    task_.reset();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  void run() {
-    auto next_prune = Clock::now() + options_.prune_every;
-    while (!wait(until_look())) {
-      const bool risen = look();
-      if (!risen && Clock::now() < next_prune) continue;
+  std::optional<std::chrono::nanoseconds> run() {
+    if (stopping_) return std::nullopt;
+    const bool risen = look();
+    if (risen || Clock::now() >= next_prune_) {
       const bool moved = prune();
       const bool full = pressure_ == LogPressure::kFull;
-      next_prune = Clock::now() + (!full ? options_.prune_every : moved ? options_.look_every : options_.retry_every);
+      next_prune_ = Clock::now() + (!full ? options_.prune_every : moved ? options_.look_every : options_.retry_every);
     }
+    return until_look();
   }
 
   // Far from the limit there is time: a site may have hundreds of groups.
@@ -49,18 +48,6 @@ class Keeper final : public HistoryKeeper {
     const uint64_t bytes = limit == 0 ? 0 : group_.log().bytes();
     const bool far = limit == 0 || (bytes < limit && limit - bytes > kFarBytes);
     return far ? std::max(options_.look_every, std::min(options_.prune_every, kFarLook)) : options_.look_every;
-  }
-
-  // True: the keeper is being stopped.
-  bool wait(std::chrono::milliseconds time) {
-    const auto deadline = Clock::now() + time;
-    MutexLock lock(mutex_);
-    while (!stopping_) {
-      const auto left = deadline - Clock::now();
-      if (left <= left.zero()) return false;
-      (void)changed_.wait_for(mutex_, left);
-    }
-    return true;
   }
 
   // True: the pressure has risen.
@@ -132,13 +119,12 @@ class Keeper final : public HistoryKeeper {
 
   Group& group_;
   const HistoryKeeperOptions options_;
-  // The thread's.
+  std::atomic<bool> stopping_{false};
+  // Of run(), which is never called twice at a time.
+  Clock::time_point next_prune_;
   LogPressure pressure_ = LogPressure::kOk;
-  std::string told_;  // the failure that was logged last
-  Mutex mutex_;
-  CondVar changed_;
-  bool stopping_ TM_GUARDED_BY(mutex_) = false;
-  std::thread thread_;  // last: it uses what stands above
+  std::string told_;                      // the failure that was logged last
+  std::unique_ptr<TaskPool::Task> task_;  // last: it uses what stands above
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Looks after a group's history in the background: prunes by the group's policy, watches the log limit.
+// Looks after a group's history in the background: prunes by the group's policy, watches the log limit. The keepers of a process share
+// their threads (volume/housekeeping.h).
 #pragma once
 
 #include <functional>
@@ -10,12 +11,12 @@
 namespace tidemark {
 
 struct HistoryKeeperOptions {
-  // Adds what others still need (`keep`, `tombstones_from`); asked before each prune, on the keeper's thread.
+  // Adds what others still need (`keep`, `tombstones_from`); asked before each prune, on a keeper's thread.
   std::function<void(PruneRequest&)> needs;
   // The log is full, OnFull::kSuspendPair, and what `needs` named is why it cannot be pruned: gives up whoever needs the oldest
-  // records. True: it did, and no longer names it; a difference that it was being sent is not read any more. On the keeper's thread, until the log can be pruned.
+  // records. True: it did, and no longer names it; a difference that it was being sent is not read any more. On a keeper's thread, until the log can be pruned.
   std::function<bool()> give_up_one;
-  // The log has come under another pressure. On the keeper's thread.
+  // The log has come under another pressure. On a keeper's thread.
   std::function<void(LogPressure now)> on_pressure;
   std::chrono::milliseconds prune_every{60'000};   // also at once when the pressure rises, and as long as the log is full
   std::chrono::milliseconds retry_every{1'000};    // where the log is full and could not be pruned
