@@ -176,6 +176,10 @@ class Log {
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
 
+  // For whoever keeps a log without a timer (LogOptions::commit_interval 0) and says to others what is durable: notes it (log/durable_note.h)
+  // where that is due, at most once a second. Returns after which time to ask again; 0: what is durable is noted.
+  virtual std::chrono::nanoseconds note_now_and_then() = 0;
+
   // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the record is gone with its
   // segment; in a log that another process prunes, kNoSuchPoint says so. Reads past the end of the segment are kCorrupt.
   virtual Status read(const Location& location, uint32_t skip, MutableBytes out) = 0;

@@ -27,6 +27,8 @@ class ReadOnlyLog : public LogReader {
     return false;
   }
 
+  std::chrono::nanoseconds note_now_and_then() override { return {}; }
+
  protected:
   [[nodiscard]] Status read_only() const {
     return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only");

@@ -153,6 +153,15 @@ void LogWriter::note_durable() {
   next_note_ = std::chrono::steady_clock::now() + kNoteEvery;
 }
 
+std::chrono::nanoseconds LogWriter::note_now_and_then() {
+  MutexLock lock(state_mutex_);
+  const std::chrono::nanoseconds left = next_note_ - std::chrono::steady_clock::now();
+  if (!poison_.ok() || durable() <= noted_) return {};
+  if (left > left.zero()) return left;
+  note_durable();
+  return durable() <= noted_ ? std::chrono::nanoseconds(0) : std::chrono::nanoseconds(kNoteEvery);
+}
+
 void LogWriter::close() {
   {
     MutexLock lock(state_mutex_);

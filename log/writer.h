@@ -44,6 +44,7 @@ class LogWriter final : public LogReader {
   [[nodiscard]] Status health() const override;
   [[nodiscard]] std::vector<PoolUse> pool() override { return pool_->use(); }
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
+  std::chrono::nanoseconds note_now_and_then() override;
   Result<RetireReport> retire(const RetireOrder& order) override;
   Status cross(const CrossOrder& order) override;
   [[nodiscard]] Seq sound() const override;

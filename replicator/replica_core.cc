@@ -325,6 +325,10 @@ uint64_t ReplicaCore::bytes() const {
 
 Status ReplicaCore::commit() { return group_->sync(); }
 
+std::chrono::nanoseconds ReplicaCore::note_now_and_then() {
+  return group_ == nullptr ? std::chrono::nanoseconds(0) : group_->log().note_now_and_then();
+}
+
 Seq ReplicaCore::durable() const {
   const Log& log = group_->log();
   const Seq held = wants_again_ ? std::min(log.durable(), log.sound()) : log.durable();

@@ -72,6 +72,8 @@ class ReplicaCore {
   static Retry retry_after(const Status& status);
   // What was taken so far is durable on return.
   Status commit();
+  // What was acknowledged is never cut, whatever a crash leaves of it: as Log's.
+  std::chrono::nanoseconds note_now_and_then();
   // Newest seq that may be acknowledged as durable: it is so here, whole, and at every site of ours that waits (sync pairs).
   [[nodiscard]] Seq durable() const;
 

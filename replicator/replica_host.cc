@@ -28,6 +28,12 @@ std::vector<DownstreamSite> downstream_of(const Watermarks& watermarks) {
   return sites;
 }
 
+// 0: never.
+std::chrono::nanoseconds sooner(std::chrono::nanoseconds one, std::chrono::nanoseconds other) {
+  if (one.count() == 0 || other.count() == 0) return std::max(one, other);
+  return std::min(one, other);
+}
+
 }  // namespace
 
 ReplicaHost::ReplicaHost(std::string name, std::string directory, GroupOptions options, const HostLimits& limits,
@@ -376,7 +382,7 @@ void ReplicaHost::run_commit() {
     }
     if (sync) commit_once();
     acknowledge();
-    again = report_downstream();
+    again = sooner(report_downstream(), core_.note_now_and_then());
   }
 }
 

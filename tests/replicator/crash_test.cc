@@ -6,6 +6,7 @@
 #include <fstream>
 #include <random>
 
+#include "log/durable_note.h"
 #include "replicator/protocol.h"
 #include "tests/replicator/support.h"
 
@@ -68,6 +69,25 @@ TEST_CASE("what a site acknowledged as durable is there after its death") {
   site->kill();
   auto replica = open_group(work / "site/shop", OpenMode::kReplica);
   CHECK(replica->position().seq >= acknowledged);
+}
+
+TEST_CASE("a site notes what it has acknowledged within seconds, so that damage in it is never taken for a torn tail") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  auto site = site_process(work / "site");
+  auto shipper = start_shipping(*primary, {{"away", site->first_line(), "", ""}});
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      touch(*primary, "f" + std::to_string(round) + "-" + std::to_string(i), std::string(5000, 'a'));
+      REQUIRE(primary->sync().ok());
+    }
+    REQUIRE(caught_up(*primary, "away"));
+    const Seq acknowledged = progress(*primary, "away").durable;
+    const auto noted = [&] {
+      return read_durable_note(posix_file_system(), work / "site/shop/log", primary->identity().id).position.seq;
+    };
+    CHECK(eventually([&] { return noted() >= acknowledged; }, std::chrono::seconds(5)));
+  }
 }
 
 TEST_CASE("a primary killed while it writes: its successor goes on where the site stands") {
