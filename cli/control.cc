@@ -1,7 +1,5 @@
 #include "cli/control.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,8 +13,9 @@ namespace tidemark::cli {
 namespace {
 
 constexpr const char* kSocketName = "control";
-constexpr int kAcceptPauseMs = 100;
 constexpr long kPeerTimeoutMs = 5000;  // for a peer to write its request and to take its answer
+
+std::atomic<size_t> threads_in_use{0};  // of all servers
 
 Json failure(const Status& status) { return {{"ok", false}, {"code", code_name(status.code())}, {"error", status.text()}}; }
 
@@ -35,61 +34,35 @@ bool may_ask(const ControlPeer& who) { return who.uid == 0 || who.uid == ::geteu
 }  // namespace
 
 Result<std::unique_ptr<ControlServer>> ControlServer::start(const std::string& directory, ControlHandler handler) {
-  int wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (wake < 0) return errno_status(errno, "cannot make an event descriptor");
-  Result<int> listener = listen_in_directory(directory, kSocketName);
-  if (!listener.ok()) {
-    ::close(wake);
-    return listener.status();
-  }
-  return std::unique_ptr<ControlServer>(new ControlServer(directory, *listener, wake, std::move(handler)));
+  TM_ASSIGN(const int listener, listen_in_directory(directory, kSocketName));
+  std::unique_ptr<ControlServer> server(new ControlServer(directory, listener, std::move(handler)));
+  TM_TRY(server->acceptor_->add(listener, [raw = server.get()](int fd) { raw->admit(fd); }));
+  return server;
 }
 
-ControlServer::ControlServer(std::string directory, int listener, int wake, ControlHandler handler)
-    : directory_(std::move(directory)), listener_(listener), wake_(wake), handler_(std::move(handler)) {
-  thread_ = std::thread([this] { accept_loop(); });
-}
+ControlServer::ControlServer(std::string directory, int listener, ControlHandler handler)
+    : directory_(std::move(directory)), listener_(listener), handler_(std::move(handler)) {}
 
 ControlServer::~ControlServer() {
   ::unlink((directory_ + "/" + kSocketName).c_str());  // first: who asks from now on finds nobody instead of a closed door
-  uint64_t one = 1;
-  ssize_t put = ::write(wake_, &one, sizeof one);
-  CHECK_INVARIANT(put == static_cast<ssize_t>(sizeof one));
-  thread_.join();
+  acceptor_->remove(listener_);
   reap(true);
   ::close(listener_);
-  ::close(wake_);
-}
-
-void ControlServer::accept_loop() {
-  while (true) {
-    pollfd waits[2] = {{listener_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (::poll(waits, 2, -1) < 0 && errno != EINTR) {
-      log_error("the control socket of " + directory_ + " has failed; commands on this volume will not work");
-      return;
-    }
-    if (waits[1].revents != 0) return;
-    if (waits[0].revents == 0) continue;
-    int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    reap(false);
-    if (fd >= 0) {
-      admit(fd);
-    } else {
-      ::poll(&waits[1], 1, kAcceptPauseMs);  // out of descriptors, most likely: no use in asking again at once
-    }
-  }
 }
 
 void ControlServer::admit(int fd) {
+  reap(false);
   ucred credentials{};
   socklen_t size = sizeof credentials;
   bool known = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
   ControlPeer who{credentials.pid, credentials.uid};
   MutexLock lock(mutex_);
-  if (!known || !may_ask(who) || peers_.size() >= kControlPeersMax || !set_socket_timeout(fd, kPeerTimeoutMs).ok()) {
+  const bool room = peers_.size() < kControlPeersMax && threads_in_use < kControlThreadsMax;
+  if (!known || !may_ask(who) || !room || !set_socket_timeout(fd, kPeerTimeoutMs).ok()) {
     ::close(fd);
     return;
   }
+  ++threads_in_use;
   Peer& peer = peers_.emplace_back();
   peer.fd = fd;
   peer.thread = std::thread([this, &peer, who] { serve_peer(peer, who); });
@@ -104,6 +77,7 @@ void ControlServer::serve_peer(Peer& peer, const ControlPeer& who) {
     if (!write_all(peer.fd, answer + "\n").ok()) break;
   }
   ::shutdown(peer.fd, SHUT_RDWR);  // the descriptor itself is closed when the thread is reaped
+  --threads_in_use;
   peer.done = true;
 }
 

@@ -14,13 +14,15 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "cli/acceptor.h"
 #include "cli/json.h"
 
 namespace tidemark::cli {
 
 inline constexpr size_t kControlRequestMax = 64 * 1024;        // bytes, newline included
 inline constexpr size_t kControlAnswerMax = 16 * 1024 * 1024;  // likewise
-inline constexpr size_t kControlPeersMax = 16;                 // connections at a time; further ones are closed
+inline constexpr size_t kControlPeersMax = 16;    // connections at a time to one socket; further ones are closed
+inline constexpr size_t kControlThreadsMax = 64;  // likewise to all sockets of the process
 
 struct ControlPeer {
   pid_t pid = 0;
@@ -45,19 +47,17 @@ class ControlServer {
     std::atomic<bool> done{false};
     std::thread thread;
   };
-  ControlServer(std::string directory, int listener, int wake, ControlHandler handler);
-  void accept_loop();
+  ControlServer(std::string directory, int listener, ControlHandler handler);
   void admit(int fd) TM_EXCLUDES(mutex_);
   void serve_peer(Peer& peer, const ControlPeer& who);
   void reap(bool all) TM_EXCLUDES(mutex_);
 
   std::string directory_;
   int listener_;
-  int wake_;  // eventfd: readable once we stop
   ControlHandler handler_;
+  const std::shared_ptr<Acceptor> acceptor_ = Acceptor::of_this_process();
   Mutex mutex_;
   std::list<Peer> peers_ TM_GUARDED_BY(mutex_);
-  std::thread thread_;
 };
 
 // Asks whoever holds the group in `directory`. kNotFound: nobody listens there. Failures of the operation come back with the

@@ -1,4 +1,4 @@
-// The pairs of a group: one link each, and one thread that tells them when more is durable.
+// The pairs of a group: one link each, and, where there is one, a thread that tells them when more is durable.
 #include <map>
 #include <set>
 
@@ -47,13 +47,12 @@ class ShipperImpl final : public Shipper {
   std::set<std::string> removing_
       TM_GUARDED_BY(mutex_);  // their links are ending, and may still write what they have to say
   std::map<std::string, std::shared_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
-  std::thread watcher_;
+  std::thread watcher_ TM_GUARDED_BY(mutex_);  // from the first pair on
 };
 
 void ShipperImpl::start() {
   MutexLock lock(mutex_);
   for (const Pair& pair : store_->list()) run(pair);
-  watcher_ = std::thread([this] { watch(); });
 }
 
 void ShipperImpl::watch() {
@@ -78,6 +77,7 @@ void ShipperImpl::run(const Pair& pair) {
   // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
   auto persist = [this, site = pair.config.site](const PairStatus& status) { return store_->set_status(site, status); };
   links_.emplace(pair.config.site, std::make_shared<PairLink>(group_, pair, *context_, persist));
+  if (!watcher_.joinable()) watcher_ = std::thread([this] { watch(); });
 }
 
 std::vector<std::shared_ptr<PairLink>> ShipperImpl::links() {
@@ -167,16 +167,17 @@ Status ShipperImpl::drain(std::chrono::milliseconds timeout) {
 
 void ShipperImpl::stop() {
   std::map<std::string, std::shared_ptr<PairLink>> links;
-  bool first = false;
+  std::thread watcher;
   {
     MutexLock lock(mutex_);
-    first = !std::exchange(stopping_, true);
+    stopping_ = true;
     links.swap(links_);
+    watcher.swap(watcher_);
     stopped_.notify_all();
   }
   for (auto& [site, link] : links) link->stop();
   for (auto& [site, link] : links) link->end();
-  if (first && watcher_.joinable()) watcher_.join();
+  if (watcher.joinable()) watcher.join();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "cli/unix_socket.h"
 #include "tests/cli/scratch.h"
+#include "tests/support/threads.h"
 
 namespace tidemark::cli {
 namespace {
@@ -32,6 +33,32 @@ TEST_CASE("requests are answered, with who asks known") {
   CHECK(text_field(*answer, "text") == "grüße\n");
   CHECK(number_field(*answer, "uid") == ::getuid());
   CHECK(number_field(*answer, "pid") == static_cast<uint64_t>(::getpid()));
+}
+
+TEST_CASE("the sockets of hundreds of groups are waited for on one thread") {
+  TempDirectory work;
+  const size_t before = test::own_threads();
+  std::vector<std::unique_ptr<ControlServer>> servers;
+  for (int i = 0; i < 100; ++i) {
+    const std::string directory = work / std::to_string(i);
+    std::filesystem::create_directory(directory);
+    auto server = ControlServer::start(directory, [i](const std::string&, const Json&, const ControlPeer&) -> Result<Json> {
+      return Json{{"number", i}};
+    });
+    REQUIRE(server.ok());
+    servers.push_back(std::move(*server));
+  }
+  CHECK(test::own_threads() - before == 1);
+  for (int i = 0; i < 100; ++i) {
+    const auto answer = control_call(work / std::to_string(i), {{"op", "number"}}, kTimeout);
+    REQUIRE(answer.ok());
+    CHECK(number_field(*answer, "number") == static_cast<uint64_t>(i));
+  }
+  servers.erase(servers.begin(), servers.begin() + 99);
+  CHECK(control_call(work / "99", {{"op", "number"}}, kTimeout).ok());
+  CHECK(control_call(work / "98", {{"op", "number"}}, kTimeout).status().code() == Code::kNotFound);
+  servers.clear();
+  CHECK(test::own_threads() == before);
 }
 
 TEST_CASE("failures keep their code and text") {
