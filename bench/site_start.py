@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""How long a site with many groups takes to start, and what it costs.
+"""How long a site with many groups takes to start and to stop, and what it costs: at rest, and with a source connected to every group.
 
   bench/site_start.py BINARY PEER [COUNT] [SERVE FLAG …]     PEER: build/tests/replicator/replicator_peer
+
+With a policy each group has somebody who prunes it as well: try --retention 1h.
 """
 import os
 import re
@@ -19,7 +21,15 @@ def figures(pid):
     return f"{number['VmRSS'] // 1024} MiB resident (at most {number['VmHWM'] // 1024}), {number['Threads']} threads"
 
 
-def start(binary, directory, flags):
+def ship(peer, directory, endpoint, pid):
+    source = subprocess.Popen([peer, "ship", directory, endpoint], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    count = source.stdout.readline().decode().strip()
+    print(f"  {count or 'no'} sources connected, {figures(pid)}", flush=True)
+    source.kill()
+    source.wait()
+
+
+def start(binary, peer, directory, flags):
     began = time.monotonic()
     site = subprocess.Popen([binary, "serve", "--dir", directory, "--listen", "tcp://127.0.0.1:*", *flags],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -29,6 +39,7 @@ def start(binary, directory, flags):
         raise SystemExit(f"the site did not start: {line}")
     time.sleep(2)
     print(f"up after {seconds:.2f} s, {figures(site.pid)}", flush=True)
+    ship(peer, directory, line.removeprefix("listening on "), site.pid)
     began = time.monotonic()
     site.terminate()
     site.wait()
@@ -44,7 +55,7 @@ def main():
         subprocess.run([peer, "copies", directory, str(count)], check=True, stderr=subprocess.DEVNULL)
         print(f"{count} groups", flush=True)
         for _ in range(3):
-            start(binary, directory, sys.argv[4:])
+            start(binary, peer, directory, sys.argv[4:])
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
