@@ -52,6 +52,8 @@ Status LogWriter::cross(const CrossOrder& order) {
   MutexLock state(state_mutex_);
   tail_position_ = durable_position_ = order.to;
   appended_.store(order.to.seq.value(), std::memory_order_release);
+  settled_.store(order.to.seq.value(), std::memory_order_release);  // a source gives no base that it may lose
+  syncing_.store(order.to.seq.value(), std::memory_order_release);
   durable_.store(order.to.seq.value(), std::memory_order_release);
   changed_.notify_all();
   return Status();

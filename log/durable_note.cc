@@ -11,9 +11,10 @@ namespace tidemark {
 namespace {
 
 constexpr std::string_view kMagic = "TIDEDURA";
-constexpr uint16_t kVersion = 1;
-constexpr size_t kSlotSize = 72;
-constexpr size_t kCheckAt = 64;
+constexpr uint16_t kVersion = 2;
+constexpr size_t kSlotSize = 80;
+// Where the check lies in a slot of a version.
+constexpr size_t check_at(uint16_t version) { return version == 1 ? 64 : 72; }
 constexpr uint64_t kSlotSpacing = 4096;  // the two share no sector
 constexpr const char* kBootIdPath = "/proc/sys/kernel/random/boot_id";
 
@@ -27,27 +28,30 @@ uint64_t boot_hash(FileSystem& files) {
   return got.ok() && *got > 0 ? hash64(Bytes(text).first(*got)) : 0;
 }
 
-std::string encode_slot(const GroupId& group, const Position& position, uint64_t boot) {
+std::string encode_slot(const GroupId& group, const Position& position, Seq settled, uint64_t boot) {
   std::string slot;
   Encoder out(slot);
   out.put_raw(kMagic).put(kVersion).put_raw(std::string(6, '\0')).put_raw(as_text(Bytes(group)));
   out.put(position.epoch.value()).put(position.seq.value()).put(position.chain).put(boot);
+  out.put(settled.value());
   out.put(hash64(as_bytes(slot)));
   return slot;
 }
 
 struct Slot {
   Position position;
+  Seq settled;
   uint64_t boot = 0;
 };
 
 bool decode_slot(Bytes bytes, const GroupId& group, Slot& slot) {
-  if (bytes.size() < kSlotSize || as_text(bytes.first(kMagic.size())) != kMagic) return false;
-  if (load_le<uint64_t>(bytes.data() + kCheckAt) != hash64(bytes.first(kCheckAt))) return false;
-  if (load_le<uint16_t>(bytes.data() + 8) != kVersion || std::memcmp(bytes.data() + 16, group.data(), group.size()) != 0)
-    return false;
+  if (bytes.size() < check_at(1) + 8 || as_text(bytes.first(kMagic.size())) != kMagic) return false;
+  const auto version = load_le<uint16_t>(bytes.data() + 8);
+  if (version == 0 || version > kVersion || bytes.size() < check_at(version) + 8) return false;
+  if (load_le<uint64_t>(bytes.data() + check_at(version)) != hash64(bytes.first(check_at(version)))) return false;
+  if (std::memcmp(bytes.data() + 16, group.data(), group.size()) != 0) return false;
   const auto number = [&](size_t at) { return load_le<uint64_t>(bytes.data() + at); };
-  slot = {{Epoch(number(32)), Seq(number(40)), number(48)}, number(56)};
+  slot = {{Epoch(number(32)), Seq(number(40)), number(48)}, Seq(number(version == 1 ? 40 : 64)), number(56)};
   return true;
 }
 
@@ -73,7 +77,7 @@ DurableKnowledge read_durable_note(FileSystem& files, const std::string& directo
   if (!file.ok()) return {};
   uint64_t place = 0;
   const Slot slot = read_slots(**file, group, place);
-  return {slot.position, slot.boot != 0 && slot.boot == boot_hash(files)};
+  return {slot.position, slot.settled, slot.boot != 0 && slot.boot == boot_hash(files)};
 }
 
 DurableNote::DurableNote(FileSystem& files, std::string directory, const GroupId& group)
@@ -81,7 +85,7 @@ DurableNote::DurableNote(FileSystem& files, std::string directory, const GroupId
       directory_(std::move(directory)),
       group_(group),
       boot_(boot_hash(files)),
-      noted_(read_durable_note(files, directory_, group).position.seq) {}
+      known_(read_durable_note(files, directory_, group)) {}
 
 Status DurableNote::open() {
   const std::string path = note_path(directory_);
@@ -97,14 +101,20 @@ Status DurableNote::open() {
   return Status();
 }
 
-Status DurableNote::write(const Position& position) {
+Status DurableNote::write(const Position& position, Seq settled) {
   if (file_ == nullptr) TM_TRY(open());
-  const std::string slot = encode_slot(group_, position, boot_);
+  const std::string slot = encode_slot(group_, position, settled, boot_);
   const iovec part{const_cast<char*>(slot.data()), slot.size()};
   TM_TRY(file_->write(next_slot_ * kSlotSpacing, {&part, 1}));
   TM_TRY(file_->sync());
   next_slot_ = 1 - next_slot_;
-  noted_ = position.seq;
+  known_.position = position;
+  known_.settled = settled;
+  return Status();
+}
+
+Status DurableNote::lower(const Position& position, Seq settled) {
+  for (int slot = 0; slot < 2; ++slot) TM_TRY(write(position, settled));
   return Status();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "log/aside.h"
 #include "log/read_only.h"
 #include "log/recovery.h"
 #include "log/writer.h"
@@ -21,6 +22,8 @@ class LogSnapshot final : public ReadOnlyLog {
   // Takes the segments up to record `last`, and walks the headers of the one it lies in.
   Status take(FileSystem& files, const SegmentList& list, const Floor& floor, Seq last) {
     files_ = &files;
+    TM_ASSIGN(cuts_, read_cut_note(files, directory_, list.group));
+    segments_.on_open([this] { return check_uncut(); });
     base_ = floor.base;
     packs_.replace(floor);
     tail_ = list.born.front().known.before;
@@ -78,8 +81,17 @@ class LogSnapshot final : public ReadOnlyLog {
     return Status();
   }
 
+  // A segment that is opened late may have been cut meanwhile, and hold other records where we believe ours.
+  Status check_uncut() {
+    TM_ASSIGN(const CutNote now, read_cut_note(*files_, directory_, group()));
+    if (now == cuts_ || (now.cuts == cuts_.cuts + 1 && now.after.seq >= tail_.seq)) return Status();
+    return Status(Code::kNoSuchPoint, "records from " + std::to_string(now.after.seq.next().value()) +
+                                          " on were cut from this copy meanwhile, since its source has lost them; open it again");
+  }
+
   FileSystem* files_ = nullptr;
   Position base_;  // when it was opened
+  CutNote cuts_;   // likewise
 };
 
 void add_line(std::string& text, const std::string& more) { text += (text.empty() ? "" : "; ") + more; }

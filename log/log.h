@@ -96,6 +96,18 @@ struct RetireReport {
   uint64_t bytes_written = 0;  // of packs
 };
 
+struct LogProgress {
+  Seq syncing;
+  Seq durable;
+  Seq settled;
+  [[nodiscard]] bool is_beyond(const LogProgress& other) const {
+    return syncing > other.syncing || durable > other.durable || settled > other.settled;
+  }
+};
+
+// At most so many bytes of records are cut: more than a source can have on the way.
+inline constexpr size_t kCutMax = size_t{64} << 20;
+
 // Leaving a gap: the log goes on behind record `to`, whose predecessors were not received (Gap in log/floor.h).
 struct CrossOrder {
   Position to;
@@ -169,9 +181,27 @@ class Log {
   // anew allows another.
   virtual Result<RetireReport> retire(const RetireOrder& order) = 0;
 
+  // Of a copy: its source has told that these records are durable there, so nobody may take them back. Known again after opening, but
+  // for the last second. A source's own records are settled once they are durable.
+  [[nodiscard]] virtual Seq settled() const { return durable(); }
+  virtual void settle(Seq /*upto*/) {}
+  // A copy gives up the records above `to`, durably: its source has lost them, and never said that they are durable. They are put aside
+  // (log/aside.h). Nobody looks at them any more, and the index does not know them. kInvalid, kDiverged, kLimit (more than kCutMax): the
+  // log is as it was; after any other failure it may be poisoned.
+  virtual Status cut(const Position& /*to*/) { return Status(Code::kReadOnly, "the log is open for reading only"); }
+
   // Goes on behind a gap. Everything before it is made durable first; tail_position() is order.to afterwards, durably. Not beside
   // retire(). kInvalid: `to` does not lie ahead. Any other failure before the floor has the gap leaves everything as it was.
   virtual Status cross(const CrossOrder& order) = 0;
+
+  // The newest record that a sync has begun for: it is durable, or will be in a moment, unless that fails.
+  [[nodiscard]] virtual Seq syncing() const { return durable(); }
+  // How far it has come, all in all; and waiting until it has come further in anything, the log is poisoned or closed, or the time is
+  // over. True if it has.
+  [[nodiscard]] LogProgress progress() const { return {syncing(), durable(), settled()}; }
+  virtual bool wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) {
+    return wait_durable(known.durable, timeout);
+  }
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;

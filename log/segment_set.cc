@@ -4,6 +4,10 @@ namespace tidemark {
 
 void SegmentSet::add(const KnownSegment& segment, std::shared_ptr<File> file) {
   MutexLock lock(mutex_);
+  add_locked(segment, std::move(file));
+}
+
+void SegmentSet::add_locked(const KnownSegment& segment, std::shared_ptr<File> file) {
   Entry& entry = entries_[segment.first_seq.value()];
   entry.known = segment;
   entry.pinned = file != nullptr;
@@ -48,6 +52,19 @@ void SegmentSet::add_point(const IndexPoint& point) {
     each = points_.erase(each);
     if (each != points_.end()) ++each;
   }
+}
+
+void SegmentSet::cut(const KnownSegment& last, std::shared_ptr<File> file, Seq to) {
+  MutexLock lock(mutex_);
+  while (!entries_.empty() && entries_.rbegin()->first >= last.first_seq.value()) {
+    const auto newest = std::prev(entries_.end());
+    if (newest->second.file != nullptr && !newest->second.pinned) recent_.erase(newest->second.recent);
+    bytes_ -= newest->second.known.bytes;
+    entries_.erase(newest);
+  }
+  std::erase_if(by_time_, [&](const auto& each) { return each.second >= last.first_seq.value(); });
+  points_.erase(points_.upper_bound(to.value()), points_.end());
+  add_locked(last, std::move(file));
 }
 
 void SegmentSet::remove_before(Seq kept) {
@@ -154,6 +171,7 @@ Result<SegmentSet::OpenSegment> SegmentSet::open(Seq first_seq) {
     }
   }
   TM_ASSIGN(std::shared_ptr<File> file, files_.open(segment_path(directory_, first_seq), FileSystem::Open::kRead));
+  if (opened_) TM_TRY(opened_());
   MutexLock lock(mutex_);
   auto found = entries_.find(first_seq.value());
   if (found == entries_.end()) return Status(Code::kNotFound, "segment " + segment_name(first_seq) + " is not held here");

@@ -1,6 +1,7 @@
 // The segments of an open log: which there are, their open files (a bounded number), and a sparse index of where records lie.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -43,6 +44,10 @@ class SegmentSet {
   void replace_file(Seq first_seq, std::shared_ptr<File> file);
   void set_used(Seq first_seq, uint64_t bytes, int64_t first_time_ns);
   void add_point(const IndexPoint& point);
+  // `last` ends with record `to` from now on and is in `file`; every segment behind it is forgotten. What is being read stays readable.
+  void cut(const KnownSegment& last, std::shared_ptr<File> file, Seq to);
+  // Asked after a segment was opened; what it answers but ok is the answer. Before any other call.
+  void on_open(std::function<Status()> opened) { opened_ = std::move(opened); }
   // Forgets every segment before `kept`. What is being read stays readable.
   void remove_before(Seq kept);
 
@@ -75,10 +80,12 @@ class SegmentSet {
   };
   using Entries = std::map<uint64_t, Entry>;
 
+  void add_locked(const KnownSegment& segment, std::shared_ptr<File> file) TM_REQUIRES(mutex_);
   void keep_open(Entry& entry, std::shared_ptr<File> file) TM_REQUIRES(mutex_);
 
   FileSystem& files_;
   const std::string directory_;
+  std::function<Status()> opened_;
   mutable Mutex mutex_;
   Entries entries_ TM_GUARDED_BY(mutex_);
   std::map<int64_t, uint64_t> by_time_ TM_GUARDED_BY(mutex_);  // first_time_ns → the last such segment

@@ -26,6 +26,8 @@ void LogWriter::lead_sync() {
   SyncPlan plan{tail_position_, appended_bytes_, {}};
   for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
   leading_ = true;
+  syncing_.store(plan.target.seq.value(), std::memory_order_release);
+  changed_.notify_all();  // sites may have it meanwhile
   state_mutex_.unlock();
   const Status done = make_durable(plan);
   if (!done.ok()) (void)poison(done);
@@ -87,6 +89,25 @@ bool LogWriter::wait_durable(Seq above, std::chrono::milliseconds timeout) {
   }
 }
 
+bool LogWriter::wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(state_mutex_);
+  for (;;) {
+    if (progress().is_beyond(known)) return true;
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (!poison_.ok() || closing_ || left <= left.zero()) return false;
+    (void)changed_.wait_for(state_mutex_, left);
+  }
+}
+
+void LogWriter::settle(Seq upto) {
+  upto = std::min(upto, appended());
+  if (upto <= settled()) return;
+  MutexLock lock(state_mutex_);
+  settled_.store(std::max(upto, settled()).value(), std::memory_order_release);
+  changed_.notify_all();
+}
+
 Status LogWriter::poison(const Status& cause) {
   leave_distrust();
   MutexLock lock(state_mutex_);
@@ -145,7 +166,7 @@ void LogWriter::note_durable() {
   const Position position = durable_position_;
   noting_ = true;
   state_mutex_.unlock();
-  const Status noted = note_.write(position);
+  const Status noted = note_.write(position, settled());
   if (!noted.ok()) log_warning(noted.within("noting how far the log is durable").text());
   state_mutex_.lock();
   noting_ = false;

@@ -84,6 +84,7 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
       lost_to_(recovered.lost_to.value_or(Seq())),
       note_(*pool_, directory, recovered.group),
       appended_(recovered.end.seq.value()),
+      syncing_(recovered.end.seq.value()),
       durable_(recovered.end.seq.value()) {
   packs_.replace(floor);
   for (const RecoveredSegment& segment : recovered.segments) {
@@ -107,6 +108,7 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
   live_.push_back(live);
   tail_position_ = durable_position_ = recovered.end;
   noted_ = note_.noted();
+  settled_ = note_.settled().value();
   for (const DamagedRecord& each : recovered.damaged) damaged_[each.header.seq] = each.location;
   unwritten_ = {live->file, last.known.bytes, last.known.bytes};
   if (options_.commit_interval.count() > 0) timer_ = std::thread([this] { run_timer(); });

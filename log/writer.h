@@ -40,15 +40,20 @@ class LogWriter final : public LogReader {
   Status sync(Seq upto) override;
   [[nodiscard]] Seq appended() const override { return Seq(appended_.load(std::memory_order_acquire)); }
   [[nodiscard]] Seq durable() const override { return Seq(durable_.load(std::memory_order_acquire)); }
+  [[nodiscard]] Seq syncing() const override { return Seq(syncing_.load(std::memory_order_acquire)); }
+  [[nodiscard]] Seq settled() const override { return std::min(Seq(settled_.load(std::memory_order_acquire)), appended()); }
+  void settle(Seq upto) override;
   [[nodiscard]] Position tail_position() const override;
   [[nodiscard]] Status health() const override;
   [[nodiscard]] std::vector<PoolUse> pool() override { return pool_->use(); }
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
   std::chrono::nanoseconds note_now_and_then() override;
+  bool wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) override;
   Result<RetireReport> retire(const RetireOrder& order) override;
   Status cross(const CrossOrder& order) override;
   [[nodiscard]] Seq sound() const override;
   Status put_back(Bytes run) override;
+  Status cut(const Position& to) override;
 
  protected:
   void segment_mended(Seq first_seq) override;
@@ -138,6 +143,12 @@ class LogWriter final : public LogReader {
   // Bytes behind the tail that must not be cut: records that were durable once.
   [[nodiscard]] bool keeps_rest(const Tail& tail) const { return tail.position.seq < lost_to_; }
 
+  // cut.cc: giving up the newest records of a copy.
+  Status check_cut(const Position& to) TM_REQUIRES(append_mutex_);
+  Result<std::string> read_tail(const Position& to);
+  Status lower_note(const Position& to);
+  Result<std::shared_ptr<File>> shorten(Seq kept, std::string_view content) TM_REQUIRES(append_mutex_);
+
   // retire.cc: letting old segments go; cross.cc: leaving a gap. One thread at a time.
   Result<KnownSegment> check_order(const RetireOrder& order);
   Status commit_floor(const Floor& old, const Floor& now);
@@ -180,7 +191,9 @@ class LogWriter final : public LogReader {
   Status retire_failed_;  // of whoever calls retire() or cross()
 
   std::atomic<uint64_t> appended_;
+  std::atomic<uint64_t> syncing_;
   std::atomic<uint64_t> durable_;
+  std::atomic<uint64_t> settled_{0};
   std::atomic<bool> small_syncs_{false};
   std::atomic<bool> poisoned_{false};
   std::thread timer_;

@@ -20,6 +20,7 @@ struct ShipSession {
   uint64_t id = 0;
   std::atomic<uint64_t> received{0};
   std::atomic<uint64_t> durable{0};
+  std::atomic<uint64_t> told{0};  // what the shipper said is durable there
   std::atomic<uint64_t> consumed_bytes{0};
   std::atomic<uint64_t> consumed_frames{0};
   std::atomic<bool> several_lines{false};  // its DATA may arrive in another order

@@ -15,6 +15,9 @@ namespace {
 constexpr std::chrono::seconds kSyncStallMax{10};
 constexpr size_t kPatientDepthMax = 8;
 
+// A site that got records early hears not much later that they are durable here.
+constexpr std::chrono::milliseconds kSettledTellMax{20};
+
 // A pair that is to be suspended drains over a new connection where it loses one, but does not wait longer than this for it.
 constexpr std::chrono::seconds kDrainReconnectMax{30};
 
@@ -66,7 +69,8 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
       clock_(clock),
       persist_(std::move(persist)),
       limit_(config_.bytes_per_second) {
-  acked_.durable = acked_.received = status_.durable;
+  // The machine may have lost what the site has acknowledged early.
+  acked_.durable = acked_.received = std::min(status_.durable, group_.log().appended());
   reached_ = status_.reached;
   // It was at work when it was last heard of, so all that is durable may have been sent.
   const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
@@ -113,7 +117,7 @@ Status PairCore::suspend() {
     return enter(next, PairState::kSuspended, "suspended by an operator");
   }
   TM_TRY(group_.log().sync(kLatest));
-  next.drain_to = group_.log().durable();
+  next.drain_to = group_.settled();
   const std::string cause = "an operator suspends it; it drains to seq " + std::to_string(next.drain_to.value());
   TM_TRY(enter(next, PairState::kSuspending, cause));
   return advance_after_command();
@@ -171,7 +175,7 @@ Status PairCore::reach_duplex() {
 }
 
 void PairCore::set_goal() {
-  goal_ = group_.log().durable();
+  goal_ = group_.settled();
   goal_ns_ = now();
 }
 
@@ -193,6 +197,8 @@ Status PairCore::greet() {
   connected_ = true;
   shipping_ = false;
   full_ = false;
+  begun_ = false;
+  told_ = Seq();
   session_ = 0;
   control_.clear();
   cursor_.reset();
@@ -206,8 +212,9 @@ Status PairCore::greet() {
   hello_.group_id = group_.identity().id;
   hello_.group = group_.identity().name;
   hello_.identity = own_identity();
-  hello_.epoch = log.tail_position().epoch;
   TM_ASSIGN(hello_.position, log.position_at(goal_));
+  hello_.epoch = group_.identity().role == Role::kPrimary ? log.tail_position().epoch : hello_.position.epoch;
+  hello_.openings = group_.openings();
   control_.push_back(encode_hello(hello_));
   greeted_ns_ = heard_ns_ = spoke_ns_ = progress_ns_ = now();
   return Status();
@@ -242,6 +249,11 @@ Status PairCore::welcome(Bytes body, uint64_t session) {
   return begin(welcome);
 }
 
+bool PairCore::is_opening(const Position& position) const {
+  const auto& openings = hello_.openings;
+  return position.seq != Seq() && std::find(openings.begin(), openings.end(), position) != openings.end();
+}
+
 // Whether what the site holds is a beginning of our history.
 Status PairCore::check_welcome(const Welcome& welcome) {
   Log& log = group_.log();
@@ -255,9 +267,18 @@ Status PairCore::check_welcome(const Welcome& welcome) {
   }
   if (group_.superseded())
     return Status(Code::kStaleEpoch, "this volume is fenced: a newer primary has taken over its group");
-  // More may have become durable since HELLO.
-  TM_ASSIGN(Position newest, log.position_at(log.durable()));
+  // More may have been appended since HELLO, and the site has some of it early.
+  const Position newest = log.tail_position();
   Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
+  const bool follows =
+      which.ok() ? *which != PositionCase::kAhead && *which != PositionCase::kDiverged : which.status().code() != Code::kNotFound;
+  agreed_ = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
+  if (agreed_ != welcome.position) {
+    log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site gives up records " +
+                std::to_string(agreed_.seq.next().value()) + " to " + std::to_string(welcome.position.seq.value()) +
+                ", which it got early and this machine lost before they were durable here: nobody was told that they are");
+    return Status();
+  }
   if (!which.ok()) {
     return which.status().within(
         "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
@@ -278,12 +299,13 @@ Status PairCore::begin(const Welcome& welcome) {
   if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
     return Status(Code::kCorrupt, "the site grants no window");
   }
-  note_loss(welcome.position.seq);
+  if (agreed_ != welcome.position) acked_.durable = std::min(acked_.durable, agreed_.seq);
+  note_loss(agreed_.seq);
   acked_ = Ack();
-  acked_.received = sent_ = reached_ = welcome.position.seq;
-  acked_.durable = std::min(welcome.durable, welcome.position.seq);
+  acked_.received = sent_ = reached_ = agreed_.seq;
+  acked_.durable = std::min(welcome.durable, agreed_.seq);
   cursor_ = std::make_shared<LogCursor>(group_.log(), sent_.next());
-  control_.push_back(encode_begin(welcome.position, session_, 1));
+  control_.push_back(encode_begin(agreed_, session_, 1));
   shipping_ = true;
   begun_ = false;
   refused_ = false;
@@ -396,9 +418,21 @@ void PairCore::drain_without_connection() {
 
 // --- sending
 
+bool PairCore::early() const {
+  return begun_ && config_.mode == PairMode::kSync && !group_.openings().empty();
+}
+
 Seq PairCore::last_to_send() const {
-  Seq durable = group_.log().durable();
-  return status_.state == PairState::kSuspending ? std::min(durable, status_.drain_to) : durable;
+  const Seq end = early() ? group_.log().syncing() : group_.settled();
+  return status_.state == PairState::kSuspending ? std::min(end, status_.drain_to) : end;
+}
+
+// What is durable here is news for a site that got it early; what is behind it waits for that. DATA says it as well.
+bool PairCore::heartbeat_due() const {
+  const int64_t silent = now() - spoke_ns_;
+  if (silent >= as_ns(kHeartbeatInterval)) return true;
+  const bool says_soon = difference_ || ready_.ready || sent_ < last_to_send();
+  return settled_to_tell() > told_ && !says_soon && (prompt() || silent >= as_ns(kSettledTellMax));
 }
 
 bool PairCore::may_send() {
@@ -414,8 +448,9 @@ Status PairCore::send(const TrySend& try_send) {
   if (shipping_) TM_TRY(check_lag());
   TM_TRY(send_control(try_send));
   if (shipping_ && wants_connection() && !full_) TM_TRY(send_data(try_send));
-  if (shipping_ && !full_ && now() - spoke_ns_ >= as_ns(kHeartbeatInterval)) {
-    control_.push_back(encode_heartbeat(group_.log().durable(), session_));
+  if (shipping_ && !full_ && heartbeat_due()) {
+    told_ = std::max(told_, settled_to_tell());
+    control_.push_back(encode_heartbeat(told_, session_));
     TM_TRY(send_control(try_send));
   }
   return Status();
@@ -430,7 +465,7 @@ Status PairCore::check_time() {
     return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " has been silent for " +
                                       seconds_text(kPeerSilenceMax));
   }
-  if (acked_.durable >= group_.log().durable() || sent_ <= acked_.durable) progress_ns_ = now();
+  if (acked_.durable >= group_.settled() || sent_ <= acked_.durable) progress_ns_ = now();
   // What is on its way over a slow line is nobody's fault.
   if (waits_ && now() - progress_ns_ > as_ns(stall_max_ + line_.transit())) {
     return Status(Code::kTimeout,
@@ -465,6 +500,7 @@ std::chrono::milliseconds PairCore::pause() const {
   const bool more = difference_ ? accepted_ && has_room() && !full_ : sent_ < last_to_send();
   const bool throttled = shipping_ && limit_.limits() && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
+  if (early() && told_ < sent_) left = std::min(left, as_ns(kSettledTellMax));
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
   return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
 }

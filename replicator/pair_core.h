@@ -57,6 +57,11 @@ class PairCore {
   // The site has begun to take what is sent: from now on DATA may go over further connections of the session.
   [[nodiscard]] bool under_way() const { return shipping_ && begun_; }
 
+  // Records go to the site while they are being synced here, and not only then: a sync pair of a primary's.
+  [[nodiscard]] bool early() const;
+  // The site passes on what it gets: it is told at once what is durable here.
+  [[nodiscard]] bool prompt() const { return !downstream_.empty(); }
+
   // The site may not have the newest state on its disk yet: nothing must overtake it on another line.
   [[nodiscard]] bool one_line() const { return window_.consumed_frames() < told_at_frames_; }
 
@@ -70,6 +75,7 @@ class PairCore {
  private:
   Status welcome(Bytes body, uint64_t session);
   Status check_welcome(const Welcome& welcome);
+  [[nodiscard]] bool is_opening(const Position& position) const;
   // The site follows a newer primary (0: of which epoch, it did not say). Ours writes no more before anything else is answered.
   Status superseded(Epoch by, const Status& why);
   Status begin(const Welcome& welcome);
@@ -98,6 +104,9 @@ class PairCore {
   [[nodiscard]] bool has_room() const { return window_.has_room() && line_.has_room(); }
   [[nodiscard]] size_t run_size() const { return std::min(line_.run_max(), std::max(limit_.share(), kRunMin)); }
   void count_sent(size_t bytes);
+  // What the site may be told of what nobody takes back; zeros before both agree on what it holds.
+  [[nodiscard]] Seq settled_to_tell() const { return begun_ ? group_.settled() : Seq(); }
+  [[nodiscard]] bool heartbeat_due() const;
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;
   void tell_state();  // to the site
@@ -125,6 +134,7 @@ class PairCore {
   Ack acked_;
   Seq sent_;
   Hello hello_;
+  Position agreed_;  // where the site continues
   int64_t greeted_ns_ = 0;
   int64_t begun_ns_ = 0;  // BEGIN was said
   int64_t heard_ns_ = 0;
@@ -141,6 +151,7 @@ class PairCore {
   Seq reached_;          // as PairStatus's, now
   bool waits_ = false;   // what counts as durable waits for this site
   bool refused_ = false;
+  Seq told_;  // what the site knows to be settled
   int64_t acked_wall_ns_ = 0;
   PairLag lag_;
   uint64_t shipped_bytes_ = 0;

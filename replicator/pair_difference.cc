@@ -27,6 +27,7 @@ std::optional<PairReading> PairCore::wants_reading() {
   if (held(sent_.next())) {
     reading.cursor = cursor_;
     reading.last = last_to_send();
+    reading.tells = settled_to_tell() != Seq();
     return reading;
   }
   if (acked_.received < sent_) return std::nullopt;  // first what it has of ours is to be there
@@ -76,6 +77,7 @@ Status PairCore::send_data(const TrySend& try_send) {
     return Status();
   }
   sent_ = reached_ = done.last;
+  told_ = std::max(told_, done.settled);
   const bool first = !window_.durable_end().has_value();
   window_.add_run(done.last, done.begin, done.end);
   if (first) publish();  // from now on the lag can be told

@@ -138,6 +138,8 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
         return core->one_line() ? connection.try_send(message) : lines.try_send(connection, message);
       }));
       if (core_.done()) return Status();
+      early_ = core_.early();
+      prompt_ = core_.prompt();
       pause = core_.pause();
       full = core_.full();
       wanted = core_.wants_reading();
@@ -156,12 +158,18 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
 Result<PairMessage> PairLink::read(const PairReading& wanted, Connection& connection, Lines& lines) {
   {
     MutexLock lock(lent_mutex_);
-    lent_ = {&connection, &lines, wanted.session, system_clock().steady_ns()};
+    lent_ = {&connection, &lines, wanted.session, system_clock().steady_ns(), wanted.tells};
   }
   Result<PairMessage> message = read_for(wanted, group_);
   MutexLock lock(lent_mutex_);
   lent_ = Lent();
   return message;
+}
+
+// A site that gets records early need not be woken for their sync, unless others behind it wait for that.
+void PairLink::poke(const LogProgress& before, const LogProgress& now) {
+  const bool settled = now.durable > before.durable || now.settled > before.settled;
+  if (early_ ? now.syncing > before.syncing || (prompt_ && settled) : settled) work_.wake();
 }
 
 void PairLink::beat() {
@@ -170,7 +178,7 @@ void PairLink::beat() {
   const int64_t now = system_clock().steady_ns();
   if (std::chrono::nanoseconds(now - lent_.spoke_ns) < kHeartbeatInterval) return;
   lent_.spoke_ns = now;
-  Message heartbeat = Message::own(encode_heartbeat(group_.log().durable(), lent_.session));
+  Message heartbeat = Message::own(encode_heartbeat(lent_.tells ? group_.settled() : Seq(), lent_.session));
   // A queue that is full or a connection that is gone is for our own thread to find.
   static_cast<void>(lent_.connection->try_send(heartbeat).ok());
   lent_.lines->beat(lent_.session);

@@ -33,8 +33,8 @@ class PairLink {
   PairLink(const PairLink&) = delete;
   PairLink& operator=(const PairLink&) = delete;
 
-  // More may be durable. Any thread.
-  void poke() { work_.wake(); }
+  // The log has come further than it was at `before`. Any thread.
+  void poke(const LogProgress& before, const LogProgress& now);
   // Now and then, on any thread: while ours is in a read that takes long, a heartbeat says for it that we live. Quick.
   void beat();
   // As PairCore's; kNotFound after end(). Any thread.
@@ -68,6 +68,7 @@ class PairLink {
     Lines* lines = nullptr;
     uint64_t session = 0;
     int64_t spoke_ns = 0;
+    bool tells = false;  // what is settled
   };
 
   Group& group_;
@@ -76,6 +77,8 @@ class PairLink {
   WakeFd work_;  // something is durable, a command, or stop
   WakeFd halt_;  // stop; never cleared
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> early_{false};    // as PairCore::early(), when our thread looked last
+  std::atomic<bool> prompt_{false};  // as PairCore::prompt(), likewise
   Mutex mutex_;  // not held while the thread waits
   PairCore core_ TM_GUARDED_BY(mutex_);
   bool ended_ TM_GUARDED_BY(mutex_) = false;

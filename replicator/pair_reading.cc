@@ -3,11 +3,12 @@
 namespace tidemark {
 namespace {
 
-Status read_run(const PairReading& wanted, PairMessage& out) {
+Status read_run(const PairReading& wanted, const Group& group, PairMessage& out) {
   TM_ASSIGN(const LogCursor::Run run, wanted.cursor->read(wanted.bytes_max, wanted.last));
   if (run.bytes.empty()) return Status();
   out.message = Message(kWireHeaderSize + kDataFixed + run.bytes.size());
-  encode_data_message(out.message.span(), {run.first, run.last, run.bytes}, wanted.session, 0);
+  out.settled = wanted.tells ? group.settled() : Seq();
+  encode_data_message(out.message.span(), {run.first, run.last, run.bytes, out.settled}, wanted.session, 0);
   out.last = run.last;
   out.begin = run.location;
   out.end = {run.location.segment, run.location.offset + static_cast<uint32_t>(run.bytes.size())};
@@ -33,7 +34,7 @@ Result<PairMessage> read_for(const PairReading& wanted, Group& group) {
   out.kind = wanted.kind;
   out.session = wanted.session;
   switch (wanted.kind) {
-    case PairReading::Kind::kRun: TM_TRY(read_run(wanted, out)); break;
+    case PairReading::Kind::kRun: TM_TRY(read_run(wanted, group, out)); break;
     case PairReading::Kind::kPiece: TM_TRY(read_piece(wanted, out)); break;
     case PairReading::Kind::kDifference: {
       Position from;

@@ -20,6 +20,7 @@ struct PairReading {
   size_t bytes_max = 0;
   std::shared_ptr<LogCursor> cursor;             // kRun
   Seq last;                                      // kRun: not above
+  bool tells = true;                             // kRun: the site may be told what is settled here
   Seq from;                                      // kDifference: where the site stands
   std::shared_ptr<DifferenceReader> difference;  // kPiece
 };
@@ -29,6 +30,7 @@ struct PairMessage {
   uint64_t session = 0;
   bool ready = false;  // false: there is nothing to send yet
   Message message;     // DATA or DIFFERENCE
+  Seq settled;         // kRun: what the message says of it
   Seq last;            // kRun
   Location begin, end;
   bool whole = false;                            // kPiece: the last one

@@ -100,6 +100,9 @@ std::string encode_hello(const Hello& hello) {
   put_group_id(body, hello.group_id);
   body.put_text16(hello.group).put_text16(hello.identity.substr(0, kIdentityMax)).put(hello.epoch.value());
   put_position(body, hello.position);
+  CHECK_INVARIANT(hello.openings.size() <= kOpeningsMax);
+  body.put(static_cast<uint16_t>(hello.openings.size()));
+  for (const Position& each : hello.openings) put_position(body, each);
   return writer.finish(MessageType::kHello, 0, 0);
 }
 
@@ -114,6 +117,9 @@ Result<Hello> decode_hello(Bytes bytes) {
   hello.identity = body.get_text16();
   hello.epoch = Epoch(body.get<uint64_t>());
   hello.position = get_position(body);
+  const size_t openings = body.get<uint16_t>();
+  if (openings > kOpeningsMax) return malformed("HELLO");
+  for (size_t i = 0; i < openings && !body.failed(); ++i) hello.openings.push_back(get_position(body));
   bool known_role = role == static_cast<uint8_t>(WireRole::kShip) || role == static_cast<uint8_t>(WireRole::kRead);
   if (!body.finished() || !zeros || !known_role) return malformed("HELLO");
   if (hello.group.size() > kGroupNameMax || hello.identity.size() > kIdentityMax) return malformed("HELLO");
@@ -141,6 +147,7 @@ std::string encode_welcome(const Welcome& welcome, uint64_t session, uint64_t re
   put_group_id(body, welcome.group_id);
   put_position(body, welcome.position);
   body.put(welcome.durable.value()).put(welcome.highest.value());
+  put_position(body, welcome.cut_to);
   return writer.finish(MessageType::kWelcome, session, request);
 }
 
@@ -149,13 +156,14 @@ Result<Welcome> decode_welcome(Bytes bytes) {
   Welcome welcome;
   uint8_t role = body.get<uint8_t>();
   uint8_t which = body.get<uint8_t>();
-  bool zeros = body.get<uint16_t>() == 0;
+  const bool zeros = body.get<uint16_t>() == 0;
   welcome.window_bytes = body.get<uint32_t>();
   welcome.window_frames = body.get<uint32_t>();
   welcome.group_id = get_group_id(body);
   welcome.position = get_position(body);
   welcome.durable = Seq(body.get<uint64_t>());
   welcome.highest = Epoch(body.get<uint64_t>());
+  welcome.cut_to = get_position(body);
   bool known = (role == 1 || role == 2) && which >= 1 && which <= static_cast<uint8_t>(PositionCase::kAhead);
   if (!body.finished() || !zeros || !known) return malformed("WELCOME");
   welcome.role = static_cast<WireRole>(role);
@@ -181,6 +189,7 @@ void encode_data_message(MutableBytes message, const DataHeader& data, uint64_t 
   CHECK_INVARIANT(message.size() == kWireHeaderSize + kDataFixed + data.run.size());
   store_le(message.data() + kWireHeaderSize, data.first.value());
   store_le(message.data() + kWireHeaderSize + 8, data.last.value());
+  store_le(message.data() + kWireHeaderSize + 16, data.settled.value());
   std::memcpy(message.data() + kWireHeaderSize + kDataFixed, data.run.data(), data.run.size());
   WireHeader header;
   header.type = MessageType::kData;
@@ -194,6 +203,7 @@ Result<DataHeader> decode_data_message(Bytes bytes) {
   DataHeader data;
   data.first = Seq(body.get<uint64_t>());
   data.last = Seq(body.get<uint64_t>());
+  data.settled = Seq(body.get<uint64_t>());
   data.run = body.rest();
   if (body.failed() || data.run.size() > kRunMax || data.run.size() < kRecordHeaderSize) return malformed("DATA");
   if (data.first == Seq(0) || data.last < data.first) return malformed("DATA");

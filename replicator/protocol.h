@@ -28,11 +28,12 @@
 #include "log/body.h"
 #include "replicator/source_record.h"
 #include "volume/difference.h"
+#include "volume/openings.h"
 
 namespace tidemark {
 
 inline constexpr uint32_t kWireMagic = 0x314b4d54;  // "TMK1"
-inline constexpr uint8_t kWireVersion = 2;
+inline constexpr uint8_t kWireVersion = 3;
 inline constexpr size_t kWireHeaderSize = 32;
 
 // Limits. Each is checked before memory is taken or time is spent.
@@ -122,6 +123,9 @@ struct Hello {
   std::string identity;  // who asks, for people
   Epoch epoch;           // kShip: of the shipper's newest record
   Position position;     // kShip: of the shipper's newest durable record
+  // kShip: where a primary's log ended when its volume was opened, rising; at most kOpeningsMax. What the site holds behind one of these
+  // and the shipper does not have, the shipper has lost, and never promised to anybody.
+  std::vector<Position> openings;
 };
 std::string encode_hello(const Hello& hello);
 Result<Hello> decode_hello(Bytes body);
@@ -146,6 +150,9 @@ struct Welcome {
   GroupId group_id{};
   Position position;  // of the newest record the site holds
   Seq durable;        // there
+  // The newest of the shipper's openings that the site holds, where it would give up what it holds behind that: BEGIN says which of the
+  // two it is. Zeros: there is none.
+  Position cut_to;
   Epoch highest;      // highest epoch the site has heard of for this group
 };
 std::string encode_welcome(const Welcome& welcome, uint64_t session, uint64_t request);
@@ -154,12 +161,13 @@ Result<Welcome> decode_welcome(Bytes body);
 std::string encode_begin(const Position& agreed, uint64_t session, uint64_t request);
 Result<Position> decode_begin(Bytes body);
 
-// DATA: two seqs, then the run of records as it lies in the log.
-inline constexpr size_t kDataFixed = 16;
+// DATA: three seqs, then the run of records as it lies in the log.
+inline constexpr size_t kDataFixed = 24;
 struct DataHeader {
   Seq first;
   Seq last;
   Bytes run;
+  Seq settled;  // records up to here are durable at the shipper
 };
 // Writes a DATA message; `message` has kWireHeaderSize + kDataFixed + run.size() bytes.
 void encode_data_message(MutableBytes message, const DataHeader& data, uint64_t session, uint64_t request);

@@ -193,7 +193,8 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
   }
   retry = Retry::kNever;
   TM_TRY(check_identity(hello));
-  TM_TRY(check_claim({who, hello.epoch, hello.position}));
+  const Claim claim{who, hello.epoch, hello.position, hello.openings};
+  TM_TRY(check_claim(claim));
   if (made && !who.key.empty()) {
     retry = Retry::kLater;
     TM_TRY(save_record(highest_, who.key, source()));
@@ -210,7 +211,22 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
   welcome.position = position;
   welcome.durable = std::min(durable(), position.seq);
   welcome.highest = highest_;
+  welcome.cut_to = cut_to(claim);
   return welcome;
+}
+
+// Only what is of the source's own tenure, and not known to be durable there.
+Position ReplicaCore::cut_to(const Claim& claim) const {
+  Log& log = group_->log();
+  const Position tail = log.tail_position();
+  if (tail.epoch != claim.epoch || log.sound() < log.appended()) return {};
+  for (auto to = claim.openings.rbegin(); to != claim.openings.rend(); ++to) {
+    if (to->seq == Seq() || to->epoch != claim.epoch || to->seq >= tail.seq) continue;
+    if (to->seq < std::max(log.settled(), log.base())) return {};
+    const auto held = log.position_at(to->seq);
+    if (held.ok() && *held == *to) return *to;
+  }
+  return {};
 }
 
 Welcome ReplicaCore::epoch_news() const {
@@ -229,9 +245,11 @@ Status ReplicaCore::check_begin(const Claim& claim, const Position& agreed, Retr
                        "the site's position has changed since HELLO");  // another session has shipped meanwhile
   if (group_ == nullptr) return changed;
   TM_ASSIGN(const Position held, position());
-  if (held != agreed) return changed;
+  const bool cuts = held != agreed && agreed.seq != Seq() && agreed == cut_to(claim);
+  if (held != agreed && !cuts) return changed;
   retry = Retry::kNever;
   TM_TRY(check_claim(claim));
+  if (cuts) return Status();
   const PositionCase which = compare(group_->log().tail_position(), claim.position);
   if (which == PositionCase::kDiverged) {
     return Status(Code::kDiverged, "the site holds another history of group " + name_);
@@ -243,6 +261,8 @@ Status ReplicaCore::begin(const Claim& claim, const Position& agreed) {
   Retry retry{};
   TM_TRY(check_begin(claim, agreed, retry));
   difference_.reset();
+  TM_ASSIGN(const Position held, position());
+  if (held != agreed) TM_TRY(group_->cut_tail(agreed));
   const std::string before = owner();
   const std::string owned_by = claim.who.key.empty() ? before : claim.who.key;
   if (claim.epoch > highest_ || owned_by != before) {
@@ -268,7 +288,11 @@ Result<Position> ReplicaCore::take(Epoch epoch, Bytes body) {
   TM_TRY(check_epoch(epoch));
   TM_ASSIGN(DataHeader data, decode_data_message(body));
   TM_TRY(check_records(data.run, epoch));
-  return group_->ingest(data.run);
+  return group_->ingest(data.run, data.settled);
+}
+
+void ReplicaCore::settle(Seq told, Seq received) {
+  if (Group* open = group(); open != nullptr) open->log().settle(std::min(told, received));
 }
 
 Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {

@@ -30,6 +30,7 @@ struct Claim {
   Claimant who;
   Epoch epoch;
   Position position;  // of its newest durable record
+  std::vector<Position> openings;  // as in HELLO
 };
 
 Status no_right_to_create(const std::string& group);
@@ -70,6 +71,8 @@ class ReplicaCore {
   Result<Position> piece(Epoch epoch, Bytes body);
   // Whether a shipper may try again after take() or piece() failed so.
   static Retry retry_after(const Status& status);
+  // The source has told that records up to here are durable there, as far as they were received. From any thread.
+  void settle(Seq told, Seq received);
   // What was taken so far is durable on return.
   Status commit();
   // What was acknowledged is never cut, whatever a crash leaves of it: as Log's.
@@ -100,6 +103,8 @@ class ReplicaCore {
   // Whether the epoch may be raised so: by who fits, has a record of it, and is not too far ahead.
   Status check_raise(const Claim& claim, PositionCase which) const;
   Status check_epoch(Epoch epoch) const;
+  // The newest of the claim's openings to which the copy would go back: its source has lost what is above. Zeros: there is none.
+  [[nodiscard]] Position cut_to(const Claim& claim) const;
   [[nodiscard]] Epoch known_epoch() const;
   [[nodiscard]] PositionCase compare(const Position& position, const Position& theirs) const;
   void load_record();

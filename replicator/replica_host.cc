@@ -215,7 +215,7 @@ void ReplicaHost::fail_session(const std::shared_ptr<ShipSession>& session, cons
 
 void ReplicaHost::handle_hello(const Item& item) {
   Retry retry = Retry::kNever;
-  item.session->claim = {item.who, item.hello.epoch, item.hello.position};
+  item.session->claim = {item.who, item.hello.epoch, item.hello.position, item.hello.openings};
   Result<Welcome> welcome = core_.hello(item.hello, item.who, retry);
   if (welcome.status().code() == Code::kStaleEpoch) post_welcome(*item.session, core_.epoch_news());
   if (!welcome.ok()) return fail_session(item.session, welcome.status(), retry);
@@ -259,10 +259,13 @@ void ReplicaHost::handle_begin(const Item& item) {
     return fail_session(item.session, fits, retry);
   }
   end_older(item.session);  // before a higher epoch is on disk, not after
+  const bool cuts = item.agreed.seq < Seq(item.session->received);
+  if (cuts) views_.clear();  // readers look again
   if (Status begun = core_.begin(session.claim, item.agreed); !begun.ok()) {
     if (Status saved = core_.lost(false); !saved.ok()) log_error("group " + name_ + ": " + saved.text());
     return fail_session(item.session, begun.within("group " + name_ + " at the site"), Retry::kLater);
   }
+  if (cuts) item.session->received = item.session->durable = item.agreed.seq.value();
   {
     MutexLock lock(mutex_);
     if (item.session->over) return;
@@ -276,6 +279,12 @@ void ReplicaHost::handle_begin(const Item& item) {
   }
   item.session->begun = true;
   outbox_.post_ack(item.session);
+}
+
+void ReplicaHost::told(const std::shared_ptr<ShipSession>& session, Seq durable) {
+  if (!session->begun || session->over) return;
+  session->told = std::max(session->told.load(), durable.value());
+  core_.settle(durable, Seq(session->received));
 }
 
 void ReplicaHost::handle_offer(const Item& item) {
@@ -343,6 +352,7 @@ void ReplicaHost::take_data(const Item& item) {
   }
   ShipSession& session = *item.session;
   session.received = position->seq.value();
+  core_.settle(Seq(session.told), position->seq);
   count_consumed(item);
   {
     MutexLock lock(mutex_);

@@ -66,6 +66,8 @@ class ReplicaHost {
   void post_data(std::shared_ptr<ShipSession> session, Message message);
   bool post_offer(std::shared_ptr<ShipSession> session, const DifferenceOffer& offer);
   void post_news(std::shared_ptr<ShipSession> session, PairNews news);
+  // The shipper says what is durable there.
+  void told(const std::shared_ptr<ShipSession>& session, Seq durable);
   // The session is over; what is queued of it is dropped unseen. `orderly`: the shipper said so.
   void forget(const std::shared_ptr<ShipSession>& session, bool orderly);
 

@@ -56,18 +56,18 @@ void ShipperImpl::start() {
 }
 
 void ShipperImpl::watch() {
-  Seq known = group_.log().durable();
+  LogProgress known = group_.log().progress();
   for (;;) {
-    bool more = group_.log().wait_durable(known, kWatchMax);
-    bool failed = !more && !group_.log().health().ok();
-    if (more) known = group_.log().durable();
+    const bool more = group_.log().wait_progress(known, kWatchMax);
+    const bool failed = !more && !group_.log().health().ok();
+    const LogProgress before = std::exchange(known, group_.log().progress());
     {
       MutexLock lock(mutex_);
       if (stopping_) return;
       if (failed) stopped_.wait_for(mutex_, kWatchMax);  // it answers at once, every time
     }
     for (const auto& link : links()) {
-      if (more) link->poke();
+      if (more) link->poke(before, known);
       link->beat();
     }
   }
@@ -150,7 +150,7 @@ std::string ShipperImpl::lagging(Seq seq, bool hopeful) {
 }
 
 Status ShipperImpl::drain(std::chrono::milliseconds timeout) {
-  Seq goal = group_.log().durable();
+  const Seq goal = group_.settled();
   auto deadline = std::chrono::steady_clock::now() + timeout;
   std::string late;
   {

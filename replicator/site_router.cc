@@ -297,7 +297,9 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       return;
     }
     case MessageType::kHeartbeat: {
-      if (Result<Seq> durable = decode_heartbeat(body); !durable.ok()) return strike(origin, durable.status(), 0);
+      const Result<Seq> durable = decode_heartbeat(body);
+      if (!durable.ok()) return strike(origin, durable.status(), 0);
+      peer.host->told(peer.ship, *durable);
       outbox_.post_ack(peer.ship);
       return;
     }

@@ -126,6 +126,16 @@ Status Committer::leap(const std::function<Status()>& load) {
   return Status();
 }
 
+// The index first: one that knows more than the log would have to be made anew.
+Status Committer::cut(const Position& to) {
+  TM_TRY(caught_up());
+  TM_TRY(state_.undo(log_, to));
+  newest_.store(to.seq.value(), std::memory_order_release);
+  const Status cut = log_.cut(to);
+  behind_ = !cut.ok();  // it has what the index lacks now
+  return cut;
+}
+
 Status Committer::commit_verified(Bytes run) {
   TM_TRY(caught_up());
   Position position = log_.tail_position();

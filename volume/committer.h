@@ -37,6 +37,8 @@ class Committer {
   // Appends and applies records another site numbered. The caller has verified them against log.tail_position(), after caught_up().
   Status commit_verified(Bytes run) TM_REQUIRES(mutex);
 
+  // The records above `to` go, from the index and the log. Whoever calls has seen to it that nobody looks at them.
+  Status cut(const Position& to) TM_REQUIRES(mutex);
   // The index is brought further by `load`, to where the log is. After a failure only opening anew helps.
   Status leap(const std::function<Status()>& load) TM_REQUIRES(mutex);
 

@@ -10,6 +10,7 @@
 #include "volume/live_volume.h"
 #include "volume/occupied.h"
 #include "volume/opening.h"
+#include "volume/openings.h"
 #include "volume/prune.h"
 #include "volume/record_check.h"
 
@@ -39,6 +40,7 @@ class OpenGroup final : public Group {
       flusher_ = TaskPool::add(housekeeping(), kUnflushedMax, [this] { return committer_.flush_what_is_old(); });
     }
     remember_successor();
+    remember_opening();
   }
 
   ~OpenGroup() override {
@@ -125,7 +127,12 @@ class OpenGroup final : public Group {
   }
 
   Result<PruneReport> prune(const PruneRequest& request) override {
-    if (mode_ != OpenMode::kRead) return pruner_.prune(request);
+    if (mode_ == OpenMode::kPrimary) return pruner_.prune(request);
+    if (mode_ == OpenMode::kReplica) {
+      PruneRequest limited = request;
+      limited.keep.push_back({core_->log->settled(), "what the source is known to have on its disk"});
+      return pruner_.prune(limited);
+    }
     return Status(Code::kReadOnly, directory_ + " is open for reading only");
   }
   Status rewrite_base_image() override {
@@ -135,10 +142,16 @@ class OpenGroup final : public Group {
   void stop_pruning() override { pruner_.stop(); }
   const RetentionPolicy& retention() const override { return options_.retention; }
   const LogLimit& log_limit() const override { return options_.log_limit; }
-  Result<Position> ingest(Bytes run) override;
+  Result<Position> ingest(Bytes run, Seq settled) override;
   Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) override;
   Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) override;
   Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) override;
+  Status cut_tail(const Position& to) override;
+  [[nodiscard]] const std::vector<Position>& openings() const override { return openings_; }
+  [[nodiscard]] Seq settled() const override {
+    const Seq durable = core_->log->durable();
+    return mode_ == OpenMode::kReplica ? std::min(durable, core_->log->settled()) : durable;
+  }
   Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) override {
     return core_->state->where_shown(records, base());
   }
@@ -146,11 +159,13 @@ class OpenGroup final : public Group {
 
  private:
   void remember_successor();
+  void remember_opening();
   Result<std::shared_ptr<TreeView>> open_view(Seq point, ViewKind kind) {
     if (point == kLatest) point = newest();
     TM_TRY(check_point(point));
     auto view = make_point_view(core_, point, kind);
     if (view == nullptr) return below_base("seq:" + std::to_string(point.value()));
+    TM_TRY(check_point(point));  // cut meanwhile
     return view;
   }
   Status check_point(Seq point) const {
@@ -210,8 +225,9 @@ class OpenGroup final : public Group {
   bool closed_ = false;
   std::shared_ptr<GroupCore> core_;
   const RecoveryReport recovery_;
-  Result<Position> take_again(Bytes run, Seq first);
+  Result<Position> take_again(Bytes run, Seq first, Seq settled);
 
+  std::vector<Position> openings_;
   Seq put_back_to_;  // opening found damage in records up to here: they may come once more
   Watermarks watermarks_;
   Committer committer_;
@@ -238,6 +254,17 @@ void OpenGroup::remember_successor() {
   MutexLock lock(superseded_mutex_);
   superseded_ = by;
   superseded_saved_ = known.ok();
+}
+
+// Before the first record of this opening: where that is not on the disk, sites get no record early.
+void OpenGroup::remember_opening() {
+  if (mode_ != OpenMode::kPrimary) return;
+  auto noted = note_opening(directory_, core_->log->tail_position(), *options_.files);
+  if (noted.ok()) {
+    openings_ = std::move(*noted);
+  } else {
+    log_warning(noted.status().within("noting that the volume was opened").text());
+  }
 }
 
 Status OpenGroup::supersede(const Superseded& by) {
@@ -272,12 +299,12 @@ Status verify_run(Bytes run, Position position) {
   });
 }
 
-Result<Position> OpenGroup::ingest(Bytes run) {
+Result<Position> OpenGroup::ingest(Bytes run, Seq settled) {
   if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
   RecordHeader first;
   const bool again = run.size() >= kRecordHeaderSize && decode_header(run, first) == RecordFault::kNone &&
                      first.seq > Seq() && first.seq <= put_back_to_;
-  if (again) return take_again(run, first.seq);
+  if (again) return take_again(run, first.seq, settled);
   TM_TRY(verify_run(run, core_->log->tail_position()));
   MutexLock lock(committer_.mutex);
   TM_TRY(committer_.caught_up());
@@ -285,11 +312,12 @@ Result<Position> OpenGroup::ingest(Bytes run) {
   Position before = core_->log->tail_position();
   TM_TRY(walk_records(run, before, [&](const RecordView& record) { return check.check(record.header, record.payload); }));
   TM_TRY(committer_.commit_verified(run));
+  core_->log->settle(settled);
   return position();
 }
 
 // The part of the run that is held already goes to the log alone: the index has it.
-Result<Position> OpenGroup::take_again(Bytes run, Seq first) {
+Result<Position> OpenGroup::take_again(Bytes run, Seq first, Seq settled) {
   Log& log = *core_->log;
   TM_ASSIGN(Position before, log.position_at(first.prev()));
   const Seq tail = log.appended();
@@ -303,7 +331,7 @@ Result<Position> OpenGroup::take_again(Bytes run, Seq first) {
     return Status();
   }));
   TM_TRY(log.put_back(run.first(held)));
-  return held < run.size() ? ingest(run.subspan(held)) : last;
+  return held < run.size() ? ingest(run.subspan(held), settled) : last;
 }
 
 Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Position& from) {
@@ -336,6 +364,20 @@ Status OpenGroup::finish_difference(DifferenceWriter& taken, const std::optional
     }));
     if (Status cleaned = DifferenceWriter::clean(*options_.files, directory_); !cleaned.ok()) log_warning(cleaned.text());
     return Status();
+  });
+}
+
+Status OpenGroup::cut_tail(const Position& to) {
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  return pruner_.without_pruning([&]() -> Status {
+    MutexLock lock(committer_.mutex);
+    if (to.seq < core_->log->base()) return below_base("seq:" + std::to_string(to.seq.value()));
+    if (!core_->views.press(to.seq)) {
+      return Status(Code::kBusy, "somebody looks at a point of " + directory_ + " that its source has lost");
+    }
+    const Status cut = committer_.cut(to);
+    core_->views.lift();
+    return cut;
   });
 }
 

@@ -178,7 +178,8 @@ class Group {
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was. Where opening found damage
   // (Log::sound()) the run may begin with records that are held: those that are damaged are put back in place. Returns the position of the
   // run's last record.
-  virtual Result<Position> ingest(Bytes run) = 0;
+  // `settled`: records up to here are durable at the source, and are never taken back.
+  virtual Result<Position> ingest(Bytes run, Seq settled = kLatest) = 0;
   [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
 
   // What a copy lacks that stands at `from`, a position of this group's history whose successor is no longer held (volume/difference.h).
@@ -188,6 +189,14 @@ class Group {
   virtual Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) = 0;
   // What was taken, all of it, becomes the newest point. Durable on return. Until then nothing has changed.
   virtual Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) = 0;
+
+  // Replica only: gives up the records above `to`, a position of this copy, durably: its source never had them on its own disk (Log::cut).
+  // kBusy: somebody looks at a point above. kInvalid, kDiverged, kLimit: nothing has changed.
+  virtual Status cut_tail(const Position& to) = 0;
+  // Newest record that is durable and that nobody takes back: at a copy, one that is durable at its source as well.
+  [[nodiscard]] virtual Seq settled() const = 0;
+  // Of a primary: where its log ended when it was opened, this time and before (volume/openings.h). Empty: that could not be noted.
+  [[nodiscard]] virtual const std::vector<Position>& openings() const = 0;
 
   // Every file that shows one of `records` at any point: what a damaged record means to people. Reads all of the index.
   virtual Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) = 0;

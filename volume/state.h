@@ -72,6 +72,9 @@ class TreeState {
   // Makes the batch visible to readers of the index. Its last record's position becomes meta().applied. On kNoSpace the batch is
   // kept: the next write() tries again.
   Status write();
+  // Takes the records above `to` out again, as if they had never been applied; on disk on return. They are still in `log`. ok or not:
+  // all of it was done or nothing.
+  Status undo(Log& log, const Position& to);
   // The index was changed by other means, and nothing is in the batch: forget what was known of it.
   Status look_anew();
   // Bytes in the batch: a bound for the caller.

@@ -162,7 +162,7 @@ class PointView final : public TreeView {
  public:
   // `point` has entered the ledger.
   PointView(std::shared_ptr<GroupCore> core, Seq point, ViewKind kind)
-      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), kind_(kind) {}
+      : core_(std::move(core)), reader_(*core_->log, *core_->state, point), kind_(kind), cuts_(core_->views.cuts()) {}
   ~PointView() override { core_->views.leave(reader_.point(), kind_); }
   PointView(const PointView&) = delete;
   PointView& operator=(const PointView&) = delete;
@@ -184,13 +184,16 @@ class PointView final : public TreeView {
   // The ledger's floor rises before anything below it goes: an answer that was complete by then is right.
   template <class T>
   Result<T> still(Result<T> answer) const {
-    if (kind_ != ViewKind::kPassing || reader_.point() >= core_->views.floor()) return answer;
+    if (kind_ != ViewKind::kPassing) return answer;
+    if (core_->views.cuts() != cuts_) return Status(Code::kNoSuchPoint, "this copy was cut meanwhile; look again");
+    if (reader_.point() >= core_->views.floor()) return answer;
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " was pruned meanwhile");
   }
 
   std::shared_ptr<GroupCore> core_;
   TreeReader reader_;
   const ViewKind kind_;
+  const uint64_t cuts_;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ class ViewLedger {
   // False: the point lies below the base, or below one that is just being made.
   bool enter(Seq point, ViewKind kind) {
     MutexLock lock(mutex_);
-    if (point < floor_) return false;
+    if (point < floor_ || point > ceiling_) return false;
     if (kind != ViewKind::kPassing) points_of(kind).insert(point);
     return true;
   }
@@ -51,6 +51,26 @@ class ViewLedger {
     MutexLock lock(mutex_);
     floor_ = base;
   }
+  // From now on nobody enters above `top`, until lift(). False, and nothing has changed, where somebody is there. Passing views do not
+  // count: they end, all of them.
+  bool press(Seq top) {
+    MutexLock lock(mutex_);
+    for (const auto* points : {&points_, &copies_}) {
+      if (!points->empty() && *points->rbegin() > top) return false;
+    }
+    ceiling_ = top;
+    ++cuts_;
+    return true;
+  }
+  void lift() {
+    MutexLock lock(mutex_);
+    ceiling_ = kLatest;
+  }
+  // How often press() has succeeded.
+  [[nodiscard]] uint64_t cuts() const {
+    MutexLock lock(mutex_);
+    return cuts_;
+  }
   [[nodiscard]] Seq floor() const {
     MutexLock lock(mutex_);
     return floor_;
@@ -63,6 +83,8 @@ class ViewLedger {
   std::multiset<Seq> points_ TM_GUARDED_BY(mutex_);
   std::multiset<Seq> copies_ TM_GUARDED_BY(mutex_);
   Seq floor_ TM_GUARDED_BY(mutex_);
+  Seq ceiling_ TM_GUARDED_BY(mutex_) = kLatest;
+  uint64_t cuts_ TM_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tidemark

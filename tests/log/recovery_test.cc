@@ -560,7 +560,7 @@ TEST_CASE("behind the note, as long as the machine was not started anew: what ha
   copy.target.log.reset();
   // The note of an earlier moment, with the boot of this one.
   DurableNote note(*files, kDirectory, test_group());
-  must(note.write(must(copy.source.log->position_at(Seq(10)))));
+  must(note.write(must(copy.source.log->position_at(Seq(10))), Seq()));
   if (rebooted) files->set_content("/proc/sys/kernel/random/boot_id", "two");
   auto killed = files->after_exit();
   for (uint64_t slot : {uint64_t{0}, uint64_t{4096}}) {  // only the older note is left

@@ -287,6 +287,8 @@ TEST_CASE(
     REQUIRE(play.state() == PairState::kResyncing);
     play.restart();
     CHECK(withheld());
+    // A site that forwards looks at this alone.
+    CHECK(primary->watermarks().copied() <= before);
     play.lose();
     CHECK(!may_write());
   }

@@ -204,7 +204,7 @@ void SimLink::target_receives(const std::string& text) {
     Retry retry = Retry::kNever;
     session_ = world_.below(1u << 30) + 1;
     begun_ = false;
-    claim_ = {{}, hello->epoch, hello->position};
+    claim_ = {{}, hello->epoch, hello->position, hello->openings};
     Result<Welcome> welcome = target_.replica->hello(*hello, claim_.who, retry);
     if (welcome.status().code() == Code::kStaleEpoch) {
       target_says(encode_welcome(target_.replica->epoch_news(), session_, 0));
@@ -223,6 +223,10 @@ void SimLink::target_receives(const std::string& text) {
       Result<Position> agreed = decode_begin(body);
       Status begun = agreed.ok() ? target_.replica->begin(claim_, *agreed) : agreed.status();
       if (!begun.ok()) return end_session(begun, Retry::kHello);
+      if (agreed->seq < ack_.received) {
+        world_.give_up(target_, agreed->seq);
+        ack_.received = ack_.durable = agreed->seq;
+      }
       begun_ = true;
       return acknowledge();
     }
@@ -247,7 +251,11 @@ void SimLink::target_receives(const std::string& text) {
       ack_.consumed_frames += 1;
       return acknowledge();
     }
-    case MessageType::kHeartbeat: return acknowledge();
+    case MessageType::kHeartbeat: {
+      const Result<Seq> told = decode_heartbeat(body);
+      if (begun_ && told.ok()) target_.replica->settle(*told, ack_.received);
+      return acknowledge();
+    }
     case MessageType::kPairNews: {
       Result<PairNews> news = decode_pair_news(body);
       if (news.ok() && begun_) (void)target_.replica->news(*news);

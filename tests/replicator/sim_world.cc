@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/volume/model.h"
@@ -99,7 +100,11 @@ void SimWorld::crash(SimNode& node) {
   fs::remove_all(node.directory + "/index");
   open(node);
   if (!failure_.empty()) return;
-  if (node.primary) history_.erase(history_.upper_bound(node.own->newest()), history_.end());  // what was never durable
+  if (node.primary) {  // what was never durable
+    const auto lost = history_.upper_bound(node.own->newest());
+    lost_.insert(lost, history_.end());
+    history_.erase(lost, history_.end());
+  }
   if (node.group().position().seq < node.must_hold) {
     return fail(node.directory + " held seq " + seq_text(node.must_hold) + " for durable and came back with seq " +
                 seq_text(node.group().position().seq));
@@ -137,9 +142,47 @@ void SimWorld::work() {
 void SimWorld::fsync() {
   Group& group = nodes_.front()->group();
   Seq upto = group.newest();
-  if (!group.log().sync(kLatest).ok()) return fail("the primary's log failed");
+  if (below(3) == 0) {
+    sync_slowly();
+    if (!failure_.empty() || nodes_.front()->group().log().durable() < upto) return;
+  } else if (!group.log().sync(kLatest).ok()) {
+    return fail("the primary's log failed");
+  }
   nodes_.front()->must_hold = std::max(nodes_.front()->must_hold, upto);
   fsyncs_.push_back(upto);
+}
+
+// While the primary's disk works, its sites may get and acknowledge what it is at. That the disk never ends is a power failure.
+void SimWorld::sync_slowly() {
+  SimNode& primary = *nodes_.front();
+  const bool fails = told == 0 && below(4) == 0;
+  bool entered = false;
+  primary.disk->on_operation([&](const FaultFileSystem::Step& step) -> Status {
+    if (step.operation != FaultFileSystem::Operation::kSync || !step.path.ends_with(".seg") || entered) return Status();
+    entered = true;
+    for (uint64_t turns = below(6); turns > 0 && failure_.empty(); --turns) {
+      clock.advance(std::chrono::milliseconds(below(30)));
+      remember_history();
+      for (auto& link : links_) link->turn();
+      for (auto& link : links_) link->commit();
+    }
+    return fails ? Status(Code::kIo, "the power fails", EIO) : Status();
+  });
+  const Status synced = primary.group().log().sync(kLatest);
+  primary.disk->on_operation(nullptr);
+  if (!failure_.empty() || synced.ok()) return;
+  if (!fails) return fail("the primary's log failed");
+  crash(primary);
+}
+
+// What its source has lost may go, but for what an application was told is safe.
+void SimWorld::give_up(SimNode& node, Seq to) {
+  ++given_up;
+  if (to < node.promised) {
+    fail(node.directory + " gives up what follows seq " + seq_text(to) + ", but seq " + seq_text(node.promised) +
+         " was acknowledged to an application");
+  }
+  node.must_hold = std::min(node.must_hold, to);
 }
 
 void SimWorld::settle_fsyncs() {
@@ -169,6 +212,7 @@ void SimWorld::settle_fsyncs() {
              link->saved().config.site);
       }
       link->target().must_hold = std::max(link->target().must_hold, seq);
+      link->target().promised = std::max(link->target().promised, seq);
     }
   }
   fsyncs_ = std::move(waiting);
@@ -312,7 +356,9 @@ void SimWorld::check_prefix() {
     Position there = link->target().group().position();
     if (there.seq == Seq(0)) continue;
     const auto here = history_.find(there.seq);
-    if (here == history_.end() || here->second != there) {
+    const auto [lost, end] = lost_.equal_range(there.seq);
+    const bool early = link->source().primary && std::any_of(lost, end, [&](const auto& each) { return each.second == there; });
+    if (!early && (here == history_.end() || here->second != there)) {
       return fail(link->saved().config.site + " stands at seq " + seq_text(there.seq) +
                   ", which is not its source's history");
     }

@@ -34,6 +34,7 @@ struct SimNode {
   std::unique_ptr<Group> own;            // where primary
   std::unique_ptr<ReplicaCore> replica;  // elsewhere
   Seq must_hold;                         // acknowledged as durable here, to whoever asked
+  Seq promised;                          // likewise, to an application: nothing may ever take it back
 
   [[nodiscard]] Group& group() { return primary ? *own : *replica->group(); }
 };
@@ -139,8 +140,11 @@ class SimWorld {
   SimClock clock;
   const SimFaults faults;
   // What a schedule was good for.
-  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0, prunes = 0, differences = 0, refused = 0, told = 0;
+  uint64_t crashes = 0, cuts = 0, acknowledged_sync = 0, states_seen = 0, prunes = 0, differences = 0, refused = 0, told = 0,
+           given_up = 0;
 
+  // A copy gives up what is above `to`.
+  void give_up(SimNode& node, Seq to);
   // The primary has been told that it has a successor.
   void tell() { told = 1; }
 
@@ -148,6 +152,7 @@ class SimWorld {
   void step();
   void work();   // the application changes something
   void fsync();  // it asks for durability
+  void sync_slowly();  // sites get what is being synced; now and then the power fails meanwhile
   void settle_fsyncs();
   void command();
   void usurp();
@@ -174,6 +179,7 @@ class SimWorld {
   std::vector<std::unique_ptr<SimLink>> links_;
   std::vector<Seq> fsyncs_;          // asked for and not answered
   std::map<Seq, Position> history_;  // of the primary
+  std::multimap<Seq, Position> lost_;  // of it, what its last power failures took: a site may hold it until it is connected again
   std::string failure_;
   bool usurped_ = false;
 };

@@ -51,6 +51,7 @@ std::string simulate(uint64_t seed, const SimFaults& faults, uint64_t* good_for 
     good_for[5] += world.differences;
     good_for[6] += world.refused;
     good_for[7] += world.told;
+    good_for[8] += world.given_up;
   }
   return failure;
 }
@@ -63,7 +64,7 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
   const char* wanted = std::getenv("SIMULATION_ROUNDS");
   const uint64_t rounds = wanted != nullptr ? std::stoull(wanted) : 1000;
   std::cout << "seeds " << base << " to " << base + rounds - 1 << "\n";
-  uint64_t good_for[8] = {};
+  uint64_t good_for[9] = {};
   for (uint64_t seed = base; seed < base + rounds; ++seed) {
     SimFaults faults;
     faults.mangle = seed % 2 == 0;
@@ -76,7 +77,8 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
   }
   std::cout << good_for[0] << " power failures, " << good_for[1] << " cuts, " << good_for[2]
             << " acknowledgements in duplex, " << good_for[4] << " prunes, " << good_for[5] << " differences, "
-            << good_for[6] << " refused, " << good_for[7] << " times superseded\n";
+            << good_for[6] << " refused, " << good_for[7] << " times superseded, " << good_for[8]
+            << " times a copy gave up what its source had lost\n";
   if (rounds < 1000) return;
   CHECK(good_for[0] > rounds);  // else the schedules were too tame to prove anything
   CHECK(good_for[1] > rounds);
@@ -85,6 +87,7 @@ TEST_CASE("a thousand schedules: every copy is a prefix, sync pairs lose nothing
   CHECK(good_for[5] > rounds / 20);
   CHECK(good_for[6] > rounds / 2);
   CHECK(good_for[7] > rounds / 20);
+  CHECK(good_for[8] > rounds / 20);
 }
 
 TEST_CASE("negative control: a site that acknowledges what its disk does not hold is found out") {
