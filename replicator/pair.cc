@@ -41,7 +41,7 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
 
 constexpr const char* kFields[] = {"site",     "endpoint", "server_key", "own_key", "mode",   "fence",  "bytes_per_second",
                                    "state",    "since_ns", "cause",      "copied",  "fenced", "parked", "durable",
-                                   "drain_to", "reached",  "wanted",     "armed"};
+                                   "drain_to", "reached",  "wanted",     "armed",   "exposed_since_ns"};
 
 // An optional value of one pair, of the type the default has; kCorrupt where it is of another.
 template <class Value>
@@ -81,6 +81,7 @@ Status status_from(const nlohmann::json& object, const PairConfig& config, PairS
   uint64_t durable = 0, drain_to = 0, reached = 0;
   TM_TRY(word_field(object, "state", pair_state_from_name, status.state, where));
   TM_TRY(optional_field(object, "since_ns", status.since_ns, where));
+  TM_TRY(optional_field(object, "exposed_since_ns", status.exposed_since_ns, where));
   TM_ASSIGN(status.cause, text_field(object, "cause", false, where));
   TM_TRY(optional_field(object, "copied", status.copied, where));
   TM_TRY(word_field(object, "wanted", pair_wanted_from_name, status.wanted, where));
@@ -140,6 +141,7 @@ nlohmann::ordered_json pair_json(const Pair& pair) {
   if (status.parked) object["parked"] = true;
   object["durable"] = status.durable.value();
   object["reached"] = status.reached.value();
+  if (status.exposed_since_ns != 0) object["exposed_since_ns"] = status.exposed_since_ns;
   if (status.state == PairState::kSuspending) object["drain_to"] = status.drain_to.value();
   return object;
 }

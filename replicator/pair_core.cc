@@ -21,6 +21,9 @@ constexpr std::chrono::milliseconds kSettledTellMax{20};
 // A pair that is to be suspended drains over a new connection where it loses one, but does not wait longer than this for it.
 constexpr std::chrono::seconds kDrainReconnectMax{30};
 
+// A site that forwards says so right after BEGIN.
+constexpr std::chrono::seconds kDownstreamToldMax{3};
+
 constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
 std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
 
@@ -72,6 +75,9 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
   // The machine may have lost what the site has acknowledged early.
   acked_.durable = acked_.received = std::min(status_.durable, group_.log().appended());
   reached_ = status_.reached;
+  covered_wall_ns_ = status_.exposed_since_ns;
+  next_covered_ = group_.log().durable();
+  next_covered_wall_ns_ = clock_.wall_ns();
   // It was at work when it was last heard of, so all that is durable may have been sent.
   const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
   if (!at_rest) reached_ = std::max(reached_, group_.log().durable());
@@ -92,6 +98,8 @@ bool PairCore::wants_connection() const {
 Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, bool parked) {
   change_state(next, to, cause, clock_.wall_ns());
   next.parked = next.parked || parked;
+  note_covered();
+  next.exposed_since_ns = covered_wall_ns_;
   next.durable = acked_.durable;
   next.reached = std::max(reached_, acked_.durable);
   if (to == PairState::kDuplex) next.armed = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
@@ -301,6 +309,7 @@ Status PairCore::begin(const Welcome& welcome) {
   }
   if (agreed_ != welcome.position) acked_.durable = std::min(acked_.durable, agreed_.seq);
   note_loss(agreed_.seq);
+  shipped_.begin(agreed_.seq);
   acked_ = Ack();
   acked_.received = sent_ = reached_ = agreed_.seq;
   acked_.durable = std::min(welcome.durable, agreed_.seq);
@@ -308,7 +317,8 @@ Status PairCore::begin(const Welcome& welcome) {
   control_.push_back(encode_begin(agreed_, session_, 1));
   shipping_ = true;
   begun_ = false;
-  refused_ = false;
+  refused_ = diverged_ = false;
+  downstream_told_ = false;
   last_error_.clear();
   limit_.restart(now());
   line_ = LineRate();
@@ -344,7 +354,7 @@ Status PairCore::take_ack(Bytes body) {
   if (ack.durable > acked_.durable) progress_ns_ = now();
   if (!begun_) line_.set_round_trip(now() - begun_ns_);
   line_.acknowledge(ack.consumed_bytes, now());
-  shipped_bytes_ += ack.consumed_bytes - acked_.consumed_bytes;
+  shipped_.consumed(ack.consumed_frames);
   acked_ = ack;
   begun_ = true;
   acked_wall_ns_ = clock_.wall_ns();
@@ -353,6 +363,7 @@ Status PairCore::take_ack(Bytes body) {
     cursor_ = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
   }
   window_.settle(acked_.durable);
+  drop_untold_downstream();
   TM_TRY(advance());
   publish();
   return Status();
@@ -376,14 +387,53 @@ Status PairCore::take_downstream(Bytes body) {
     if (std::find(names.begin(), names.end(), name) == names.end()) group_.watermarks().remove(name);
   }
   downstream_ = std::move(names);
+  downstream_told_ = true;
   const std::chrono::seconds patience = kSyncStallMax * static_cast<int64_t>(1 + waiting_depth(sites));
   if (patience < stall_max_) progress_ns_ = now();  // one of them was given up: what waited for it comes now
   stall_max_ = patience;
   return Status();
 }
 
+void PairCore::cut_off_downstream() {
+  const auto known = group_.watermarks().snapshot();
+  for (const std::string& name : downstream_) {
+    auto found = known.find(name);
+    if (found == known.end() || found->second.cut_off) continue;
+    SiteProgress progress = found->second;
+    progress.cut_off = true;
+    progress.connected = false;
+    group_.watermarks().update(name, progress);
+  }
+}
+
+void PairCore::drop_untold_downstream() {
+  if (downstream_told_ || downstream_.empty() || now() - begun_ns_ < as_ns(kDownstreamToldMax)) return;
+  for (const std::string& name : downstream_) group_.watermarks().remove(name);
+  downstream_.clear();
+}
+
+void PairCore::note_covered() {
+  if (acked_.durable < next_covered_) return;
+  covered_wall_ns_ = std::max(covered_wall_ns_, next_covered_wall_ns_);
+  next_covered_ = group_.log().durable();
+  next_covered_wall_ns_ = clock_.wall_ns();
+  if (acked_.durable >= next_covered_) covered_wall_ns_ = next_covered_wall_ns_;
+}
+
+void PairCore::end() {
+  if (acked_.durable == status_.durable) return;
+  PairStatus next = status_;
+  next.exposed_since_ns = covered_wall_ns_;
+  next.durable = acked_.durable;
+  next.reached = std::max(reached_, acked_.durable);
+  const Status saved = persist_(next);
+  if (saved.ok()) status_ = std::move(next);
+  if (!saved.ok() && saved.code() != Code::kNotFound) log_warning(saved.text());  // the pair was removed: nobody asks for it
+}
+
 void PairCore::disconnected(const Status& why) {
   if (shipping_) lost_ns_ = now();
+  cut_off_downstream();
   connected_ = shipping_ = false;
   session_ = 0;
   control_.clear();
@@ -394,6 +444,7 @@ void PairCore::disconnected(const Status& why) {
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();
   refused_ = is_refusal(why);
+  diverged_ = why.code() == Code::kDiverged;
   if (text != last_error_) log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': " + text);
   last_error_ = text;
   if (status_.state == PairState::kSuspending) return drain_without_connection();
@@ -488,8 +539,9 @@ Status PairCore::send_control(const TrySend& try_send) {
   return Status();
 }
 
-void PairCore::count_sent(size_t bytes) {
+void PairCore::count_sent(size_t bytes, Seq last) {
   window_.add(bytes);
+  shipped_.sent(bytes, last);
   line_.add(bytes, now());
   limit_.spend(bytes);
   spoke_ns_ = now();
@@ -521,6 +573,7 @@ void PairCore::tell_state() {
 }
 
 void PairCore::publish() {
+  note_covered();
   SiteProgress shown;
   shown.state = pair_state_name(status_.state);
   shown.mode = pair_mode_name(config_.mode);
@@ -537,7 +590,10 @@ void PairCore::publish() {
   shown.withholds = withholds(status_);
   shown.wanted = pair_wanted_name(status_.wanted);
   shown.fenced = status_.fenced;
-  shown.shipped_bytes = shipped_bytes_;
+  shown.diverged = diverged_;
+  shown.parked = status_.parked;
+  shown.shipped_bytes = shipped_.once();
+  shown.resent_bytes = shipped_.again();
   PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};
   if (difference_) standing.difference_bytes_left = difference_->bytes_left();
   lag_.measure(group_.log(), standing, now());

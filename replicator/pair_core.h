@@ -17,6 +17,7 @@
 #include "replicator/protocol.h"
 #include "replicator/rate_limit.h"
 #include "replicator/send_window.h"
+#include "replicator/shipped_bytes.h"
 #include "replicator/socket.h"
 
 namespace tidemark {
@@ -52,6 +53,8 @@ class PairCore {
   // Until something is due without anything happening. At most a heartbeat's interval.
   [[nodiscard]] std::chrono::milliseconds pause() const;
   void disconnected(const Status& why);
+  // The pair's work is over, in order: what the site has is saved, for those who look while nobody runs it.
+  void end();
   // The session to say BYE in; 0: none.
   [[nodiscard]] uint64_t session() const { return session_; }
   // The site has begun to take what is sent: from now on DATA may go over further connections of the session.
@@ -82,6 +85,10 @@ class PairCore {
   void note_loss(Seq held);
   Status take_ack(Bytes body);
   Status take_downstream(Bytes body);
+  // The site is not heard any more: what it said of those behind it is how they were.
+  void cut_off_downstream();
+  // A site that has none behind it any more says nothing of them.
+  void drop_untold_downstream();
   Status take_accept(Bytes body);
   // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
   Status advance();
@@ -103,7 +110,9 @@ class PairCore {
   // Whether the site's window and the line have room for another message, and how long it may be.
   [[nodiscard]] bool has_room() const { return window_.has_room() && line_.has_room(); }
   [[nodiscard]] size_t run_size() const { return std::min(line_.run_max(), std::max(limit_.share(), kRunMin)); }
-  void count_sent(size_t bytes);
+  void count_sent(size_t bytes, Seq last);
+  // Looks whether what was durable here a moment ago is there by now. No disk is asked for that.
+  void note_covered();
   // What the site may be told of what nobody takes back; zeros before both agree on what it holds.
   [[nodiscard]] Seq settled_to_tell() const { return begun_ ? group_.settled() : Seq(); }
   [[nodiscard]] bool heartbeat_due() const;
@@ -152,12 +161,17 @@ class PairCore {
   bool waits_ = false;   // what counts as durable waits for this site
   bool refused_ = false;
   Seq told_;  // what the site knows to be settled
+  bool diverged_ = false;  // the site holds another history
   int64_t acked_wall_ns_ = 0;
+  int64_t covered_wall_ns_ = 0;  // whatever was durable here then is durable there; 0: not known
+  Seq next_covered_;             // what was durable here at the next such moment to be looked for
+  int64_t next_covered_wall_ns_ = 0;
   PairLag lag_;
-  uint64_t shipped_bytes_ = 0;
+  ShippedBytes shipped_;
   std::string last_error_;
   std::string lost_;                     // what the site had acknowledged and no longer holds, until it is duplex again
   std::vector<std::string> downstream_;  // names in the watermarks
+  bool downstream_told_ = false;         // in this session
 };
 
 }  // namespace tidemark

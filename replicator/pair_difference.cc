@@ -70,7 +70,7 @@ Status PairCore::send_data(const TrySend& try_send) {
     full_ = true;  // the queue is as long as the window, so this is the connection's end or its very beginning
     return Status();
   }
-  count_sent(size);
+  count_sent(size, ready_.kind == PairReading::Kind::kRun ? ready_.last : Seq());
   const PairMessage done = std::exchange(ready_, PairMessage());
   if (done.kind == PairReading::Kind::kPiece) {
     if (done.whole) sent_ = reached_ = difference_->offer().target.base.seq;

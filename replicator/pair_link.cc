@@ -43,6 +43,7 @@ void PairLink::end() {
   stop();
   thread_.join();
   MutexLock lock(mutex_);
+  core_.end();
   ended_ = true;
 }
 
@@ -116,7 +117,11 @@ Status PairLink::attempt() {
   Status status = converse(*connection, lines);
   if (!status.ok()) ++main_line_;
   MutexLock lock(mutex_);
-  if (core_.session() != 0) connection->send_last(encode_bye(core_.session()));
+  if (core_.session() != 0) {
+    // Whether it has everything is known there from now on.
+    connection->send_last(encode_heartbeat(group_.log().durable(), core_.session()));
+    connection->send_last(encode_bye(core_.session()));
+  }
   return status;
 }
 

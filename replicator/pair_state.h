@@ -69,6 +69,9 @@ struct PairStatus {
   bool parked = false;  // dropped by the log limit: the log is not kept for it, nor does it try again before `pair resume`
   Seq durable;          // newest seq known to be durable at the target; never more than is
   Seq drain_to;         // kSuspending: what still goes over
+  // What was durable at the source at this wall time was durable at the target when this was saved: what it lacks is younger. For
+  // when that is gone from the log. 0: not known.
+  int64_t exposed_since_ns = 0;
   Seq reached;          // no record above this one has ever been sent to the target: where it can be at most
 };
 

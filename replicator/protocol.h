@@ -84,11 +84,12 @@ enum class MessageType : uint8_t {
   kBlockSums = 29,
   kPrune = 30,
   kReadPacked = 31,
+  kStatus = 32,
 };
 inline constexpr uint8_t kReplyBit = 0x80;
 constexpr MessageType reply_to(MessageType type) { return static_cast<MessageType>(static_cast<uint8_t>(type) | kReplyBit); }
 // True for the requests of reading.
-constexpr bool is_read_request(MessageType type) { return type >= MessageType::kInfo && type <= MessageType::kReadPacked; }
+constexpr bool is_read_request(MessageType type) { return type >= MessageType::kInfo && type <= MessageType::kStatus; }
 
 struct WireHeader {
   uint8_t version = kWireVersion;

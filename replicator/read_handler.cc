@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+#include "replicator/status_protocol.h"
+
 namespace tidemark {
 namespace {
 
@@ -34,6 +37,20 @@ Status answer_info(ReplicaHost& host, Bytes body, Answer& answer) {
   if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
   TM_ASSIGN(RemoteGroupInfo info, describe(host));
   encode_info(answer.body(), info);
+  return Status();
+}
+
+Status answer_status(ReplicaHost& host, Bytes body, Answer& answer) {
+  if (!body.empty()) return Status(Code::kCorrupt, "malformed request");
+  Group& group = *host.group();
+  SiteReport report;
+  report.wall_ns = system_clock().wall_ns();
+  report.base_time_ns = group.base_time_ns();
+  if (const Seq sound = group.log().sound(); sound < group.log().appended()) report.damaged_from = sound.next();
+  if (const Status takes = group.takes_changes(); !takes.ok()) report.refusal = takes.text();
+  report.source = host.source();
+  for (auto& [name, progress] : group.watermarks().snapshot()) report.sites.emplace_back(name, progress);
+  encode_report(answer.body(), report);
   return Status();
 }
 
@@ -198,6 +215,7 @@ Status dispatch(SiteGroups& groups, ReplicaHost* host, const Reader& reader, Mes
     case MessageType::kResolve: return answer_resolve(*host, body, answer);
     case MessageType::kListMarks: return answer_marks(*host, body, answer);
     case MessageType::kReadLog: return answer_log(*host, body, answer);
+    case MessageType::kStatus: return answer_status(*host, body, answer);
     case MessageType::kReadPacked: return answer_packed(*host, body, answer);
     case MessageType::kPrune: return answer_prune(groups, *host, body, answer);
     default: return answer_tree(*host, reader, type, body, answer);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/remote_view.h"
+#include "replicator/status_protocol.h"
 
 namespace tidemark {
 namespace {
@@ -14,6 +15,11 @@ class RemoteGroupImpl final : public RemoteGroup {
   Result<RemoteGroupInfo> info() override {
     TM_ASSIGN(Received answer, pool_->call(MessageType::kInfo, ""));
     return decode_info(answer.body);
+  }
+
+  Result<SiteReport> report() override {
+    TM_ASSIGN(Received answer, pool_->call(MessageType::kStatus, ""));
+    return decode_report(answer.body);
   }
 
   Result<Seq> resolve(std::string_view point) override {

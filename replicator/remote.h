@@ -40,6 +40,8 @@ struct RemoteGroupInfo {
 
 inline constexpr std::chrono::minutes kRemotePruneMax{9};  // how long one is waited for
 
+struct SiteReport;  // replicator/status_protocol.h
+
 struct RemotePrune {
   PruneReport report;
   int64_t base_time_ns = 0;  // wall time of the base's record; 0 where nothing was ever pruned
@@ -52,6 +54,8 @@ class RemoteGroup {
   static Result<std::unique_ptr<RemoteGroup>> connect(const RemoteAddress& address, const RemoteOptions& options);
   virtual ~RemoteGroup() = default;
   virtual Result<RemoteGroupInfo> info() = 0;
+  // How it stands there, as far as the site knows.
+  virtual Result<SiteReport> report() = 0;
   virtual Result<Seq> resolve(std::string_view point) = 0;
   virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;
   // The tree at `point`; may outlive this object. Every answer carries checksums, verified here.

@@ -20,38 +20,6 @@ Status check_records(Bytes run, Epoch epoch) {
   return Status();
 }
 
-std::string record_path(const std::string& directory) { return directory + "/site.json"; }
-
-nlohmann::ordered_json source_json(const SourceRecord& source) {
-  return {{"source", source.news.source},
-          {"mode", pair_mode_name(source.news.mode)},
-          {"fence", pair_fence_name(source.news.fence)},
-          {"said_state", pair_state_name(source.news.state)},
-          {"said_since_ns", source.news.since_ns},
-          {"said_cause", source.news.cause},
-          {"state", pair_state_name(source.state)},
-          {"since_ns", source.since_ns},
-          {"cause", source.cause}};
-}
-
-std::optional<SourceRecord> source_from(const nlohmann::ordered_json& json) {
-  try {
-    SourceRecord source;
-    source.news.source = json.at("source").get<std::string>();
-    source.news.mode = pair_mode_from_name(json.at("mode").get<std::string>()).value();
-    source.news.fence = pair_fence_from_name(json.at("fence").get<std::string>()).value();
-    source.news.state = pair_state_from_name(json.at("said_state").get<std::string>()).value();
-    source.news.since_ns = json.at("said_since_ns").get<int64_t>();
-    source.news.cause = json.at("said_cause").get<std::string>();
-    source.state = pair_state_from_name(json.at("state").get<std::string>()).value();
-    source.since_ns = json.at("since_ns").get<int64_t>();
-    source.cause = json.at("cause").get<std::string>();
-    return source;
-  } catch (const std::exception&) {
-    return std::nullopt;
-  }
-}
-
 }  // namespace
 
 Status no_right_to_create(const std::string& group) {
@@ -61,7 +29,8 @@ Status no_right_to_create(const std::string& group) {
 }
 
 ReplicaCore::ReplicaCore(std::string name, std::string directory, GroupOptions options, std::function<void(Group&)> opened)
-    : name_(std::move(name)), directory_(std::move(directory)), options_(std::move(options)), opened_(std::move(opened)) {}
+    : name_(std::move(name)), directory_(std::move(directory)), options_(std::move(options)), opened_(std::move(opened)),
+      heard_note_(*options_.files, directory_) {}
 
 Status ReplicaCore::close() {
   difference_.reset();
@@ -81,7 +50,24 @@ std::string ReplicaCore::owner() const {
 
 std::optional<SourceRecord> ReplicaCore::source() const {
   MutexLock lock(mutex_);
-  return source_;
+  std::optional<SourceRecord> source = source_;
+  if (!source) return source;
+  source->heard_ns = heard_ns_;
+  source->newest = Seq(source_newest_);
+  source->connected = connected_;
+  return source;
+}
+
+void ReplicaCore::heard(Seq newest) {
+  heard_ns_ = options_.clock->wall_ns();
+  if (newest != Seq()) source_newest_ = newest.value();
+  connected_ = true;
+}
+
+Status ReplicaCore::note_heard() {
+  const Heard heard{heard_ns_, Seq(source_newest_)};
+  if (group_ == nullptr || heard.time_ns == 0) return Status();
+  return heard_note_.write(heard);
 }
 
 Status ReplicaCore::open_existing() {
@@ -273,6 +259,7 @@ Status ReplicaCore::begin(const Claim& claim, const Position& agreed) {
     }
     highest_ = epoch;
   }
+  heard(claim.position.seq);
   MutexLock lock(mutex_);
   owner_ = owned_by;
   return Status();
@@ -363,13 +350,13 @@ Seq ReplicaCore::durable() const {
 
 void ReplicaCore::load_record() {
   highest_ = group_->position().epoch;
-  Result<std::string> content = read_file(*options_.files, record_path(directory_));
+  Result<std::string> content = read_file(*options_.files, site_record_path(directory_));
   if (!content.ok()) return;  // never raised above what the log itself says
-  auto root = open_sealed_json(*content, record_path(directory_));
+  auto root = open_sealed_json(*content, site_record_path(directory_));
   if (!root.ok() || !root->contains("epoch") || !(*root)["epoch"].is_number_unsigned()) {
     // Whoever shipped last may have been fenced off since: nobody may ship until a person has looked.
     record_status_ =
-        Status(Code::kCorrupt, record_path(directory_) +
+        Status(Code::kCorrupt, site_record_path(directory_) +
                                    " is damaged, so the site cannot tell which primary is the newest; remove it at "
                                    "the site if no other primary has taken over");
     log_error(record_status_.text());
@@ -379,22 +366,30 @@ void ReplicaCore::load_record() {
   MutexLock lock(mutex_);
   if (root->contains("owner") && (*root)["owner"].is_string()) owner_ = (*root)["owner"].get<std::string>();
   if (!root->contains("pair")) return;
-  source_ = source_from((*root)["pair"]);
-  if (!source_) log_error(record_path(directory_) + ": what it says of the source is damaged and not used");
+  source_ = source_from_json((*root)["pair"]);
+  const Heard heard = read_heard(*options_.files, directory_);
+  heard_ns_ = std::max(heard.time_ns, source_ ? source_->heard_ns : 0);
+  source_newest_ = std::max(heard.newest, source_ ? source_->newest : Seq()).value();
+  if (!source_) log_error(site_record_path(directory_) + ": what it says of the source is damaged and not used");
 }
 
 Status ReplicaCore::save_record(Epoch epoch, const std::string& owner, const std::optional<SourceRecord>& source) {
   nlohmann::ordered_json root = {{"epoch", epoch.value()}};
   if (!owner.empty()) root["owner"] = owner;
-  if (source) root["pair"] = source_json(*source);
+  if (source) root["pair"] = source_to_json(*source);
   // A source's own words may be in it, in any bytes.
   std::string text = root.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  return write_file_atomically(*options_.files, record_path(directory_), seal_json(nlohmann::ordered_json::parse(text)));
+  return write_file_atomically(*options_.files, site_record_path(directory_), seal_json(nlohmann::ordered_json::parse(text)));
 }
 
 Status ReplicaCore::news(const PairNews& news) {
   std::optional<SourceRecord> before = source();
-  SourceRecord record{news, news.state, options_.clock->wall_ns(), news.cause};
+  SourceRecord record = before.value_or(SourceRecord());
+  record.news = news;
+  record.state = news.state;
+  record.since_ns = options_.clock->wall_ns();
+  record.cause = news.cause;
+  record.ended = false;
   TM_TRY(save_record(highest_, owner(), record));
   if (!before || before->state != record.state) {
     log_info("group " + name_ + ": the pair from " + news.source + " is " + std::string(pair_state_name(news.state)) +
@@ -407,10 +402,12 @@ Status ReplicaCore::news(const PairNews& news) {
 
 Status ReplicaCore::lost(bool orderly) {
   difference_.reset();
+  connected_ = false;
   std::optional<SourceRecord> record = source();
   bool suspended = record && (record->state == PairState::kSuspended || record->state == PairState::kFailed);
   if (!record || suspended) return Status();
   record->since_ns = options_.clock->wall_ns();
+  record->ended = orderly;
   if (orderly) {
     record->cause = "the source has ended its work for now";
   } else {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "replicator/heard_note.h"
 #include "replicator/protocol.h"
 #include "replicator/source_record.h"
 #include "volume/group.h"
@@ -88,6 +89,12 @@ class ReplicaCore {
   // Bytes of the copy on disk, and of a difference that is being taken; but for the index. Of the thread that calls take() and so on.
   [[nodiscard]] uint64_t bytes() const;
 
+  // The source was heard just now, and record `newest` is durable there; zero: it did not say. Any thread.
+  void heard(Seq newest);
+  // Its connection is known to be gone, though it may be back in a moment. Any thread.
+  void cut_off() { connected_ = false; }
+  // Writes down when it was heard, for whoever looks when this process is gone. Not durable. Of one thread.
+  Status note_heard();
   // What the source says of the pair; on disk on return.
   Status news(const PairNews& news);
   // The source's connection is gone. `orderly`: it said so.
@@ -121,6 +128,10 @@ class ReplicaCore {
   uint64_t difference_bytes_ = 0;  // taken of it in this session
   std::atomic<Group*> open_group_{nullptr};
   std::atomic<bool> wants_again_{true};  // damaged records are to be sent again; false: the source no longer holds them
+  std::atomic<int64_t> heard_ns_{0};  // as in SourceRecord, as are the next two
+  std::atomic<uint64_t> source_newest_{0};
+  std::atomic<bool> connected_{false};
+  HeardNote heard_note_;
   Epoch highest_;
   Status record_status_;  // why highest_ is not to be trusted
 

@@ -155,6 +155,19 @@ void ReplicaHost::post_news(std::shared_ptr<ShipSession> session, PairNews news)
   post(std::move(item));  // too many waiting: what is said later counts
 }
 
+void ReplicaHost::heard(const ShipSession& session, Seq newest) {
+  if (session.begun && !session.over) core_.heard(newest);
+}
+
+void ReplicaHost::tick(const ShipSession& session, bool connected) {
+  if (!session.begun || session.over) return;
+  if (!connected) core_.cut_off();
+  MutexLock lock(mutex_);
+  if (stopping_) return;
+  heard_ = true;
+  commit_.notify_one();
+}
+
 void ReplicaHost::forget(const std::shared_ptr<ShipSession>& session, bool orderly) {
   session->over = true;
   MutexLock lock(mutex_);
@@ -370,10 +383,10 @@ void ReplicaHost::take_data(const Item& item) {
 void ReplicaHost::run_commit() {
   std::chrono::nanoseconds again{0};
   for (;;) {
-    bool sync = false;
+    bool sync = false, heard = false;
     {
       MutexLock lock(mutex_);
-      while (!unsynced_ && !progressed_ && !stopping_) {
+      while (!unsynced_ && !progressed_ && !heard_ && !stopping_) {
         if (again.count() == 0) {
           commit_.wait(mutex_);
         } else if (!commit_.wait_for(mutex_, again)) {
@@ -389,9 +402,11 @@ void ReplicaHost::run_commit() {
       if (stopping_) return;
       sync = std::exchange(unsynced_, false);
       progressed_ = false;
+      heard = std::exchange(heard_, false);
     }
     if (sync) commit_once();
     acknowledge();
+    if (heard) note_heard();
     again = sooner(report_downstream(), core_.note_now_and_then());
   }
 }
@@ -420,6 +435,12 @@ void ReplicaHost::acknowledge() {
   if (durable <= session->durable.load()) return;
   session->durable = durable;
   outbox_.post_ack(session);
+}
+
+void ReplicaHost::note_heard() {
+  const Status noted = core_.note_heard();
+  if (!noted.ok() && !note_failed_) log_warning("group " + name_ + ": when its source was heard is not kept: " + noted.text());
+  note_failed_ = !noted.ok();
 }
 
 std::chrono::nanoseconds ReplicaHost::report_downstream() {

@@ -68,6 +68,10 @@ class ReplicaHost {
   void post_news(std::shared_ptr<ShipSession> session, PairNews news);
   // The shipper says what is durable there.
   void told(const std::shared_ptr<ShipSession>& session, Seq durable);
+  // The shipper of an active session was heard; `newest`: as in ReplicaCore::heard().
+  void heard(const ShipSession& session, Seq newest);
+  // About once a second: how the active session's connection is, and what was heard is written down.
+  void tick(const ShipSession& session, bool connected);
   // The session is over; what is queued of it is dropped unseen. `orderly`: the shipper said so.
   void forget(const std::shared_ptr<ShipSession>& session, bool orderly);
 
@@ -108,6 +112,7 @@ class ReplicaHost {
   void opened(Group& group);
   void commit_once();
   void acknowledge();
+  void note_heard();
   // Tells the shipper how far the sites have come to which this one forwards. Returns when to be asked again; 0: when it changes.
   std::chrono::nanoseconds report_downstream();
 
@@ -130,6 +135,7 @@ class ReplicaHost {
   int64_t unsynced_since_ns_ TM_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<ShipSession> active_ TM_GUARDED_BY(mutex_);
   bool progressed_ TM_GUARDED_BY(mutex_) = false;  // the sites behind this one have
+  bool heard_ TM_GUARDED_BY(mutex_) = false;       // the source was, since it was last written down
   std::thread ingest_thread_ TM_GUARDED_BY(mutex_);
   std::thread commit_thread_ TM_GUARDED_BY(mutex_);
 
@@ -139,6 +145,7 @@ class ReplicaHost {
   std::vector<DownstreamSite> reported_;  // of the commit thread, as is the next
   uint64_t reported_to_ = 0;              // session
   int64_t reported_ns_ = 0;
+  bool note_failed_ = false;  // likewise
 
   ReaderViews views_;
 };

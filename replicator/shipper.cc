@@ -150,6 +150,8 @@ std::string ShipperImpl::lagging(Seq seq, bool hopeful) {
 }
 
 Status ShipperImpl::drain(std::chrono::milliseconds timeout) {
+  // What was written in the last moment is to go over as well.
+  if (Status synced = group_.log().sync(kLatest); !synced.ok()) log_warning(synced.text());
   const Seq goal = group_.settled();
   auto deadline = std::chrono::steady_clock::now() + timeout;
   std::string late;

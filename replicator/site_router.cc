@@ -285,6 +285,7 @@ bool SiteRouter::handle_on_line(const Origin& origin, Peer& peer, const WireHead
 }
 
 void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader& header, Bytes body, Message message) {
+  peer.host->heard(*peer.ship, Seq());
   if (peer.line && !handle_on_line(origin, peer, header)) return;
   switch (header.type) {
     case MessageType::kBegin: {
@@ -300,6 +301,7 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       const Result<Seq> durable = decode_heartbeat(body);
       if (!durable.ok()) return strike(origin, durable.status(), 0);
       peer.host->told(peer.ship, *durable);
+      peer.host->heard(*peer.ship, *durable);
       outbox_.post_ack(peer.ship);
       return;
     }
@@ -418,6 +420,7 @@ void SiteRouter::note_movement(const std::string& routing_id, Peer& peer) {
   const int64_t moved = meter_.moved_ns(peer.fd, peer.connection);
   if (peer.ship == nullptr || !peer.ship->begun || moved <= peer.heard_ns) return;
   peer.heard_ns = moved;
+  peer.host->heard(*peer.ship, Seq());
   if (peer.line) {
     send(routing_id, encode_ack(Ack(), peer.session));
   } else {
@@ -433,6 +436,7 @@ void SiteRouter::expire() {
   std::vector<std::string> silent;
   for (auto& [routing_id, peer] : peers_) {
     note_movement(routing_id, peer);
+    if (peer.ship != nullptr && !peer.line) peer.host->tick(*peer.ship, meter_.is_open(peer.fd, peer.connection));
     // A shipper speaks every second; three times its limit allows for a machine under load.
     std::chrono::nanoseconds limit = peer.ship != nullptr ? std::chrono::nanoseconds(kPeerSilenceMax * 3) : kReaderIdleMax;
     // A shipper that is gone may be back in a moment: its silence decides. What a reader had is of no use to anybody.

@@ -36,6 +36,7 @@ Status Committer::caught_up() {
 Status Committer::stop(const Status& why) {
   stopped_ = Status(Code::kPoisoned,
                     "the index has failed and nothing more is accepted until the group is opened anew: " + why.text());
+  failed_ = true;
   log_error(stopped_.text());
   return stopped_;
 }

@@ -44,6 +44,8 @@ class Committer {
 
   // Has what is not on disk for too long brought there, where nobody commits any more. Any thread. Returns when to ask again.
   std::chrono::nanoseconds flush_what_is_old();
+  // It was stopped half-way: nothing more is accepted. Without the lock.
+  [[nodiscard]] bool failed() const { return failed_; }
 
   [[nodiscard]] Seq newest() const { return Seq(newest_.load(std::memory_order_acquire)); }
   [[nodiscard]] TreeState& state() { return state_; }
@@ -76,6 +78,7 @@ class Committer {
   uint64_t unflushed_bytes_ TM_GUARDED_BY(mutex) = 0;
   std::atomic<int64_t> unflushed_since_ns_{0};  // 0: no row was written since the last flush began
   std::atomic<uint64_t> newest_;
+  std::atomic<bool> failed_{false};
 };
 
 }  // namespace tidemark

@@ -17,6 +17,8 @@
 namespace tidemark {
 namespace {
 
+constexpr uint64_t kRoomLeast = 1 << 20;  // of the largest write that the kernel sends
+
 constexpr int64_t kTickNs = 10'000'000;  // by so much our clock may lag behind the one that somebody took a time from
 
 class OpenGroup final : public Group {
@@ -61,6 +63,7 @@ class OpenGroup final : public Group {
   const RecoveryReport& recovery() const override { return recovery_; }
   Log& log() override { return *core_->log; }
   Watermarks& watermarks() override { return watermarks_; }
+  Status takes_changes() override;
   Status supersede(const Superseded& by) override;
   std::optional<Superseded> superseded() const override {
     MutexLock lock(superseded_mutex_);
@@ -265,6 +268,19 @@ void OpenGroup::remember_opening() {
   } else {
     log_warning(noted.status().within("noting that the volume was opened").text());
   }
+}
+
+Status OpenGroup::takes_changes() {
+  if (mode_ == OpenMode::kRead) return Status();
+  if (Status health = core_->log->health(); !health.ok()) return health.within("the log has failed");
+  if (committer_.failed()) {
+    return Status(Code::kPoisoned, "the index has failed: nothing more is accepted until the group is opened anew");
+  }
+  if (mode_ == OpenMode::kPrimary) TM_TRY(watermarks_.may_write());
+  TM_ASSIGN(const VolumeSpace space, this->space());
+  const bool counted = space.disk.total_bytes != 0;
+  if (!counted || space.disk.available_bytes >= kRoomLeast) return Status();
+  return Status(Code::kNoSpace, "the disk under " + directory_ + " is full: new data is refused, and what is kept in reserve serves removing");
 }
 
 Status OpenGroup::supersede(const Superseded& by) {

@@ -136,6 +136,10 @@ class Group {
   virtual Status supersede(const Superseded& by) = 0;
   [[nodiscard]] virtual std::optional<Superseded> superseded() const = 0;
 
+  // Whether a change would be taken now, as far as can be told without waiting for anybody: kPoisoned (the log or the index has failed),
+  // kReadOnly (it has a successor, or a pair fences), kNoSpace (the disk is full). Of a replica: a run from its source. In kRead: ok.
+  virtual Status takes_changes() = 0;
+
   // The live tree. In kRead and kReplica every change answers kReadOnly.
   [[nodiscard]] virtual Volume& volume() = 0;
   // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.

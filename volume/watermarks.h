@@ -25,6 +25,9 @@ struct SiteProgress {
   Seq durable;
   bool connected = false;
   bool downstream = false;  // not a pair of ours: a site to which one of ours forwards ("NEAR/FAR")
+  bool cut_off = false;     // downstream: the site that told of it is not heard any more, so this is how it was
+  bool diverged = false;    // it was found to hold another history
+  bool parked = false;      // the log is not kept for it any more: nothing is shipped before `pair resume`
   int64_t since_ns = 0;     // wall time of the newest change of state
   int64_t acked_ns = 0;     // wall time of the newest acknowledgement; 0: none yet
   std::string cause;        // of the newest change of state
@@ -35,7 +38,8 @@ struct SiteProgress {
   // Of a copy or resynchronisation on its way: bytes of log it began with, and when (wall time). 0: none.
   uint64_t copy_bytes = 0;
   int64_t copy_since_ns = 0;
-  uint64_t shipped_bytes = 0;         // that the site has taken since this process began to ship
+  uint64_t shipped_bytes = 0;         // that the site has taken since this process began to ship, each record once
+  uint64_t resent_bytes = 0;          // of records that this process had sent before
   std::optional<uint64_t> lag_bytes;  // of log not durable there; unknown before the first session
 };
 

@@ -1,6 +1,7 @@
 // Messages between sites: the envelope, and every body behind a right one.
 #include "replicator/protocol.h"
 #include "replicator/read_protocol.h"
+#include "replicator/status_protocol.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace tidemark::fuzz {
@@ -29,6 +30,7 @@ void body(uint8_t type, Bytes bytes) {
     case 20: (void)decode_accept(bytes); break;
     case 21: (void)decode_difference(bytes); break;
     case 22: (void)decode_sums(bytes); break;
+    case 23: (void)decode_report(bytes); break;
     default: {
       Decoder decoder(bytes);
       (void)decode_attr(decoder);
@@ -44,7 +46,7 @@ void fuzz_one(Bytes bytes) {
   Bytes inside;
   (void)open_message(bytes, inside);
   Input input(bytes);
-  body(input.byte() % 23, input.rest());
+  body(input.byte() % 24, input.rest());
   std::string sealed(kWireHeaderSize, '\0');
   sealed += as_text(input.rest());
   MutableBytes message(reinterpret_cast<std::byte*>(sealed.data()), sealed.size());
@@ -101,6 +103,14 @@ std::vector<std::string> fuzz_seeds() {
   });
   encoded(12, [](Encoder out) { encode_info(out, {GroupId{}, "shop", {}, Seq(1), Seq(2), 3, 4}); });
   encoded(22, [](Encoder out) { encode_sums(out, {1, 2}); });
+  encoded(23, [](Encoder out) {
+    SiteReport report;
+    report.source.emplace().news.source = "vm/1";
+    report.source->state = report.source->news.state = PairState::kDuplex;
+    report.sites.resize(2);
+    for (auto& [name, site] : report.sites) name = "far";
+    encode_report(out, report);
+  });
   encoded(15, [](Encoder out) { encode_attr(out, Attr{}); });
   return seeds;
 }

@@ -453,3 +453,80 @@ TEST_CASE("a copy that is forwarded is not fenced by what its target says: it wr
   CHECK(copy->supersede({Epoch(9), Epoch(1), "away", 0}).code() == Code::kInvalid);
   CHECK(!copy->superseded());
 }
+
+TEST_CASE("what is behind a site that is lost is how it was, and goes when the site is back without it") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  Play play(*primary, pair_with(PairMode::kAsync));
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  REQUIRE(play.say_behind({{"far", PairMode::kAsync, PairState::kDuplex, true, primary->log().durable(), 1}}).ok());
+  CHECK(progress(*primary, "away/far").connected);
+  CHECK(!progress(*primary, "away/far").cut_off);
+  play.lose();
+  CHECK(progress(*primary, "away/far").cut_off);
+  CHECK(!progress(*primary, "away/far").connected);
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  SECTION("it still has it") {
+    REQUIRE(play.say_behind({{"far", PairMode::kAsync, PairState::kDuplex, true, primary->log().durable(), 1}}).ok());
+    CHECK(!progress(*primary, "away/far").cut_off);
+    REQUIRE(play.wait(10s, primary->log().durable()).ok());
+    CHECK(progress(*primary, "away/far").connected);
+  }
+  SECTION("it does not") {
+    REQUIRE(play.wait(10s, primary->log().durable()).ok());
+    CHECK(!primary->watermarks().snapshot().contains("away/far"));
+  }
+}
+
+TEST_CASE("since when a site lacks records is saved with each state, and outlives the records") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  Play play(*primary, pair_with(PairMode::kAsync));
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  REQUIRE(play.state() == PairState::kDuplex);
+  const int64_t complete = play.clock.wall_ns();
+  CHECK(play.saved().exposed_since_ns == complete);  // it lacks nothing: what it will lack is younger
+  const Seq before = primary->log().durable();
+  play.write("lacking");
+  play.clock.advance(2s);
+  SECTION("the loss") {}
+  SECTION("more arrived before") {
+    REQUIRE(play.acknowledge(before).ok());
+    CHECK(progress(*primary, "away").durable == before);
+  }
+  play.clock.advance(2s);
+  play.lose();
+  CHECK(play.saved().exposed_since_ns == complete);
+  CHECK(play.saved().durable == before);
+  play.clock.advance(3600s);
+  REQUIRE(play.core().park("no room").ok());
+  CHECK(play.saved().exposed_since_ns == complete);
+  play.restart();
+  REQUIRE(play.core().resume().ok());
+  CHECK(play.saved().exposed_since_ns == complete);
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  CHECK(play.saved().exposed_since_ns == play.clock.wall_ns());
+}
+
+TEST_CASE("a pair that ends in order has its site's position saved, and a site of another history is called that") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  Play play(*primary, pair_with(PairMode::kAsync));
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  play.write("more");
+  REQUIRE(play.acknowledge_all().ok());
+  CHECK(play.saved().durable < primary->log().durable());
+  play.core().end();
+  CHECK(play.saved().durable == primary->log().durable());
+  CHECK(play.state() == PairState::kDuplex);
+  CHECK(!progress(*primary, "away").diverged);
+  play.core().disconnected(Status(Code::kDiverged, "another history"));
+  CHECK(progress(*primary, "away").diverged);
+  REQUIRE(play.connect().ok());
+  CHECK(!progress(*primary, "away").diverged);
+}
