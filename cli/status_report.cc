@@ -3,109 +3,11 @@
 #include <algorithm>
 
 #include "cli/output.h"
+#include "base/clock.h"
 #include "cli/pool.h"
 
 namespace tidemark::cli {
 namespace {
-
-// True where a pair is not as an operator wants it.
-bool differs(const Json& pair) {
-  return (text_field(pair, "wanted") == "suspended") != (text_field(pair, "state") == "suspended");
-}
-
-// Wall time of record `seq`, or 0 where it cannot be read.
-int64_t record_time(Log& log, Seq seq) {
-  LogCursor cursor(log, seq, false);
-  Result<LogCursor::Run> run = cursor.read(1, seq);
-  RecordHeader header;
-  if (!run.ok() || run->bytes.size() < kRecordHeaderSize) return 0;
-  return decode_header(run->bytes, header) == RecordFault::kNone ? header.time_ns : 0;
-}
-
-// Seconds since the oldest record that the site has not made durable was written: what a loss of the primary would cost now.
-double exposure_seconds(Group& group, Seq durable_there) {
-  Seq newest = group.log().durable();
-  if (durable_there >= newest) return 0;
-  int64_t written = record_time(group.log(), durable_there.next());
-  return written == 0 ? 0 : std::max(0.0, static_cast<double>(system_clock().wall_ns() - written) / 1e9);
-}
-
-// How long a state has lasted that began at wall time `since_ns`.
-double seconds_since(int64_t since_ns) {
-  return since_ns == 0 ? 0 : std::max(0.0, static_cast<double>(system_clock().wall_ns() - since_ns) / 1e9);
-}
-
-// What an operator can do about a pair in this state; "" where all is well.
-std::string advice(const Json& pair) {
-  std::string site = text_field(pair, "site");
-  std::string state = text_field(pair, "state");
-  const std::string resume = "`tidemark pair resume DIR " + site + "`";
-  if (flag_field(pair, "parked")) {
-    return "the log is not kept for it any more: " + resume + " copies what is missing" +
-           (flag_field(pair, "fenced")
-                ? "; until then, or until `tidemark pair suspend DIR " + site + "`, writes are refused (fence=data)"
-                : "");
-  }
-  if (flag_field(pair, "fenced")) {
-    return "writes are refused (fence=data): bring the site back, or `tidemark pair suspend DIR " + site +
-           "` to go on without it";
-  }
-  if (flag_field(pair, "withholds")) {
-    return "fsync waits (fence=data) until the pair is duplex again; `tidemark pair suspend DIR " + site +
-           "` to go on without it";
-  }
-  if (state == "suspended") return resume + " copies what is missing";
-  if (!flag_field(pair, "running")) return "mount the volume: nothing is copied meanwhile";
-  if (state == "failure-suspended") return "it is tried again by itself; see last error";
-  if (state == "simplex") return "start the site (`tidemark serve`), or check the endpoint";
-  return "";
-}
-
-// Fraction done and seconds left of a copy on its way.
-void add_progress(Json& made, const SiteProgress& site) {
-  if (site.copy_bytes == 0 || !site.lag_bytes || *site.lag_bytes > site.copy_bytes) return;
-  double done = static_cast<double>(site.copy_bytes - *site.lag_bytes);
-  double seconds = static_cast<double>(system_clock().wall_ns() - site.copy_since_ns) / 1e9;
-  made["copy_bytes"] = site.copy_bytes;
-  made["copied_bytes"] = site.copy_bytes - *site.lag_bytes;
-  if (done > 0 && seconds > 0) made["remaining_seconds"] = static_cast<double>(*site.lag_bytes) / (done / seconds);
-}
-
-Json running_json(Group& group, const Pair& pair, const SiteProgress& site) {
-  Json made = pair_status_json(pair);
-  Seq newest = group.log().durable();
-  made["running"] = true;
-  made["state"] = site.state;
-  made["wanted"] = site.wanted;
-  made["cause"] = site.cause;
-  made["fenced"] = site.fenced;
-  made["withholds"] = site.withholds;
-  made["connected"] = site.connected;
-  made["sent"] = site.sent.value();
-  made["received"] = site.received.value();
-  made["shipped_bytes"] = site.shipped_bytes;
-  made["durable"] = site.durable.value();
-  made["exposed_records"] = newest > site.durable ? newest.value() - site.durable.value() : 0;
-  made["exposed_seconds"] = exposure_seconds(group, site.durable);
-  if (site.lag_bytes) made["exposed_bytes"] = *site.lag_bytes;
-  made["since"] = site.since_ns == 0 ? "" : format_time(site.since_ns);
-  made["state_seconds"] = seconds_since(site.since_ns);
-  made["acked"] = site.acked_ns == 0 ? "" : format_time(site.acked_ns);
-  made["last_error"] = site.last_error;
-  add_progress(made, site);
-  made["advice"] = advice(made);
-  return made;
-}
-
-Json downstream_json(const std::string& name, const SiteProgress& site, Seq newest) {
-  return {{"site", name},
-          {"state", site.state},
-          {"mode", site.mode},
-          {"connected", site.connected},
-          {"durable", site.durable.value()},
-          {"exposed_records", newest > site.durable ? newest.value() - site.durable.value() : 0},
-          {"acked", site.acked_ns == 0 ? "" : format_time(site.acked_ns)}};
-}
 
 std::string role_name(const Group& group) {
   if (group.superseded()) return "fenced";
@@ -123,15 +25,24 @@ std::string count_field(const Json& status, const char* name) { return human_cou
 
 std::string exposure_text(const Json& pair) {
   uint64_t records = number_field(pair, "exposed_records");
-  if (records == 0) return "nothing exposed";
+  if (records == 0) return text_field(pair, "copy") == "unknown" ? "nothing exposed when it was last heard" : "nothing exposed";
   std::string text = "exposed: " + human_count(records) + " records";
   if (pair.contains("exposed_bytes")) text += ", " + human_bytes(number_field(pair, "exposed_bytes"));
-  if (pair.contains("exposed_seconds")) text += ", " + human_seconds(pair.value("exposed_seconds", 0.0));
-  return text;
+  if (!pair.contains("exposed_seconds")) return text + ", since when is not known";
+  if (flag_field(pair, "exposed_at_least")) text += ", more than";
+  return text + (flag_field(pair, "exposed_at_least") ? " " : ", ") + human_seconds(pair.value("exposed_seconds", 0.0));
+}
+
+// "up to date; ", "unknown since …; "
+std::string copy_text(const Json& pair) {
+  const std::string copy = text_field(pair, "copy");
+  if (copy.empty()) return "";
+  const std::string since = text_field(pair, "copy_since");
+  return copy + (since.empty() ? "" : " since " + since) + "; ";
 }
 
 void print_pair(const Json& pair) {
-  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + state_text(pair) + ", " +
+  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + copy_text(pair) + state_text(pair) + ", " +
                      text_field(pair, "mode");
   if (flag_field(pair, "running")) {
     line += flag_field(pair, "connected") ? ", connected" : ", not connected";
@@ -151,57 +62,35 @@ void print_pair(const Json& pair) {
 }
 
 void print_downstream(const Json& site) {
-  print_field("behind", printable(text_field(site, "site")) + ": " + text_field(site, "state") + ", " +
+  print_field("behind", printable(text_field(site, "site")) + ": " + copy_text(site) + text_field(site, "state") + ", " +
                             text_field(site, "mode") + (flag_field(site, "connected") ? ", connected" : ", not connected") +
                             ", durable there up to " + count_field(site, "durable") + ", " + exposure_text(site));
 }
 
 void print_source(const Json& source) {
-  print_field("source", printable(text_field(source, "source")) + ": " + text_field(source, "state") + ", " +
+  print_field("source", printable(text_field(source, "source")) + ": " + copy_text(source) + text_field(source, "state") + ", " +
                             text_field(source, "mode") + ", since " + text_field(source, "since"));
   if (std::string cause = text_field(source, "cause"); !cause.empty()) print_field("", printable(cause));
+  std::string heard = text_field(source, "heard");
+  print_field("", heard.empty() ? "when it was last heard is not known"
+                                : "last heard " + heard + ", when it had record " + count_field(source, "newest"));
 }
 
 }  // namespace
 
-std::string state_text(const Json& pair) {
-  return text_field(pair, "state") + (differs(pair) ? " (wanted: " + text_field(pair, "wanted") + ")" : "");
-}
-
-Json pair_status_json(const Pair& pair) {
-  const PairStatus& status = pair.status;
-  Json made = {{"site", pair.config.site},
-               {"endpoint", pair.config.endpoint},
-               {"mode", pair_mode_name(pair.config.mode)},
-               {"fence", pair_fence_name(pair.config.fence)},
-               {"bytes_per_second", pair.config.bytes_per_second},
-               {"running", false},
-               {"connected", false},
-               {"state", pair_state_name(status.state)},
-               {"wanted", pair_wanted_name(status.wanted)},
-               {"since", status.since_ns == 0 ? "" : format_time(status.since_ns)},
-               {"state_seconds", seconds_since(status.since_ns)},
-               {"cause", status.cause},
-               {"fenced", status.fenced},
-               {"withholds", withholds(status)},
-               {"parked", status.parked},
-               {"durable", status.durable.value()}};
-  if (pair.config.mode == PairMode::kAsync) made["duplex_lag_max_seconds"] = kDuplexLagMax.count();
-  made["advice"] = advice(made);
-  return made;
+void print_standing(const Json& status, const std::string& title) {
+  const std::string standing = text_field(status, "standing");
+  print_line(title + (standing.empty() ? "" : ": " + standing));
+  for (const Json& reason : status.value("reasons", Json::array())) {
+    const std::string since = text_field(reason, "since");
+    const std::string to_do = text_field(reason, "to_do");
+    print_line("  " + text_field(reason, "standing") + ": " + text_field(reason, "what") + (since.empty() ? "" : ", since " + since));
+    if (!to_do.empty()) print_line("    -> " + to_do);
+  }
 }
 
 void add_source(Json& status, const std::optional<SourceRecord>& source) {
-  if (!source) return;
-  status["source"] = {{"source", source->news.source},
-                      {"mode", pair_mode_name(source->news.mode)},
-                      {"fence", pair_fence_name(source->news.fence)},
-                      {"state", pair_state_name(source->state)},
-                      {"since", format_time(source->since_ns)},
-                      {"state_seconds", seconds_since(source->since_ns)},
-                      {"cause", source->cause},
-                      {"said_state", pair_state_name(source->news.state)},
-                      {"said_since", format_time(source->news.since_ns)}};
+  if (source) status["source"] = source_json(*source, Seq(number_field(status, "durable")), system_clock().wall_ns());
 }
 
 Json status_json(Group& group, const std::vector<Pair>& pairs) {
@@ -220,6 +109,11 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
                {"healthy", health.ok()},
                {"health", health.text()},
                {"recovery", group.recovery().text}};
+  if (const Status takes = group.takes_changes(); health.ok() && !takes.ok()) {
+    made["writable"] = false;
+    made["refusal"] = takes.text();
+  }
+  if (const Seq sound = group.log().sound(); sound < group.log().appended()) made["damaged_from"] = sound.next().value();
   if (const auto by = group.superseded()) {
     made["superseded"] = {{"epoch", by->epoch.value()},
                           {"own_epoch", by->own.value()},
@@ -243,11 +137,12 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
   auto progress = group.watermarks().snapshot();
   for (const Pair& pair : pairs) {
     auto found = progress.find(pair.config.site);
-    made["pairs"].push_back(found == progress.end() ? pair_status_json(pair) : running_json(group, pair, found->second));
+    made["pairs"].push_back(found == progress.end() ? pair_status_json(pair, &group)
+                                                    : running_json(group, pair, found->second));
   }
   made["downstream"] = Json::array();
   for (const auto& [name, site] : progress) {
-    if (site.downstream) made["downstream"].push_back(downstream_json(name, site, group.log().durable()));
+    if (site.downstream) made["downstream"].push_back(downstream_json(group, name, site));
   }
   return made;
 }
@@ -259,7 +154,7 @@ void add_holder(Json& status, const std::string& mountpoint, const std::optional
 }
 
 void print_status(const Json& status) {
-  print_line(text_field(status, "name") + " (" + text_field(status, "role") + ")");
+  print_standing(status, text_field(status, "name") + " (" + text_field(status, "role") + ")");
   if (auto text = text_field(status, "directory"); !text.empty()) print_field("directory", printable(text));
   if (auto text = text_field(status, "mountpoint"); !text.empty()) print_field("mounted at", printable(text));
   if (uint64_t pid = number_field(status, "holder_pid"); pid != 0) {

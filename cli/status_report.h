@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/json.h"
+#include "cli/pair_report.h"
 #include "replicator/pair.h"
 #include "replicator/source_record.h"
 #include "volume/group.h"
@@ -13,14 +14,12 @@ namespace tidemark::cli {
 
 // Of an open group. `pairs`: as saved; how far each that runs has come is in group.watermarks().
 [[nodiscard]] Json status_json(Group& group, const std::vector<Pair>& pairs);
-// A pair as saved, which nobody runs.
-[[nodiscard]] Json pair_status_json(const Pair& pair);
-// A pair's state for people, and what an operator wants where that is something else.
-[[nodiscard]] std::string state_text(const Json& pair);
 // Adds what a site's copy knows of the pair it is the target of.
 void add_source(Json& status, const std::optional<SourceRecord>& source);
 // Adds what is known from outside: the mountpoint and who holds the group.
 void add_holder(Json& status, const std::string& mountpoint, const std::optional<Holder>& holder);
 void print_status(const Json& status);  // as text, on stdout
+// The first lines of that: `title`, the word (add_standing), and its reasons.
+void print_standing(const Json& status, const std::string& title);
 
 }  // namespace tidemark::cli

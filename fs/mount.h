@@ -56,6 +56,7 @@ Status unmount(const std::string& mountpoint, bool lazy);
 struct MountedVolume {
   std::string source;  // what was mounted: DIR or DIR@POINT
   std::string mountpoint;
+  bool read_only = false;
 };
 // The Tidemark mounts that a process sees (0: this one; another may be in a mount namespace of its own), from /proc/PID/mountinfo, names
 // unescaped. kNotFound: there is no such process.

@@ -49,6 +49,16 @@ std::vector<std::string_view> words(std::string_view line) {
   return found;
 }
 
+// `options`: "rw,nosuid,…"
+bool has_option(std::string_view options, std::string_view option) {
+  while (!options.empty()) {
+    const size_t comma = std::min(options.find(','), options.size());
+    if (options.substr(0, comma) == option) return true;
+    options.remove_prefix(std::min(comma + 1, options.size()));
+  }
+  return false;
+}
+
 bool parse_device(std::string_view text, MountEntry& entry) {
   size_t colon = text.find(':');
   if (colon == std::string_view::npos) return false;
@@ -87,6 +97,7 @@ std::optional<MountEntry> parse_mountinfo_line(std::string_view line) {
   entry.mountpoint = decode_octal(word[4]);
   entry.type = decode_octal(word[dash + 1]);
   entry.source = decode_octal(word[dash + 2]);
+  entry.read_only = has_option(word[5], "ro") || (dash + 3 < word.size() && has_option(word[dash + 3], "ro"));
   return entry;
 }
 
@@ -165,7 +176,7 @@ Result<std::vector<MountedVolume>> list_mounts(pid_t process) {
   TM_ASSIGN(std::vector<fs::MountEntry> entries, fs::read_mountinfo(process));
   std::vector<MountedVolume> volumes;
   for (fs::MountEntry& entry : entries) {
-    if (entry.type == fs::kFilesystemType) volumes.push_back({std::move(entry.source), std::move(entry.mountpoint)});
+    if (entry.type == fs::kFilesystemType) volumes.push_back({std::move(entry.source), std::move(entry.mountpoint), entry.read_only});
   }
   return volumes;
 }

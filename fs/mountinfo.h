@@ -22,6 +22,7 @@ struct MountEntry {
   std::string mountpoint;
   std::string type;
   std::string source;
+  bool read_only = false;
 };
 
 // Reads one line of /proc/PID/mountinfo; nullopt where it has no such form. Octal escapes are decoded.

@@ -62,6 +62,8 @@ class PairCore {
 
   // Records go to the site while they are being synced here, and not only then: a sync pair of a primary's.
   [[nodiscard]] bool early() const;
+  // What the site may be told of what nobody takes back; zeros before both agree on what it holds.
+  [[nodiscard]] Seq settled_to_tell() const { return begun_ ? group_.settled() : Seq(); }
   // The site passes on what it gets: it is told at once what is durable here.
   [[nodiscard]] bool prompt() const { return !downstream_.empty(); }
 
@@ -113,8 +115,6 @@ class PairCore {
   void count_sent(size_t bytes, Seq last);
   // Looks whether what was durable here a moment ago is there by now. No disk is asked for that.
   void note_covered();
-  // What the site may be told of what nobody takes back; zeros before both agree on what it holds.
-  [[nodiscard]] Seq settled_to_tell() const { return begun_ ? group_.settled() : Seq(); }
   [[nodiscard]] bool heartbeat_due() const;
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;

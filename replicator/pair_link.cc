@@ -119,7 +119,7 @@ Status PairLink::attempt() {
   MutexLock lock(mutex_);
   if (core_.session() != 0) {
     // Whether it has everything is known there from now on.
-    connection->send_last(encode_heartbeat(group_.log().durable(), core_.session()));
+    connection->send_last(encode_heartbeat(core_.settled_to_tell(), core_.session()));
     connection->send_last(encode_bye(core_.session()));
   }
   return status;

@@ -67,4 +67,126 @@ TEST_CASE("of several alerts the worst comes first, over all volumes") {
   CHECK(alerts_exit_code({alerts[1]}) == 15);
 }
 
+namespace {
+
+std::string word(Json volume, std::optional<std::chrono::milliseconds> rpo = std::nullopt) {
+  add_standing(volume, rpo);
+  return volume["standing"].get<std::string>();
+}
+
+int code(const Json& volume, std::optional<std::chrono::milliseconds> rpo = std::nullopt) {
+  return alerts_exit_code(alerts_of(volume, rpo));
+}
+
+Json copy_that_is(const char* copy, const char* state) {
+  Json one = pair(state, 10, 0);
+  one["copy"] = copy;
+  one["copy_since"] = "2026-01-01T00:00:00Z";
+  one["advice"] = "do this";
+  return one;
+}
+
+}  // namespace
+
+TEST_CASE("a volume that serves is LOCAL without a copy, PROTECTED with good ones, and AT RISK with one that is not") {
+  const Json none = Json::array();
+  CHECK(word(volume("ok", none)) == "LOCAL");
+  CHECK(code(volume("ok", none)) == 0);
+  const Json good = copy_that_is("up to date", "duplex");
+  CHECK(word(volume("ok", Json::array({good}))) == "PROTECTED");
+  CHECK(code(volume("ok", Json::array({good}))) == 0);
+  for (const auto& [copy, state] : {std::pair{"behind", "copying"}, {"behind", "suspended"}, {"up to date", "suspended"},
+                                    {"unknown", "failure-suspended"}, {"unknown", "duplex"}, {"diverged", "failure-suspended"}}) {
+    const Json risky = volume("ok", Json::array({good, copy_that_is(copy, state)}));
+    CHECK(word(risky) == "AT RISK");
+    CHECK(code(risky) == 3);
+    const auto alerts = alerts_of(risky, std::nullopt);
+    REQUIRE(alerts.size() == 1);
+    CHECK(alerts[0].since == "2026-01-01T00:00:00Z");
+    CHECK(alerts[0].to_do == "do this");
+    // What an RPO allows keeps its word; another history is allowed by none.
+    CHECK(word(risky, std::chrono::seconds(60)) == "AT RISK");
+    CHECK(code(risky, std::chrono::seconds(60)) == (std::string(copy) == "diverged" ? 3 : 0));
+  }
+  Json chain = volume("ok", Json::array({good}));
+  chain["downstream"] = Json::array({copy_that_is("unknown", "duplex")});
+  CHECK(word(chain) == "AT RISK");
+  CHECK(word(volume("alert", none)) == "AT RISK");
+  Json damaged = volume("ok", none);
+  damaged["damaged_from"] = 7;
+  CHECK(word(damaged) == "AT RISK");
+}
+
+TEST_CASE("a volume that does not answer, refuses writes or cannot be opened is DOWN") {
+  const Json good = Json::array({copy_that_is("up to date", "duplex")});
+  Json one = volume("ok", good);
+  SECTION("its log has failed") { one["healthy"] = false; }
+  SECTION("a fence, or a full disk") {
+    one["writable"] = false;
+    one["refusal"] = "full";
+  }
+  SECTION("a successor") { one["superseded"] = {{"epoch", 2}}; }
+  SECTION("nothing is acknowledged") {
+    one["pairs"] = Json::array({copy_that_is("behind", "resyncing")});
+    one["pairs"][0]["withholds"] = true;
+  }
+  SECTION("a dead mount") { one["mount"] = "dead"; }
+  SECTION("one that hangs") { one["mount"] = "silent"; }
+  SECTION("its process hangs") { one["holder_answers"] = false; }
+  CHECK(word(one) == "DOWN");
+  CHECK(code(one) == 1);
+  CHECK(code(one, std::chrono::hours(1)) == 1);
+}
+
+TEST_CASE("the log limit is DOWN where it blocks writes; what cannot be opened keeps the code of that") {
+  Json blocked = volume("full", Json::array());
+  CHECK(word(blocked) == "AT RISK");
+  blocked["on_full"] = "block-writes";
+  CHECK(word(blocked) == "DOWN");
+  CHECK(code(blocked) == 15);
+  Json broken = {{"name", "/srv/vol"}, {"error", "damaged"}, {"error_code", "corrupt"}};
+  CHECK(word(broken) == "DOWN");
+  CHECK(code(broken) == 13);
+  broken["error_code"] = "unreachable";
+  CHECK(word(broken) == "DOWN");
+  CHECK(code(broken) == 14);
+  broken["error_code"] = "access-denied";
+  CHECK(word(broken) == "UNKNOWN");
+  CHECK(code(broken) == 12);
+  broken["mount"] = "dead";
+  CHECK(word(broken) == "DOWN");
+}
+
+TEST_CASE("a copy at a site is judged by what it hears of its source") {
+  Json copy = volume("ok", Json::array());
+  copy["role"] = "replica";
+  copy["served"] = true;
+  CHECK(word(copy) == "AT RISK");  // nobody has ever shipped to it
+  copy["source"] = {{"source", "vm/1"}, {"state", "duplex"}, {"copy", "up to date"}};
+  CHECK(word(copy) == "PROTECTED");
+  CHECK(code(copy) == 0);
+  copy["source"]["copy"] = "unknown";
+  copy["source"]["heard_seconds"] = 5.0;
+  CHECK(word(copy) == "AT RISK");
+  CHECK(code(copy) == 3);
+  CHECK(code(copy, std::chrono::seconds(4)) == 15);
+  CHECK(code(copy, std::chrono::seconds(6)) == 0);
+  copy["source"].erase("heard_seconds");
+  CHECK(code(copy, std::chrono::hours(1)) == 15);
+  copy["served"] = false;
+  CHECK(word(copy) == "DOWN");
+  CHECK(code(copy) == 1);
+}
+
+TEST_CASE("an exposure whose beginning has left the log is not none") {
+  Json exposed = pair("duplex", 1, 0);
+  exposed["exposed_records"] = 5;
+  exposed.erase("exposed_seconds");
+  CHECK(code(volume("ok", Json::array({exposed})), std::chrono::hours(1)) == 15);
+  exposed["exposed_seconds"] = 3.0;
+  CHECK(code(volume("ok", Json::array({exposed})), std::chrono::hours(1)) == 0);
+  exposed["exposed_at_least"] = true;
+  CHECK(code(volume("ok", Json::array({exposed})), std::chrono::hours(1)) == 15);
+}
+
 }  // namespace tidemark::cli

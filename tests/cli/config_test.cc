@@ -175,7 +175,7 @@ TEST_CASE("a site that runs from the file alone: keys, and history by group") {
     std::vector<std::string> all = {"mount", volume, work / "mnt", "--config", file};
     all.insert(all.end(), more.begin(), more.end());
     tidemark_ok(all);
-    Json status = tidemark_json({"status", volume})["volumes"][0];
+    Json status = tidemark_status(volume);
     std::string mounts = read_whole("/proc/mounts");
     const size_t at = mounts.find(" " + (work / "mnt") + " ");
     REQUIRE(at != std::string::npos);
@@ -190,7 +190,7 @@ TEST_CASE("a site that runs from the file alone: keys, and history by group") {
   tidemark_ok({"pair", "create", volume, "away", endpoint, "--config", file});
   Json mark = tidemark_json({"mark", "create", work / "mnt", "m", "--wait", "away", "--timeout", "30s"});
   CHECK(mark["confirmed"] == true);
-  Json copy = tidemark_json({"status", work / "site"})["volumes"][0];
+  Json copy = tidemark_status(work / "site");
   CHECK(copy["log_limit"] == uint64_t{3} << 30);
   CHECK(copy["on_full"] == "block-writes");
   // Reading takes the keys as well.

@@ -152,7 +152,7 @@ TEST_CASE("a point is mounted beside the present") {
   CHECK(::access((past + "/file").c_str(), W_OK) != 0);
   Ended mark = tidemark_run({"mark", "create", past, "no"});
   CHECK(mark.exit_code != 0);
-  CHECK(tidemark_json({"status"})["volumes"].size() >= 2);
+  CHECK(Json::parse(tidemark_run({"status", "--json"}).out)["volumes"].size() >= 2);  // others may be at risk
   tidemark_ok({"umount", past});
   CHECK(!std::filesystem::exists(past + "/file"));
 }

@@ -51,6 +51,14 @@ Json tidemark_json(std::vector<std::string> arguments, int exit_code) {
   return parsed;
 }
 
+Json tidemark_status(const std::string& source) {
+  Ended ended = tidemark_run({"status", source, "--json"});
+  INFO(ended.out << ended.err);
+  Json parsed = Json::parse(ended.out, nullptr, false);
+  REQUIRE((parsed.is_object() && !parsed["volumes"].empty()));
+  return parsed["volumes"][0];
+}
+
 std::string tidemark_ok(const std::vector<std::string>& arguments) {
   Ended ended = tidemark_run(arguments);
   INFO(ended.out << ended.err);

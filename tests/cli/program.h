@@ -30,6 +30,8 @@ std::string examples_folder();
 Ended tidemark_run(const std::vector<std::string>& arguments);
 // Runs with --json and reads what it printed; the exit code must be `exit_code`.
 Json tidemark_json(std::vector<std::string> arguments, int exit_code = 0);
+// What `status` says of one volume, whatever its exit code: somebody may have to act on it.
+Json tidemark_status(const std::string& source);
 // A run that must succeed.
 std::string tidemark_ok(const std::vector<std::string>& arguments);
 

@@ -90,7 +90,7 @@ TEST_CASE("prune on a mounted volume: marks, dry run, status, verify, and what c
   CHECK_FALSE(fs::exists(mountpoint + "/.tidemark/at/m0"));
   CHECK(log_files(volume) < before / 2);
   CHECK((read_whole(mountpoint + "/file") == filler(50 << 20, 2)));
-  Json status = tidemark_json({"status", volume})["volumes"][0];
+  Json status = tidemark_status(volume);
   CHECK(status["base"] == report["base"]);
   CHECK(status["base_time"] == report["base_time"]);
   CHECK(status["pack_bytes"] > 20 << 20);  // the end of the file lies in the segment of the base
@@ -248,7 +248,7 @@ TEST_CASE("prune from afar: with a key that has the right, and the site's list i
   CHECK(done["base"] == plan["base"]);
   CHECK(done["base_time"].is_string());
   CHECK(log_files(work / "site/shop") < before);
-  CHECK(tidemark_json({"status", volume})["volumes"][0]["base"] < done["base"]);
+  CHECK(tidemark_status(volume)["base"] < done["base"]);
 
   // A key that comes late, at once with SIGHUP; and who is gone from the list is out.
   allow(line("writer", "append") + line("late", "read"));

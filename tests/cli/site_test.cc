@@ -55,7 +55,7 @@ TEST_CASE("a pair is suspended and resumed, mounted or not, and says how it stan
   };
   REQUIRE(becomes("duplex"));
   Json mark = tidemark_json({"mark", "create", mountpoint, "good"});
-  Json copy = tidemark_json({"status", work / "site"})["volumes"][0];
+  Json copy = tidemark_status(work / "site");
   CHECK(copy["durable"].get<uint64_t>() >= mark["seq"].get<uint64_t>());
   CHECK(copy["source"]["state"] == "duplex");
   CHECK(copy["source"]["fence"] == "data");
@@ -76,7 +76,9 @@ TEST_CASE("a pair is suspended and resumed, mounted or not, and says how it stan
   const Ended exceeded = tidemark_run({"status", volume, "--rpo", "1s"});
   CHECK(exceeded.exit_code == 15);
   CHECK(exceeded.err.find("'away' has been suspended for") != std::string::npos);
-  CHECK(tidemark_run({"status", volume}).exit_code == 0);
+  const Ended plain = tidemark_run({"status", volume});
+  CHECK(plain.exit_code == 3);
+  CHECK(plain.out.find("AT RISK") != std::string::npos);
   CHECK(tidemark_run({"status", "tcp://127.0.0.1:1/shop", "--rpo", "1s"}).exit_code == 2);
   CHECK(tidemark_run({"status", volume, "--rpo", "soon"}).exit_code == 2);
   tidemark_ok({"umount", mountpoint});
@@ -96,7 +98,7 @@ TEST_CASE("a site forwards its copy, and the primary's status shows the whole ch
   CHECK(first["confirmed"] == true);
   tidemark_ok({"pair", "create", work / "site/shop", "far", far.endpoint});
   auto behind = [&] {
-    Json status = tidemark_json({"status", volume})["volumes"][0]["downstream"];
+    Json status = tidemark_status(volume)["downstream"];
     return !status.empty() && status[0]["site"] == "near/far" && status[0]["state"] == "duplex";
   };
   for (int i = 0; i < 1000 && !behind(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -129,8 +131,8 @@ TEST_CASE("a mounted volume is paired, shipped, and read at the site in every wa
   CHECK(pairs[0]["durable"].get<uint64_t>() >= mark["seq"].get<uint64_t>());
 
   CHECK(tidemark_json({"mark", "list", remote})["marks"][0]["name"] == "good");
-  CHECK(tidemark_json({"status", remote})["volumes"][0]["name"] == "shop");
-  CHECK(tidemark_json({"status", work / "site"})["volumes"][0]["role"] == "replica");
+  CHECK(tidemark_status(remote)["name"] == "shop");
+  CHECK(tidemark_status(work / "site")["role"] == "replica");
   CHECK(tidemark_ok({"log", remote}).find("\"file\"") != std::string::npos);
   CHECK(tidemark_json({"verify", remote})["sound"] == true);
   tidemark_ok({"restore", remote + "@good", "--target", work / "back"});

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import random
 import re
@@ -139,8 +140,9 @@ def full(case):
     for name in list(case.kept)[:3]:
         os.unlink(case.path(name))
         del case.kept[name]
-    status = case.world.json("status", case.world.volume)["volumes"][0]
+    status = json.loads(case.world.run("status", case.world.volume, "--json", ok=(1,)).stdout)["volumes"][0]
     expect(status["healthy"] is True, "a full disk is no failure of the log")
+    expect(status["standing"] == "DOWN" and "full" in status["refusal"], f"status says {status}")
     case.disk.drop_ballast()
     case.eventually(lambda: case.write("afterwards", 20 * MIB), "writing after room was made")
     # The first mark after it says that pages were lost; the next has nothing to complain about.
@@ -158,14 +160,14 @@ def full_to_the_brim(case):
     case.disk.ballast()
     case.expect_error(lambda: case.write("too much", 5 * MIB), errno.ENOSPC)
     case.check()
-    case.world.run("status", case.world.volume)
+    case.world.run("status", case.world.volume, ok=(1,))
     case.world.kill_primary()
     for point in ("before", "latest"):
         with case.point(point) as where:
             with open(os.path.join(where, "before"), "rb") as stream:
                 expect(hashlib.sha256(stream.read()).hexdigest() == case.kept["before"], "a point on a full disk reads otherwise")
             expect(os.path.exists(os.path.join(where, "behind the mark")) == (point == "latest"), "another point is shown")
-    case.world.run("status", case.world.volume)
+    case.world.run("status", case.world.volume, ok=(1,))
     case.world.run("mark", "list", case.world.volume)
     mounted = case.world.run("mount", case.world.volume, case.world.mount, ok=None)
     if mounted.returncode != 0:
