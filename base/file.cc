@@ -11,12 +11,15 @@
 #include <cerrno>
 #include <climits>
 
+#include "base/pinned.h"
+
 namespace tidemark {
 namespace {
 
 constexpr size_t kWholeFileMax = size_t{16} << 20;
 
-Status failure(int error, const std::string& what, const std::string& path) {
+Status failure(int error, const std::string& what, const std::string& named) {
+  const std::string path = where_now(named);
   if (error == ENOENT) return Status(Code::kNotFound, what + " " + path + ": no such file or directory", error);
   if (error == EEXIST) return Status(Code::kExists, what + " " + path + ": it exists already", error);
   return errno_status(error, what + " " + path);
@@ -112,41 +115,42 @@ class PosixFileSystem final : public FileSystem {
   Result<std::unique_ptr<File>> open(const std::string& path, Open how) override {
     int flags = how == Open::kRead ? O_RDONLY : O_RDWR;
     if (how == Open::kCreateNew) flags |= O_CREAT | O_EXCL;
-    int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+    int fd = ::open(through_pins(path).c_str(), flags | O_CLOEXEC, 0600);
     if (fd < 0) return open_failure(errno, path);
     return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
   }
 
   Status make_directory(const std::string& path) override {
-    if (::mkdir(path.c_str(), 0700) != 0) return failure(errno, "creating directory", path);
+    if (::mkdir(through_pins(path).c_str(), 0700) != 0) return failure(errno, "creating directory", path);
     return Status();
   }
 
   Status remove(const std::string& path) override {
-    if (::unlink(path.c_str()) != 0) return failure(errno, "removing", path);
+    if (::unlink(through_pins(path).c_str()) != 0) return failure(errno, "removing", path);
     return Status();
   }
 
   Status rename(const std::string& from, const std::string& to) override {
-    if (::rename(from.c_str(), to.c_str()) != 0) return failure(errno, "renaming to " + to + " from", from);
-    return Status();
+    if (::rename(through_pins(from).c_str(), through_pins(to).c_str()) == 0) return Status();
+    const int error = errno;
+    return failure(error, "renaming to " + where_now(to) + " from", from);
   }
 
   Status make_link(const std::string& path, const std::string& target) override {
-    if (::symlink(target.c_str(), path.c_str()) != 0) return failure(errno, "creating link", path);
+    if (::symlink(target.c_str(), through_pins(path).c_str()) != 0) return failure(errno, "creating link", path);
     return Status();
   }
 
   Result<std::string> read_link(const std::string& path) override {
     std::array<char, PATH_MAX> target;
-    const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+    const ssize_t size = ::readlink(through_pins(path).c_str(), target.data(), target.size());
     if (size >= 0) return std::string(target.data(), static_cast<size_t>(size));
     if (errno == EINVAL || errno == ENOENT || errno == ENOTDIR) return std::string();
     return failure(errno, "reading link", path);
   }
 
   Result<std::vector<std::string>> list(const std::string& directory) override {
-    DIR* stream = ::opendir(directory.c_str());
+    DIR* stream = ::opendir(through_pins(directory).c_str());
     if (stream == nullptr) return failure(errno, "listing", directory);
     std::vector<std::string> names;
     while (const dirent* entry = ::readdir(stream)) {
@@ -160,13 +164,13 @@ class PosixFileSystem final : public FileSystem {
 
   Result<bool> exists(const std::string& path) override {
     struct stat info {};
-    if (::lstat(path.c_str(), &info) == 0) return true;
+    if (::lstat(through_pins(path).c_str(), &info) == 0) return true;
     if (errno == ENOENT || errno == ENOTDIR) return false;
     return failure(errno, "looking for", path);
   }
 
   Status sync_directory(const std::string& directory) override {
-    int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = ::open(through_pins(directory).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return failure(errno, "opening", directory);
     int error = ::fsync(fd) == 0 ? 0 : errno;
     ::close(fd);
@@ -175,7 +179,7 @@ class PosixFileSystem final : public FileSystem {
 
   Result<FileSystemSpace> space(const std::string& path) override {
     struct statvfs info {};
-    if (::statvfs(path.c_str(), &info) != 0) return failure(errno, "reading the free space of", path);
+    if (::statvfs(through_pins(path).c_str(), &info) != 0) return failure(errno, "reading the free space of", path);
     if (info.f_blocks == 0) return FileSystemSpace{0, kUncountedBytes, kUncountedBytes};
     return FileSystemSpace{info.f_blocks * info.f_frsize, info.f_bfree * info.f_frsize, info.f_bavail * info.f_frsize};
   }
@@ -184,7 +188,7 @@ class PosixFileSystem final : public FileSystem {
   Status open_failure(int error, const std::string& path) {
     const auto target = read_link(path);
     if (error != ENOENT || !target.ok() || target->empty()) return failure(error, "opening", path);
-    return Status(Code::kIo, path + " lies at " + *target + ", which is not there; is its disk mounted?", error);
+    return Status(Code::kIo, where_now(path) + " lies at " + *target + ", which is not there; is its disk mounted?", error);
   }
 };
 

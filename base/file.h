@@ -58,7 +58,7 @@ class FileSystem {
   virtual Result<FileSystemSpace> space(const std::string& path) = 0;
 };
 
-// The machine's files. Lives for ever; thread-safe.
+// The machine's files. Paths below a pinned directory lead there (base/pinned.h). Lives for ever; thread-safe.
 FileSystem& posix_file_system();
 
 // Whole small files (at most 16 MiB). write_file_atomically: after a crash the old or the new content, durable on return.

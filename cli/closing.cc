@@ -12,11 +12,18 @@ namespace {
 
 constexpr std::chrono::seconds kCloseTimeout{30};
 
-// As its holder sees it.
+// The mount belongs to another volume: to one that is held by another process than `holder`.
+bool is_anothers(const MountedVolume& mount, const Holder& holder) {
+  const auto other = lock_holder(mount.source);
+  return other.ok() && *other && (*other)->pid != holder.pid;
+}
+
+// As its holder sees it. A mount goes on being called by the name that the directory had when it was mounted.
 bool is_mounted(const std::string& directory, const Holder& holder, const std::string& mountpoint) {
   auto mounts = list_mounts(static_cast<pid_t>(holder.pid));
   return mounts.ok() && std::any_of(mounts->begin(), mounts->end(), [&](const MountedVolume& mount) {
-           return mount.source == directory && mount.mountpoint == mountpoint;
+           if (mount.mountpoint != mountpoint) return false;
+           return mount.source == directory || !is_anothers(mount, holder);
          });
 }
 

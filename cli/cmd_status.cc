@@ -44,7 +44,7 @@ std::optional<MountedVolume> mount_of(const std::string& directory) {
   if (!mounts.ok()) return std::nullopt;
   std::optional<MountedVolume> found;
   for (MountedVolume& mount : *mounts) {
-    if (mount.source == directory) found = std::move(mount);
+    if (mount.source == directory || mounted_now(mount) == directory) found = std::move(mount);
   }
   return found;
 }
@@ -165,7 +165,9 @@ bool shows_point(const MountedVolume& mount) {
 Result<Json> all_mounts() {
   TM_ASSIGN(auto mounts, list_mounts());
   Json all = Json::array();
-  for (const MountedVolume& mount : mounts) all.push_back(shows_point(mount) ? point_status(mount) : local_status(mount.source));
+  for (const MountedVolume& mount : mounts) {
+    all.push_back(shows_point(mount) ? point_status(mount) : local_status(mounted_now(mount)));
+  }
   return all;
 }
 

@@ -37,7 +37,7 @@ Outcome run(const UmountFlags& flags) {
   if (mount == nullptr || mount->mountpoint != mountpoint) {
     return Status(Code::kNotFound, mountpoint + " is not a Tidemark mount; `tidemark status` lists those there are");
   }
-  Result<Source> source = find_source(mount->source, "");
+  Result<Source> source = find_source(mounted_now(*mount), "");
   pid_t pid = source.ok() ? holder_of(*source, mountpoint) : 0;
   ProcessWatch watch(pid > 0 ? pid : -1);
   TM_TRY(unmount(mountpoint, flags.lazy));

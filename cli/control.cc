@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/logging.h"
+#include "base/pinned.h"
 #include "cli/exit_map.h"
 #include "cli/unix_socket.h"
 

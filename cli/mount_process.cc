@@ -1,6 +1,7 @@
 #include "cli/mount_process.h"
 
 #include "base/logging.h"
+#include "base/pinned.h"
 #include "cli/closing.h"
 #include "cli/control.h"
 #include "cli/group_control.h"
@@ -65,7 +66,7 @@ Status mount_live(const MountJob& job, Readiness& readiness) {
   if (!group->recovery().text.empty()) log_info(group->recovery().text);
   Status served = serve_live(*group, job, readiness);
   Status closed = group->close();
-  if (served.ok() && closed.ok()) log_info(job.source.directory + " is unmounted and closed");
+  if (served.ok() && closed.ok()) log_info(where_now(job.source.directory) + " is unmounted and closed");
   return served.ok() ? closed : served;
 }
 

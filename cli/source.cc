@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "cli/closing.h"
 #include "fs/mountinfo.h"
 #include "volume/group.h"
 #include "volume/occupied.h"
@@ -65,14 +67,15 @@ bool is_kept_in_mount(const std::string& path, const MountedVolume& mount) {
 
 Result<Source> source_of_mount(const std::string& path, const MountedVolume& mount) {
   Source source;
-  if (!is_remote(mount.source) && !mount.source.starts_with("/")) {
+  const std::string mounted_source = mounted_now(mount);
+  if (!is_remote(mounted_source) && !mounted_source.starts_with("/")) {
     return Status(Code::kNotFound,
                   "what is mounted at " + mount.mountpoint + " calls itself '" + mount.source + "', which names no volume");
   }
-  if (is_remote(mount.source)) {
-    TM_ASSIGN(source, find_remote(mount.source));
+  if (is_remote(mounted_source)) {
+    TM_ASSIGN(source, find_remote(mounted_source));
   } else {
-    SourceText mounted = split_source(mount.source, path_exists);
+    SourceText mounted = split_source(mounted_source, path_exists);
     source.directory = mounted.base;
     source.text = mounted.base;
     source.point = mounted.point;
@@ -143,6 +146,18 @@ std::string absolute_path(const std::string& path) {
   if (parent.empty() || parent == whole.string()) return whole.string();
   std::string above = absolute_path(parent);
   return (above == "/" ? "" : above) + "/" + whole.filename().string();
+}
+
+std::string mounted_now(const MountedVolume& mount) {
+  if (!mount.source.starts_with("/")) return mount.source;
+  const auto holder = lock_holder(mount.source);
+  const bool there = holder.ok() && *holder && (*holder)->purpose == kMountPurpose + mount.mountpoint;
+  if (there) return mount.source;
+  char value[PATH_MAX];
+  const ssize_t size = ::getxattr(mount.mountpoint.c_str(), fs::kDirectoryXattr, value, sizeof value);
+  if (size <= 0) return mount.source;
+  const std::string told(value, static_cast<size_t>(size));
+  return Group::identify(told).ok() ? told : mount.source;
 }
 
 const MountedVolume* find_mount(const std::vector<MountedVolume>& mounts, const std::string& path) {

@@ -42,6 +42,9 @@ Result<Source> find_source(std::string_view text, const std::string& at);
 // Absolute, without "." and "..", symlinks resolved as far as the path exists; also for a mountpoint whose daemon is gone.
 std::string absolute_path(const std::string& path);
 
+// What is mounted there: the mount's source, or where that directory is now, if it was renamed since.
+std::string mounted_now(const MountedVolume& mount);
+
 // The mount that `path` (absolute) is in; null if none. Of nested mounts the innermost.
 const MountedVolume* find_mount(const std::vector<MountedVolume>& mounts, const std::string& path);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/pinned.h"
 #include "cli/output.h"
 #include "base/clock.h"
 #include "cli/pool.h"
@@ -100,7 +101,7 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
   Result<VolumeSpace> space = group.space();
   Json made = {{"name", identity.name},
                {"group", group_id_text(identity.id)},
-               {"directory", group.directory()},
+               {"directory", where_now(group.directory())},
                {"role", role_name(group)},
                {"position", position_json(position)},
                {"durable", group.log().durable().value()},
@@ -119,7 +120,7 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
                           {"own_epoch", by->own.value()},
                           {"told_by", by->told_by},
                           {"time", by->time_ns == 0 ? "" : format_time(by->time_ns)},
-                          {"advice", superseded_text(group.directory(), *by)}};
+                          {"advice", superseded_text(where_now(group.directory()), *by)}};
   }
   if (space.ok()) {
     made["log_bytes"] = space->log_bytes;

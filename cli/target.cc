@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/source.h"
 #include "fs/mountinfo.h"
 #include "restore/safe_path.h"
 #include "volume/occupied.h"
@@ -79,7 +80,7 @@ Status check_not_mounted_here(const std::string& path, const std::string& what, 
   TM_ASSIGN(const auto mounts, fs::read_mountinfo());
   for (const fs::MountEntry& mount : mounts) {
     if (mount.type != fs::kFilesystemType || makedev(mount.device_major, mount.device_minor) != here.st_dev) continue;
-    if (mount.source != source.directory) continue;
+    if (mounted_now({mount.source, mount.mountpoint}) != source.directory) continue;
     return Status(Code::kInvalid,
                   what + " is where " + source.text +
                       " itself is mounted: its files would be replaced by older ones; restore elsewhere, into a "

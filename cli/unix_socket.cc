@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/pinned.h"
+
 namespace tidemark::cli {
 namespace {
 
@@ -43,7 +45,75 @@ Result<sockaddr_un> address_of(int directory_fd, const std::string& name) {
   return address;
 }
 
-int open_directory(const std::string& directory) { return ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }
+int open_directory(const std::string& directory) {
+  return ::open(through_pins(directory).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+// --- without a file system that has sockets: an address in the kernel's own space, which a file tells to who may read it ---
+
+constexpr const char* kAddressSuffix = ".at";
+constexpr std::string_view kAddressPrefix = "tidemark-";
+constexpr size_t kAddressRandom = 16;
+constexpr size_t kAddressSize = kAddressPrefix.size() + 2 * kAddressRandom;
+
+// What bind(2) answers where the directory's file system has none.
+bool has_no_sockets(int error) {
+  return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == ENXIO;
+}
+
+Status remove_socket(int folder, const std::string& name) {
+  for (const std::string& each : {name, name + kAddressSuffix}) {
+    if (::unlinkat(folder, each.c_str(), 0) != 0 && errno != ENOENT) return errno_status(errno, "cannot replace " + each);
+  }
+  return Status();
+}
+
+socklen_t abstract_address(std::string_view text, sockaddr_un& address) {
+  address = {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, text.data(), text.size());
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
+}
+
+// The address cannot be guessed, so nobody else can be there first.
+Status bind_without_file(int socket, int folder, const std::string& name) {
+  std::array<unsigned char, kAddressRandom> random{};
+  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
+    return errno_status(errno, "asking the kernel for random bytes");
+  }
+  std::string text(kAddressPrefix);
+  for (const unsigned char byte : random) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  sockaddr_un address{};
+  const socklen_t size = abstract_address(text, address);
+  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) return errno_status(errno, "its address");
+  const std::string file = name + kAddressSuffix;
+  Descriptor out(::openat(folder, file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (out.get() < 0) return errno_status(errno, "creating " + file);
+  if (::write(out.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return errno_status(errno, "writing " + file);
+  }
+  return Status();
+}
+
+// True: connected, to a process of root's, of ours, or of whoever owns the directory.
+bool connect_without_file(int socket, int folder, const std::string& name) {
+  Descriptor in(::openat(folder, (name + kAddressSuffix).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  std::array<char, kAddressSize + 1> text{};
+  if (in.get() < 0 || ::read(in.get(), text.data(), text.size()) != static_cast<ssize_t>(kAddressSize)) return false;
+  if (!std::string_view(text.data(), kAddressSize).starts_with(kAddressPrefix)) return false;
+  sockaddr_un address{};
+  const socklen_t size = abstract_address({text.data(), kAddressSize}, address);
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) return false;
+  ucred peer{};
+  socklen_t peer_size = sizeof peer;
+  struct stat about {};
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) != 0 || ::fstat(folder, &about) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == about.st_uid;
+}
 
 }  // namespace
 

@@ -13,6 +13,9 @@
 namespace tidemark::fs {
 
 inline constexpr std::string_view kFilesystemType = "fuse.tidemark";
+// Of the root of a mounted volume: where its directory is now, which may have been renamed since it was mounted. Root and whoever mounted
+// are answered.
+inline constexpr char kDirectoryXattr[] = "user.tidemark.directory";
 
 struct MountEntry {
   uint64_t id = 0;

@@ -1,12 +1,15 @@
 // Extended attributes. Two kinds mean more than what is stored: ACLs, which are also mode bits, and user.tidemark.seq, the
 // newest record that changed a file.
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <cerrno>
 
+#include "base/pinned.h"
 #include "fs/acl.h"
 #include "fs/daemon.h"
 #include "fs/errno_map.h"
+#include "fs/mountinfo.h"
 #include "fs/raw_io.h"
 
 namespace tidemark::fs {
@@ -56,8 +59,18 @@ void reply_value(fuse_req_t req, const std::string& value, size_t size) {
   }
 }
 
+// Where the volume's directory is now: for our own commands, which the same people may give as may ask the control socket there.
+void reply_directory(fuse_req_t req, fuse_ino_t id, size_t size) {
+  const Daemon& daemon = daemon_of(req);
+  const uid_t caller = fuse_req_ctx(req)->uid;
+  const bool may_know = caller == 0 || caller == geteuid();
+  if (id != FUSE_ROOT_ID || daemon.group == nullptr || !may_know) return reply(req, ENODATA);
+  reply_value(req, where_now(daemon.group->directory()), size);
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, size_t size) {
   if (slot_of(id) == kOwnSlot) return reply(req, ENODATA);
+  if (std::string_view(name) == kDirectoryXattr) return reply_directory(req, id, size);
   Daemon& daemon = daemon_of(req);
   TM_REPLY_ASSIGN(req, Node node, daemon.node(id));
   TM_REPLY_ASSIGN(req, std::string value, value_of(daemon, node, name));

@@ -46,7 +46,7 @@ class OpenGroup final : public Group {
   }
 
   ~OpenGroup() override {
-    if (Status closed = close(); !closed.ok()) log_error("closing " + directory_ + ": " + closed.text());
+    if (Status closed = close(); !closed.ok()) log_error("closing " + where_now(directory_) + ": " + closed.text());
   }
 
   Status close() override {
@@ -525,6 +525,8 @@ Status Group::declare_finished(const std::string& directory, FileSystem& files) 
 }
 
 Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMode mode, const GroupOptions& options) {
+  auto pinned = PinnedDirectory::pin(directory);
+  if (!pinned.ok() && pinned.status().code() != Code::kNotFound) return pinned.status();
   auto identity = identify(directory, *options.files);
   const bool salvaging = options.salvage && mode == OpenMode::kRead;
   if (!identity.ok() && !(salvaging && identity.status().code() == Code::kCorrupt)) return identity.status();
@@ -540,6 +542,7 @@ Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMod
     TM_ASSIGN(auto lock, DirectoryLock::take(directory, options.purpose.empty() ? "in use" : options.purpose));
     TM_ASSIGN(opened, recover_group(directory, *identity, options, std::move(lock)));
   }
+  if (pinned.ok()) opened.core->directory = std::move(*pinned);
   // Where group.json is what is damaged, the index still knows the id.
   GroupIdentity known{opened.core->state->meta().group, "damaged", Role::kPrimary};
   if (identity.ok()) known = std::move(*identity);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "base/pinned.h"
 #include "volume/housekeeping.h"
 
 namespace tidemark {
@@ -58,7 +59,7 @@ class Keeper final : public HistoryKeeper {
     if (now == pressure_) return false;
     const bool risen = now > pressure_;
     pressure_ = now;
-    const std::string text = group_.directory() + ": the log has " + std::to_string(bytes >> 20) + " MiB, " +
+    const std::string text = where_now(group_.directory()) + ": the log has " + std::to_string(bytes >> 20) + " MiB, " +
                              std::to_string(bytes / std::max<uint64_t>(1, limit.max_bytes / 100)) + " % of its limit";
     if (now == LogPressure::kOk) {
       log_info(text + ": no alert any more");
@@ -108,11 +109,11 @@ class Keeper final : public HistoryKeeper {
     if (plan.ok()) plan = group_.prune(request);
     const Code code = plan.status().code();
     if (!plan.ok() && code != Code::kInterrupted && code != Code::kBusy) {
-      const std::string text = group_.directory() + " could not be pruned: " + plan.status().text();
+      const std::string text = where_now(group_.directory()) + " could not be pruned: " + plan.status().text();
       if (std::exchange(told_, text) != text) log_warning(text);
     }
     if (!plan.ok() || plan->base == plan->base_before) return false;
-    log_info(group_.directory() + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
+    log_info(where_now(group_.directory()) + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
              std::to_string(plan->segments) + " segments are gone");
     return true;
   }

@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/pinned.h"
 #include "volume/index_files.h"
 
 namespace tidemark {
@@ -30,7 +31,7 @@ std::string_view text(const rocksdb::Slice& bytes) { return {bytes.data(), bytes
 
 Status to_status(const rocksdb::Status& status, std::string_view what) {
   if (status.ok()) return Status();
-  const std::string why = std::string(what) + ": " + status.ToString();
+  const std::string why = std::string(what) + ": " + say_where(status.ToString());
   if (status.IsCorruption()) return Status(Code::kCorrupt, why + "; remove DIR/index to have it rebuilt from the log");
   if (status.IsNoSpace()) return Status(Code::kNoSpace, why, ENOSPC);
   // RocksDB keeps the errno of other failures in its text alone.
@@ -61,7 +62,7 @@ class Messages final : public rocksdb::Logger {
     if (level < GetInfoLogLevel() || level == rocksdb::HEADER_LEVEL) return;
     char line[512];
     std::vsnprintf(line, sizeof line, format, values);
-    log_info(std::string("index: ") + line);
+    log_info(say_where(std::string("index: ") + line));
   }
 };
 
@@ -114,7 +115,7 @@ class Index::Watch final : public rocksdb::EventListener {
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     const bool stops = error->severity() >= rocksdb::Status::kHardError;
-    if (stops) log_warning("the index cannot be written: " + error->ToString());
+    if (stops) log_warning("the index cannot be written: " + say_where(error->ToString()));
     if (stops && error->IsNoSpace()) full_ = true;
   }
   void OnErrorRecoveryCompleted(rocksdb::Status) override {
@@ -157,9 +158,10 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const I
   auto watch = std::make_shared<Watch>(options.before_flush);
   const std::shared_ptr<IndexMemory> memory = options.memory != nullptr ? options.memory : IndexMemory::of_this_process();
   const rocksdb::Options settings = rocksdb_options(options, *memory, watch);
-  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, directory, &opened)
-                                                   : rocksdb::DB::Open(settings, directory, &opened);
-  if (!status.ok()) return to_status(status, "opening the index " + directory);
+  const std::string path = through_pins(directory);
+  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, path, &opened)
+                                                   : rocksdb::DB::Open(settings, path, &opened);
+  if (!status.ok()) return to_status(status, "opening the index " + where_now(directory));
   std::unique_ptr<Index> made(new Index());
   made->directory_ = directory;
   made->before_write_ = options.before_write;
@@ -170,7 +172,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const I
 }
 
 Status Index::destroy(const std::string& directory) {
-  return to_status(rocksdb::DestroyDB(directory, rocksdb::Options()), "removing the index " + directory);
+  return to_status(rocksdb::DestroyDB(through_pins(directory), rocksdb::Options()), "removing the index " + where_now(directory));
 }
 
 Status Index::writable() const {

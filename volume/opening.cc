@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/logging.h"
+#include "base/pinned.h"
 #include "log/recovery.h"
 #include "volume/base_image.h"
 #include "volume/difference.h"
@@ -162,7 +163,7 @@ Result<Opened> open_beside(const std::string& directory, const GroupIdentity& id
   TM_ASSIGN(core.scratch, make_scratch(path));
   const std::string place = path + "/index";
   std::error_code error;
-  std::filesystem::copy(index_directory(directory), place, std::filesystem::copy_options::recursive, error);
+  std::filesystem::copy(through_pins(index_directory(directory)), place, std::filesystem::copy_options::recursive, error);
   auto index = open_index(place, options, nullptr, false);
   if (index.ok()) core.state = std::make_unique<TreeState>(std::move(*index), options.hot_rows);
   bool fits = !error && core.state;

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/pinned.h"
 #include "log/log.h"
 #include "volume/directory.h"
 #include "volume/state.h"
@@ -14,6 +15,7 @@ namespace tidemark {
 // What views share with their group: they may outlive it. Members go in reverse order: the index is closed while the log it may
 // want synced is still there, and the lock is given back when nothing of ours is open any more.
 struct GroupCore {
+  std::shared_ptr<PinnedDirectory> directory;  // the last to go: everything below is found through it
   std::shared_ptr<void> scratch;        // removes an index that was made for this reader alone, once the state is gone
   std::unique_ptr<DirectoryLock> lock;  // null in a reader
   std::unique_ptr<Log> log;
