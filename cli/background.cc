@@ -1,13 +1,13 @@
 #include "cli/background.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
+#include "base/descriptors.h"
 #include "base/logging.h"
 #include "cli/exit_map.h"
 #include "cli/output.h"
@@ -16,6 +16,8 @@
 namespace tidemark::cli {
 namespace {
 
+// What a mount has open at the start, with its threads, its index and a pair.
+constexpr size_t kDescriptorsMin = 112;
 constexpr char kReady = 'R';  // the whole message of a good start; otherwise: the code's name, a newline, the text
 
 void drop_standard_files() {
@@ -64,18 +66,10 @@ int report_start(const std::string& message, pid_t child) {
   return TIDEMARK_EXIT_FAILURE;
 }
 
-// A service keeps files open by the size of its index; shells start programs with a small limit for the sake of select().
-void allow_many_files() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // less will do for small volumes
-}
-
 int run_here(Readiness& readiness, const std::function<Status(Readiness&)>& service) {
   block_stop_signals();
-  allow_many_files();
-  Status ended = service(readiness);
+  Status ended = check_descriptors(kDescriptorsMin, "a service");
+  if (ended.ok()) ended = service(readiness);
   if (ended.ok()) return TIDEMARK_EXIT_OK;
   readiness.failed(ended);
   return exit_code(ended.code());

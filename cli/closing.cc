@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "cli/process_watch.h"
 #include "fs/mount.h"
@@ -11,6 +12,7 @@ namespace tidemark::cli {
 namespace {
 
 constexpr std::chrono::seconds kCloseTimeout{30};
+constexpr std::chrono::milliseconds kLookEvery{10};
 
 // The mount belongs to another volume: to one that is held by another process than `holder`.
 bool is_anothers(const MountedVolume& mount, const Holder& holder) {
@@ -36,6 +38,7 @@ Status wait_until_closed(const std::string& directory) {
     TM_ASSIGN(std::optional<Holder> holder, lock_holder(directory));
     if (!holder || !holder->purpose.starts_with(prefix)) return {};
     if (is_mounted(directory, *holder, holder->purpose.substr(prefix.size()))) return {};
+    std::this_thread::sleep_for(kLookEvery);  // a process that cannot be watched is gone at once
     Status gone = ProcessWatch(static_cast<pid_t>(holder->pid)).wait_gone(std::chrono::milliseconds(100));
     if (!gone.ok() && gone.code() != Code::kTimeout) return gone;
   }

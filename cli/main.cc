@@ -3,6 +3,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "base/descriptors.h"
 #include "base/logging.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
@@ -88,6 +89,7 @@ int parse_and_run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   tidemark::log_to_stderr(tidemark::LogLevel::kWarning);
+  tidemark::raise_descriptor_limit();
   try {
     return parse_and_run(argc, argv);
   } catch (const std::exception& e) {

@@ -40,17 +40,23 @@ StopOnSignal::StopOnSignal(std::function<void()> stop, std::function<void()> han
   sigset_t set = stop_signals();
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
   wake_ = ::eventfd(0, EFD_CLOEXEC);
-  CHECK_INVARIANT(signals_ >= 0 && wake_ >= 0);
+  if (signals_ < 0 || wake_ < 0) {
+    log_error("signals cannot be waited for (too many open files?): one ends this process as if it had been killed");
+    ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    return;
+  }
   thread_ = std::thread([this] { wait_for_signal(); });
 }
 
 StopOnSignal::~StopOnSignal() {
-  uint64_t one = 1;
-  ssize_t put = ::write(wake_, &one, sizeof one);
-  CHECK_INVARIANT(put == static_cast<ssize_t>(sizeof one));
-  thread_.join();
-  ::close(signals_);
-  ::close(wake_);
+  if (thread_.joinable()) {
+    uint64_t one = 1;
+    ssize_t put = ::write(wake_, &one, sizeof one);
+    CHECK_INVARIANT(put == static_cast<ssize_t>(sizeof one));
+    thread_.join();
+  }
+  if (signals_ >= 0) ::close(signals_);
+  if (wake_ >= 0) ::close(wake_);
 }
 
 void StopOnSignal::wait_for_signal() {

@@ -96,7 +96,8 @@ Status clear_mountpoint(const std::string& path) {
     if (!entry) return {};
     // Not stat(): the kernel may answer that from what it remembers of a daemon that is gone.
     struct statvfs about {};
-    const bool dead = statvfs(path.c_str(), &about) != 0 && errno == ENOTCONN;
+    // ECONNABORTED: its daemon was killed this moment, before it could answer.
+    const bool dead = statvfs(path.c_str(), &about) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
     if (!dead || entry->type != kFilesystemType) {
       return {Code::kBusy, "something is mounted at " + path + " already: " + entry->source + " (" + entry->type + ")"};
     }

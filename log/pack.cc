@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/descriptors.h"
 #include "base/hash.h"
 #include "log/segment.h"
 
@@ -435,7 +436,7 @@ Result<std::shared_ptr<Pack>> PackSet::open(const PackInfo& wanted) {
   TM_ASSIGN(auto pack, Pack::open(files_, directory_, wanted, group));
   MutexLock lock(mutex_);
   open_.push_front(pack);
-  if (open_.size() > kOpenPacksMax) open_.pop_back();
+  if (open_.size() > descriptors_for(16, 4, kOpenPacksMax)) open_.pop_back();
   return pack;
 }
 

@@ -120,24 +120,27 @@ void SegmentPool::tell(size_t chosen) {
   }
 }
 
-Status SegmentPool::place_segment(const std::string& name) {
-  const size_t chosen = choose();
-  Place& place = places_[chosen];
-  if (chosen != 0) {
-    const std::string target = place.path + "/" + prefix_ + name;
-    const std::string link = directory_ + "/" + name;
-    TM_TRY(files_.open(target, Open::kCreateNew).status());
-    Status made = files_.sync_directory(place.path);
-    if (made.ok()) made = files_.make_link(link, target);
-    if (!made.ok()) {
-      (void)files_.remove(target);
-      return made;
-    }
-  }
-  tell(chosen);
-  newest_ = chosen;
-  ++place.segments;
-  return Status();
+// What an earlier attempt to make this segment left there, which no link leads to. Its name must be durably without a link, as at a removal.
+Status SegmentPool::clear_left_over(const std::string& target, const std::string& link) {
+  TM_ASSIGN(const bool left, files_.exists(target));
+  if (!left) return Status();
+  TM_ASSIGN(const bool linked, files_.exists(link));
+  if (linked) return Status();  // kExists, then
+  TM_TRY(files_.sync_directory(directory_));
+  return files_.remove(target);
+}
+
+// The file in the pool, with a link to it. It is opened once: there is nothing after the link that could still fail.
+Result<std::unique_ptr<File>> SegmentPool::make_in_pool(const Place& place, const std::string& name) {
+  const std::string target = place.path + "/" + prefix_ + name;
+  const std::string link = directory_ + "/" + name;
+  TM_TRY(clear_left_over(target, link));
+  TM_ASSIGN(auto file, files_.open(target, Open::kCreateNew));
+  Status made = files_.sync_directory(place.path);
+  if (made.ok()) made = files_.make_link(link, target);
+  if (made.ok()) return file;
+  (void)files_.remove(target);  // where even that fails, the next attempt removes it, or the next open
+  return made;
 }
 
 Result<std::unique_ptr<File>> SegmentPool::open(const std::string& path, Open how) {
@@ -145,10 +148,12 @@ Result<std::unique_ptr<File>> SegmentPool::open(const std::string& path, Open ho
     return files_.open(path, how);
   }
   MutexLock lock(mutex_);
-  TM_TRY(place_segment(name_of(path)));
-  if (newest_ != 0) return files_.open(path, Open::kReadWrite);
-  auto file = files_.open(path, how);
-  if (!file.ok()) --places_[0].segments;
+  const size_t chosen = choose();
+  auto file = chosen == 0 ? files_.open(path, how) : make_in_pool(places_[chosen], name_of(path));
+  if (!file.ok()) return file;
+  tell(chosen);
+  newest_ = chosen;
+  ++places_[chosen].segments;
   return file;
 }
 

@@ -53,7 +53,8 @@ class SegmentPool final : public FileSystem {
   SegmentPool(FileSystem& files, std::string directory, const LogOptions& options);
   Status look() TM_REQUIRES(mutex_);
   Status tidy(const Place& place) TM_REQUIRES(mutex_);
-  Status place_segment(const std::string& name) TM_REQUIRES(mutex_);
+  Status clear_left_over(const std::string& target, const std::string& link) TM_REQUIRES(mutex_);
+  Result<std::unique_ptr<File>> make_in_pool(const Place& place, const std::string& name) TM_REQUIRES(mutex_);
   [[nodiscard]] bool has_room(const Place& place);
   size_t choose() TM_REQUIRES(mutex_);
   // Which place a path lies in; places_.size(): none of ours.

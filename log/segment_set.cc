@@ -1,5 +1,7 @@
 #include "log/segment_set.h"
 
+#include "base/descriptors.h"
+
 namespace tidemark {
 
 void SegmentSet::add(const KnownSegment& segment, std::shared_ptr<File> file) {
@@ -154,7 +156,7 @@ void SegmentSet::keep_open(Entry& entry, std::shared_ptr<File> file) {
   entry.file = std::move(file);
   recent_.push_front(entry.known.first_seq.value());
   entry.recent = recent_.begin();
-  if (recent_.size() <= kOpenSegmentsMax) return;
+  if (recent_.size() <= descriptors_for(8, 8, kOpenSegmentsMax)) return;
   entries_.find(recent_.back())->second.file.reset();  // closed when its last reader is done
   recent_.pop_back();
 }

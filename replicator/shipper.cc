@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "base/descriptors.h"
 #include "base/logging.h"
 #include "replicator/pair_link.h"
 #include "replicator/pair_store.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kWatchMax{200};
 constexpr std::chrono::milliseconds kDrainStep{5};
+constexpr size_t kPairDescriptors = 12;  // before its first line: what wakes its thread, and libzmq's own
 
 class ShipperImpl final : public Shipper {
  public:
@@ -98,6 +100,7 @@ Status ShipperImpl::create(const PairConfig& config) {
   MutexLock lock(mutex_);
   while (removing_.contains(config.site)) removed_.wait(mutex_);
   if (stopping_) return Status(Code::kInterrupted, "shipping has stopped");
+  TM_TRY(check_descriptors(kPairDescriptors, "a pair"));
   TM_TRY(store_->edit([&](std::vector<Pair>& pairs) { return add_pair(pairs, config); }));
   run({config, {}});
   return Status();
@@ -186,6 +189,7 @@ void ShipperImpl::stop() {
 
 Result<std::unique_ptr<Shipper>> Shipper::start(Group& group) {
   TM_ASSIGN(std::unique_ptr<PairStore> store, PairStore::open(group.directory()));
+  TM_TRY(check_descriptors(kPairDescriptors * (store->list().size() + 1), "shipping to the pairs"));
   auto shipper = std::make_unique<ShipperImpl>(group, std::move(store));
   shipper->start();
   return std::unique_ptr<Shipper>(std::move(shipper));

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "base/descriptors.h"
 #include "base/logging.h"
 #include "replicator/endpoint.h"
 #include "replicator/site_router.h"
@@ -9,6 +10,8 @@
 
 namespace tidemark {
 namespace {
+
+constexpr size_t kSiteDescriptors = 32;  // its own socket, the meter's, authentication, and libzmq's
 
 class SiteImpl final : public Site {
  public:
@@ -121,6 +124,7 @@ Status SiteImpl::serve() {
 }  // namespace
 
 Result<std::unique_ptr<Site>> Site::open(const SiteOptions& options) {
+  TM_TRY(check_descriptors(kSiteDescriptors, "a site"));
   auto site = std::make_unique<SiteImpl>(options);
   if (Status status = site->start(); !status.ok()) return status.within("site");
   return std::unique_ptr<Site>(std::move(site));

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/descriptors.h"
 #include "base/mutex.h"
 
 namespace tidemark {
@@ -16,6 +17,8 @@ namespace {
 
 // Of one context. A pair takes three for each of its lines.
 constexpr int kSocketsMax = 16384;
+// A socket takes two at once, the first of a context nine; the rest is for what other threads do meanwhile.
+constexpr size_t kSpareDescriptors = 24;
 
 }  // namespace
 
@@ -82,6 +85,7 @@ std::string Message::property(const char* name) const {
 int Message::source_fd() const { return zmq_msg_get(&message_, ZMQ_SRCFD); }
 
 Result<Socket> Socket::open(ZmqContext& context, int type) {
+  TM_TRY(check_descriptors(kSpareDescriptors, "a connection"));  // libzmq ends the process where it runs out of them inside
   void* handle = zmq_socket(context.handle(), type);
   if (handle == nullptr) return zmq_status(zmq_errno(), "cannot make a socket");
   return Socket(handle);

@@ -1,9 +1,6 @@
 #include "volume/directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,7 +16,6 @@ constexpr int kFormat = 1;
 using Json = nlohmann::ordered_json;
 
 std::string identity_path(const std::string& directory) { return directory + "/group.json"; }
-std::string lock_path(const std::string& directory) { return directory + "/lock"; }
 
 Result<GroupId> parse_group_id(const std::string& text) {
   GroupId id{};
@@ -192,50 +188,6 @@ Result<GroupIdentity> parse_identity(std::string_view content, const std::string
   identity.id = *id;
   identity.role = role == "primary" ? Role::kPrimary : Role::kReplica;
   return identity;
-}
-
-Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& directory, const std::string& purpose) {
-  const std::string path = lock_path(directory);
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return errno_status(errno, "opening " + path);
-  std::unique_ptr<DirectoryLock> lock(new DirectoryLock(fd));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return errno_status(errno, "locking " + path);
-    char text[512] = {};
-    const ssize_t size = ::pread(fd, text, sizeof text - 1, 0);
-    const std::string holder(text, size > 0 ? static_cast<size_t>(size) : 0);
-    return Status(Code::kBusy, directory + " is in use by process " + holder.substr(0, holder.find('\n')));
-  }
-  const std::string content = std::to_string(::getpid()) + " (" + purpose + ")\n";
-  const bool written = ::ftruncate(fd, 0) == 0 && ::pwrite(fd, content.data(), content.size(), 0) >= 0;
-  // On a full disk others are refused all the same, only without being told by whom.
-  if (!written && errno != ENOSPC && errno != EDQUOT) return errno_status(errno, "writing " + path);
-  return lock;
-}
-
-DirectoryLock::~DirectoryLock() { ::close(fd_); }
-
-Result<std::optional<Holder>> lock_holder(const std::string& directory) {
-  const std::string path = lock_path(directory);
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    if (errno == ENOENT) return std::optional<Holder>();
-    return errno_status(errno, "opening " + path);
-  }
-  std::optional<Holder> holder;
-  if (::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    char text[512] = {};
-    const ssize_t size = ::pread(fd, text, sizeof text - 1, 0);
-    const std::string content(text, size > 0 ? static_cast<size_t>(size) : 0);
-    holder.emplace();
-    holder->pid = std::atoi(content.c_str());
-    const size_t open = content.find('('), close = content.rfind(')');
-    if (open != std::string::npos && close != std::string::npos && open < close) {
-      holder->purpose = content.substr(open + 1, close - open - 1);
-    }
-  }
-  ::close(fd);
-  return holder;
 }
 
 }  // namespace tidemark

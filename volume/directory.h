@@ -1,4 +1,4 @@
-// A group's directory on disk: its parts, who it is, who holds it.
+// A group's directory on disk: its parts, and who it is. Who holds it: directory_lock.h.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "volume/directory_lock.h"
 #include "volume/group.h"
 
 namespace tidemark {
@@ -22,20 +23,6 @@ Result<GroupIdentity> parse_identity(std::string_view content, const std::string
 Result<GroupIdentity> rewrite_identity(const std::string& directory, const std::string& name);
 // Durable on return, whole or not at all.
 Status write_identity(const std::string& directory, const GroupIdentity& identity, FileSystem& files);
-
-// The exclusive right to write in a group's directory; given back by the destructor (and by the kernel when the process dies).
-class DirectoryLock {
- public:
-  // kBusy names the holder. `purpose` is what others are told.
-  static Result<std::unique_ptr<DirectoryLock>> take(const std::string& directory, const std::string& purpose);
-  ~DirectoryLock();
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-
- private:
-  explicit DirectoryLock(int fd) : fd_(fd) {}
-  int fd_;
-};
 
 // Makes DIR and DIR/log with an empty log, durably. DIR must not exist, or be empty; what an interrupted attempt left there counts
 // as nothing. A directory is a group only once write_identity() has returned, so that comes last.

@@ -539,7 +539,8 @@ Result<std::unique_ptr<Group>> Group::open(const std::string& directory, OpenMod
       read = salvage_group(directory, options, read.status());
     TM_ASSIGN(opened, std::move(read));
   } else {
-    TM_ASSIGN(auto lock, DirectoryLock::take(directory, options.purpose.empty() ? "in use" : options.purpose));
+    const std::string purpose = options.purpose.empty() ? "in use" : options.purpose;
+    TM_ASSIGN(auto lock, DirectoryLock::take(directory, purpose, options.lock_patience));
     TM_ASSIGN(opened, recover_group(directory, *identity, options, std::move(lock)));
   }
   if (pinned.ok()) opened.core->directory = std::move(*pinned);

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "log/log.h"
 #include "volume/difference.h"
+#include "volume/directory_lock.h"
 #include "volume/index_memory.h"
 #include "volume/log_limit.h"
 #include "volume/point.h"
@@ -46,6 +47,8 @@ struct GroupOptions {
   RetentionPolicy retention;  // what a HistoryKeeper prunes by; everything is kept by default
   LogLimit log_limit;         // of a primary: new data is refused where it says so; a replica takes what it is sent
   std::string purpose;        // for the lock file: "mounted at /mnt/db", "site" …
+  std::chrono::milliseconds lock_patience{
+      30'000};                // how long who is about to give back the lock is waited for (DirectoryLock)
   bool finishing = false;     // opens an unfinished group, too, to finish it
   // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
   // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
@@ -97,13 +100,6 @@ struct ShownDamage {
   Seq from;             // points from here on …
   Seq until = kLatest;  // … up to and without this one; kLatest: still
 };
-
-// Who holds a directory's lock, from its lock file; nullopt if nobody does.
-struct Holder {
-  int pid = 0;
-  std::string purpose;
-};
-Result<std::optional<Holder>> lock_holder(const std::string& directory);
 
 // Thread-safe.
 class Group {

@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "base/buffer.h"
+#include "base/descriptors.h"
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/pinned.h"
@@ -25,6 +26,9 @@
 
 namespace tidemark {
 namespace {
+
+constexpr size_t kOpenTablesMin = 24;
+constexpr size_t kOpenTablesMax = size_t{1} << 16;
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view text(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
@@ -78,7 +82,9 @@ rocksdb::Options rocksdb_options(const IndexOptions& options, const IndexMemory&
   made.paranoid_checks = true;
   made.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();  // over whole tables, kept in the manifest
   made.max_background_jobs = 2;
-  made.max_open_files = -1;  // a reader in another process keeps every table open, even those compacted away meanwhile
+  // A reader in another process keeps every table open, even those compacted away meanwhile. Whoever owns the index goes on for long and has
+  // other files beside it.
+  made.max_open_files = options.read_only ? -1 : static_cast<int>(descriptors_for(4, kOpenTablesMin, kOpenTablesMax));
   made.prefix_extractor = std::make_shared<SubjectPrefix>();
   made.memtable_prefix_bloom_size_ratio =
       0.0125;  // a dozen bits for a row of the usual size; taken as soon as the index is open
@@ -159,8 +165,8 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const I
   const std::shared_ptr<IndexMemory> memory = options.memory != nullptr ? options.memory : IndexMemory::of_this_process();
   const rocksdb::Options settings = rocksdb_options(options, *memory, watch);
   const std::string path = through_pins(directory);
-  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(settings, path, &opened)
-                                                   : rocksdb::DB::Open(settings, path, &opened);
+  const rocksdb::Status status =
+      options.read_only ? rocksdb::DB::OpenForReadOnly(settings, path, &opened) : rocksdb::DB::Open(settings, path, &opened);
   if (!status.ok()) return to_status(status, "opening the index " + where_now(directory));
   std::unique_ptr<Index> made(new Index());
   made->directory_ = directory;
@@ -172,7 +178,8 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, const I
 }
 
 Status Index::destroy(const std::string& directory) {
-  return to_status(rocksdb::DestroyDB(through_pins(directory), rocksdb::Options()), "removing the index " + where_now(directory));
+  return to_status(rocksdb::DestroyDB(through_pins(directory), rocksdb::Options()),
+                   "removing the index " + where_now(directory));
 }
 
 Status Index::writable() const {

@@ -20,11 +20,10 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kCheckRunBytes = 4u << 20;  // read at a time while a log is checked
-// A reader that finds another reader recovering the group waits this long for it.
+// A reader that finds another reader recovering the group, or somebody waiting to open it for writing, waits this long for it.
 constexpr auto kReaderPatience = std::chrono::seconds(10);
 constexpr int kReaderAttempts = 100;  // to open an index whose owner is changing it: 10 s and more
 constexpr int kSameComplaints = 5;
-constexpr std::string_view kReadingPurpose = "reading";
 
 Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupOptions& options, GroupCore* core,
                                           bool read_only) {
@@ -233,7 +232,13 @@ Status recover_and_let_go(const std::string& directory, const GroupIdentity& ide
 
 Result<Opened> open_reader(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options) {
   const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
   for (;;) {
+    const bool in_time = std::chrono::steady_clock::now() < deadline;
+    if (in_time && is_lock_wanted(directory)) {  // who wants to write goes first
+      pause();
+      continue;
+    }
     auto lock = DirectoryLock::take(directory, std::string(kReadingPurpose));
     const Status failed = lock.ok() ? recover_and_let_go(directory, identity, options, std::move(*lock)) : lock.status();
     if (failed.ok()) break;
@@ -243,9 +248,10 @@ Result<Opened> open_reader(const std::string& directory, const GroupIdentity& id
     }
     if (failed.code() != Code::kBusy) return failed;
     TM_ASSIGN(auto holder, lock_holder(directory));
-    const bool other_reader = holder && holder->purpose == kReadingPurpose;
-    if (!other_reader || std::chrono::steady_clock::now() > deadline) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    // Nobody any more, nobody known yet, or a reader like us.
+    const bool owned = holder && !holder->purpose.empty() && holder->purpose != kReadingPurpose;
+    if (owned || !in_time) break;
+    pause();
   }
   return open_for_reading(directory, options);
 }

@@ -127,6 +127,34 @@ TEST_CASE("pool: a directory that is not there, or no longer, is named") {
   CHECK(Log::open_read_only(t.files, kDirectory, Seq(60)).status().code() == Code::kIo);
 }
 
+TEST_CASE("pool: what a failed attempt to make a segment left over stands in nobody's way") {
+  for (const auto failing : {FaultFileSystem::Operation::kSyncDirectory, FaultFileSystem::Operation::kCreate}) {
+    PooledLog t;
+    t.add(20);
+    must(t.log->sync(kLatest));
+    // Out of descriptors in the middle, and what was begun cannot be removed either.
+    t.files.on_operation([&](const FaultFileSystem::Step& step) {
+      const bool link = step.path.starts_with(kDirectory) && failing == FaultFileSystem::Operation::kCreate;
+      const bool pool = step.path.starts_with(kPool) && failing != FaultFileSystem::Operation::kCreate;
+      const bool hit = step.operation == failing && (link || pool);
+      const bool stays = step.operation == FaultFileSystem::Operation::kRemove && step.path.starts_with(kPool);
+      return hit || stays ? Status(Code::kLimit, "too many open files", EMFILE) : Status();
+    });
+    const RecordDraft draft = numbered_draft(1, 3000);
+    bool failed = false;
+    for (int i = 0; i < 4 && !failed; ++i) failed = !t.log->append({&draft, 1}, Epoch(1)).ok();
+    REQUIRE(failed);
+    t.files.on_operation(nullptr);
+    for (int i = 0; i < 8; ++i) {
+      const auto appended = t.log->append({&draft, 1}, Epoch(1));
+      INFO(appended.status().text());
+      REQUIRE(appended.ok());
+    }
+    must(t.log->sync(kLatest));
+    CHECK(mismatch(t.files) == "");
+  }
+}
+
 TEST_CASE("pool: power failures at every operation lose nothing acknowledged and leave nothing over") {
   const uint64_t seed = Catch::rngSeed() != 0 ? Catch::rngSeed() : 20261121;
   const auto life = [&](uint64_t crash_at, bool lies, Seq& acknowledged, std::vector<std::string>& all) {
