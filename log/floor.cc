@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::string_view kMagic = "TIDEFLOR";
 constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersionHeldFrom = 2;  // with held_from behind everything else; written only where there is one
+constexpr size_t kHeldFromSize = 8;
 constexpr size_t kFixedSize = 72;
 constexpr size_t kPackSize = 48;
 constexpr size_t kGapSize = 56;
@@ -27,7 +29,8 @@ Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's
 uint64_t floor_size(Bytes bytes) {
   if (bytes.size() < kFixedSize) return bytes.size();
   const auto count = [&](size_t at) { return uint64_t{load_le<uint32_t>(bytes.data() + at)}; };
-  return kFixedSize + count(12) * kPackSize + count(64) * kGapSize + count(68) * kKnownSize + kCheckSize;
+  const size_t held_from = load_le<uint16_t>(bytes.data() + kMagic.size()) == kVersionHeldFrom ? kHeldFromSize : 0;
+  return kFixedSize + count(12) * kPackSize + count(64) * kGapSize + count(68) * kKnownSize + held_from + kCheckSize;
 }
 
 Status check_packs(const Floor& floor) {
@@ -64,7 +67,11 @@ std::string floor_path(const std::string& directory) { return directory + "/floo
 std::string encode_floor(const Floor& floor) {
   std::string bytes;
   Encoder out(bytes);
-  out.put_raw(kMagic).put(kVersion).put(uint16_t{0}).put(static_cast<uint32_t>(floor.packs.size()));
+  const bool holds = floor.held_from != Seq();
+  out.put_raw(kMagic)
+      .put(holds ? kVersionHeldFrom : kVersion)
+      .put(uint16_t{0})
+      .put(static_cast<uint32_t>(floor.packs.size()));
   out.put_raw(as_text(floor.group));
   put_position(out, floor.base);
   out.put(floor.time_ns).put(static_cast<uint32_t>(floor.gaps.size())).put(static_cast<uint32_t>(floor.known.size()));
@@ -79,6 +86,7 @@ std::string encode_floor(const Floor& floor) {
     out.put(gap.time_ns);
   }
   for (const Position& position : floor.known) put_position(out, position);
+  if (holds) out.put(floor.held_from.value());
   out.put(hash64(as_bytes(bytes)));
   return bytes;
 }
@@ -89,7 +97,8 @@ Result<Floor> decode_floor(Bytes bytes) {
   const Bytes content = bytes.first(bytes.size() - kCheckSize);
   if (hash64(content) != load_le<uint64_t>(content.data() + content.size())) return damaged("its sum is wrong");
   Decoder in(content.subspan(kMagic.size()));
-  if (in.get<uint16_t>() != kVersion)
+  const auto version = in.get<uint16_t>();
+  if (version != kVersion && version != kVersionHeldFrom)
     return Status(Code::kUnsupported, "the log's floor has a format newer than this program");
   const auto flags = in.get<uint16_t>();
   const auto packs = in.get<uint32_t>();
@@ -101,9 +110,9 @@ Result<Floor> decode_floor(Bytes bytes) {
   const auto gaps = in.get<uint32_t>();
   const auto known = in.get<uint32_t>();
   if (flags != 0) return damaged("it has unknown fields");
-  if (content.size() != kFixedSize + size_t{packs} * kPackSize + size_t{gaps} * kGapSize + size_t{known} * kKnownSize) {
-    return damaged("its length is wrong");
-  }
+  const size_t held_from = version == kVersionHeldFrom ? kHeldFromSize : 0;
+  const size_t lists = size_t{packs} * kPackSize + size_t{gaps} * kGapSize + size_t{known} * kKnownSize;
+  if (content.size() != kFixedSize + lists + held_from) return damaged("its length is wrong");
   for (uint32_t i = 0; i < packs; ++i) {
     PackInfo pack;
     pack.first = Seq(in.get<uint64_t>());
@@ -120,6 +129,9 @@ Result<Floor> decode_floor(Bytes bytes) {
     floor.gaps.push_back({from, to, in.get<int64_t>()});
   }
   for (uint32_t i = 0; i < known; ++i) floor.known.push_back(get_position(in));
+  if (held_from != 0) floor.held_from = Seq(in.get<uint64_t>());
+  if (held_from != 0 && (floor.held_from == Seq() || floor.held_from > floor.base.seq))
+    return damaged("its content is wrong");
   if (!in.finished() || (floor.base.seq == Seq() && gaps == 0)) return damaged("its content is wrong");
   TM_TRY(check_order(floor));
   TM_TRY(check_packs(floor));
@@ -174,7 +186,12 @@ Status write_floor(FileSystem& files, const std::string& directory, const Floor&
   return write_file_atomically(files, floor_path(directory), encode_floor_file(floor));
 }
 
-std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, Seq base) {
+std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, const Floor& floor) {
+  if (floor.held_from != Seq()) {
+    const bool there = std::binary_search(segments.begin(), segments.end(), floor.held_from);
+    return there ? std::optional<Seq>(floor.held_from) : std::nullopt;
+  }
+  const Seq base = floor.base.seq;
   auto above = std::upper_bound(segments.begin(), segments.end(), base);
   if (above == segments.begin()) return std::nullopt;
   return *std::prev(above);
@@ -187,10 +204,10 @@ Status finish_retirement(FileSystem& files, const std::string& directory, const 
     wanted.insert(pack_name(pack));
   }
   TM_ASSIGN(const auto segments, list_segments(files, directory));
-  const auto kept = oldest_kept(segments, floor.base.seq);
+  const auto kept = oldest_kept(segments, floor);
   if (floor.base.seq != Seq() && !kept) {
-    return Status(Code::kCorrupt, directory + ": the segment that holds the base, record " +
-                                      std::to_string(floor.base.seq.value()) + ", is missing");
+    return Status(Code::kCorrupt, directory + ": the oldest segment that is needed (the base is record " +
+                                      std::to_string(floor.base.seq.value()) + ") is missing");
   }
   if (floor.base.seq == Seq() && !segments.empty() && segments.front() != Seq(1)) {
     return Status(Code::kCorrupt, directory + " begins with record " + std::to_string(segments.front().value()) + ", and " +

@@ -48,6 +48,9 @@ struct Floor {
   std::vector<Gap> gaps;        // rising
   // Positions of records that are gone, rising by seq: a site's copy may end there, and has to be compared.
   std::vector<Position> known;
+  // A prune has not come to all segments below the base yet: this one is the oldest that is still there, whole, and needed. Zero: the oldest
+  // is the one that holds the base.
+  Seq held_from;
   bool operator==(const Floor&) const = default;
 };
 
@@ -65,8 +68,8 @@ Result<Floor> heal_floor(FileSystem& files, const std::string& directory);
 // Durable on return. A failure leaves it open which floor the disk has.
 Status write_floor(FileSystem& files, const std::string& directory, const Floor& floor);
 
-// The oldest segment that is kept over a base: the one that holds record `base`. `segments` rise.
-std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, Seq base);
+// The oldest segment that a floor keeps: held_from, or the one that holds the base. `segments` rise. Nothing where it is not there.
+std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, const Floor& floor);
 
 // Whatever an interrupted prune left: segments below the floor, packs it does not name, scratch files. Done by whoever opens the
 // log for writing, before anything else. kCorrupt, and nothing is removed, where a pack of the floor is missing.

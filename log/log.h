@@ -79,7 +79,10 @@ struct LiveWindow {
   uint64_t end = UINT64_MAX;
 };
 
-// Moving the floor up to `base`, which is not below the present one and durable.
+// Moving the floor up to `base`, which is above the present one and durable; or the present one, where an earlier prune has left segments
+// below it (Floor::held_from). Where the disk has not the room for all that moves, this happens in steps, each of which is durable
+// and frees what it can before the next: the base has moved with the first. An error after that says so, and what is left is
+// made up for by the next order.
 struct RetireOrder {
   Seq base;
   std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
@@ -90,6 +93,7 @@ struct RetireOrder {
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
 };
 struct RetireReport {
+  size_t steps = 0;            // one, where the disk has room
   size_t segments = 0;         // that went
   uint64_t segment_bytes = 0;  // in them
   uint64_t packs_written = 0;

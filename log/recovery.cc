@@ -81,7 +81,7 @@ std::string distrust_path(const std::string& directory) { return directory + "/s
 
 Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, const Floor& floor) {
   TM_ASSIGN(auto names, list_segments(files, directory));
-  if (const auto kept = oldest_kept(names, floor.base.seq))
+  if (const auto kept = oldest_kept(names, floor))
     names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;

@@ -1,6 +1,8 @@
 // The half of the log writer that lets old segments go.
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <span>
 #include <thread>
 
 #include "base/logging.h"
@@ -31,16 +33,13 @@ class Pace {
   uint64_t next_look_ = kPaceStep;
 };
 
-// What may hold records that are still needed: an old pack, or a segment that goes.
-struct Part {
-  Seq first;
-  Seq end;
-  std::optional<PackInfo> pack;
-};
+}  // namespace
 
-// Sorts parts into packs: keeps, merges, rewrites.
+// Sorts parts into packs: keeps, merges, rewrites. What it knows of needed records is good for every step of one order.
 class Repacker {
  public:
+  using Part = RetirePart;
+
   Repacker(LogReader& log, PackSet& packs, FileSystem& files, const std::string& directory, const RetireOrder& order,
            Seq end_segment, uint64_t pack_bytes, RetireReport& report)
       : log_(log),
@@ -53,7 +52,9 @@ class Repacker {
         report_(report),
         pace_(order.bytes_per_second) {}
 
-  Result<std::vector<PackInfo>> run(const std::vector<Part>& parts) {
+  Result<std::vector<PackInfo>> run(std::span<const Part> parts) {
+    result_.clear();
+    written_.clear();
     for (size_t i = 0; i < parts.size(); ++i) {
       const Part& part = parts[i];
       TM_TRY(fetch(part));
@@ -70,13 +71,12 @@ class Repacker {
     return result_;
   }
 
-  // The packs written so far are of no use: nothing names them.
+  // The packs that the last run has written are of no use: nothing names them.
   void discard() {
-    std::vector<PackInfo> mine = result_;
+    std::vector<PackInfo> mine = written_;
     if (writer_ != nullptr) mine.push_back(writer_->info());
-    for (const PackInfo& pack : mine) {
-      if (pack.made_for == order_.base) (void)files_.remove(pack_path(directory_, pack));
-    }
+    writer_.reset();
+    for (const PackInfo& pack : mine) (void)files_.remove(pack_path(directory_, pack));
   }
 
  private:
@@ -101,6 +101,7 @@ class Repacker {
   // A pack stays as it is while at least half of it is needed, unless it is small and can be joined to a neighbour.
   Result<bool> worth_keeping(const Part& part, bool joins) {
     if (!part.pack) return false;
+    if (part.pack->made_for == order_.base) return true;  // by an earlier step towards this base: nothing in it is dead
     if (joins && part.pack->bytes < pack_bytes_ / 4) return false;
     uint64_t entries = 0;
     uint64_t bytes = 0;
@@ -135,6 +136,7 @@ class Repacker {
     ++report_.packs_written;
     report_.bytes_written += made.bytes;
     result_.push_back(made);
+    written_.push_back(made);
     return Status();
   }
 
@@ -150,10 +152,23 @@ class Repacker {
   LiveWindow window_{{}, 0};
   uint64_t from_ = UINT64_MAX;
   std::vector<PackInfo> result_;
+  std::vector<PackInfo> written_;
   std::unique_ptr<PackWriter> writer_;
   Seq end_;
   Buffer storage_;
 };
+
+namespace {
+
+Seq parts_begin(std::span<const RetirePart> parts) { return parts.empty() ? kLatest : parts.front().first; }
+
+std::set<Seq> firsts_of_packs(std::span<const RetirePart> parts) {
+  std::set<Seq> firsts;
+  for (const RetirePart& part : parts) {
+    if (part.pack) firsts.insert(part.first);
+  }
+  return firsts;
+}
 
 }  // namespace
 
@@ -162,7 +177,8 @@ Result<KnownSegment> LogWriter::check_order(const RetireOrder& order) {
   TM_TRY(retire_failed_);
   TM_TRY(health());
   const Floor old = floor();
-  if (order.base > durable() || order.base <= old.base.seq) {
+  const bool goes_on = order.base == old.base.seq && old.held_from != Seq();  // with what an earlier prune did not come to
+  if (order.base > durable() || (order.base <= old.base.seq && !goes_on)) {
     return Status(Code::kInvalid, "record " + std::to_string(order.base.value()) + " cannot become the base: it is " +
                                       (order.base > durable() ? "not durable" : "not above the present one"));
   }
@@ -173,6 +189,42 @@ Result<KnownSegment> LogWriter::check_order(const RetireOrder& order) {
   return *kept;
 }
 
+// By rising first. Packs lie before the segments, and in the gaps between them.
+std::vector<RetirePart> LogWriter::parts_below(Seq kept, const Floor& old) const {
+  std::vector<RetirePart> parts;
+  for (const PackInfo& pack : old.packs) {
+    if (pack.first < kept) parts.push_back({pack.first, pack.end, pack.bytes, pack});
+  }
+  for (const SegmentInfo& segment : segments()) {
+    if (segment.first_seq >= kept) break;
+    parts.push_back({segment.first_seq, kept, segment.bytes, std::nullopt});
+  }
+  std::stable_sort(parts.begin(), parts.end(), [](const RetirePart& a, const RetirePart& b) {
+    return a.first != b.first ? a.first < b.first : !a.pack && b.pack;  // an empty segment, and a pack of the gap behind it
+  });
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    if (!parts[i].pack) parts[i].end = parts[i + 1].first;
+  }
+  return parts;
+}
+
+// How many of `parts` one step takes: all of them where there is room for whatever is needed of them, and where not, as much as half of the
+// room holds, one at least. What a step frees is room for the next.
+Result<size_t> LogWriter::step_of(std::span<const RetirePart> parts) {
+  TM_ASSIGN(const FileSystemSpace space,
+            files_.space(directory_ + "/."));  // where packs go, which is not always the newest segment's disk
+  uint64_t bytes = 0;
+  for (const RetirePart& part : parts) bytes += part.bytes;
+  if (bytes + options_.segment_bytes <= space.available_bytes) return parts.size();
+  bytes = 0;
+  size_t count = 0;
+  for (; count < parts.size(); ++count) {
+    bytes += parts[count].bytes;
+    if (count > 0 && bytes > space.available_bytes / 2) break;
+  }
+  return count;
+}
+
 Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   RetireReport report;
   TM_ASSIGN(const KnownSegment kept, check_order(order));
@@ -180,55 +232,66 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   next.group = group();
   TM_ASSIGN(next.base, position_at(order.base));
   TM_ASSIGN(next.time_ns, time_of(order.base));
-
-  const Floor old = floor();
-  std::vector<Part> parts;
-  std::vector<Seq> going;
-  for (const PackInfo& pack : old.packs) {
-    if (pack.first < kept.first_seq) parts.push_back({pack.first, pack.end, pack});
-  }
-  for (const SegmentInfo& segment : segments()) {
-    if (segment.first_seq >= kept.first_seq) break;
-    going.push_back(segment.first_seq);
-    ++report.segments;
-    report.segment_bytes += segment.bytes;
-  }
-  for (const Seq first : going) parts.push_back({first, kept.first_seq, std::nullopt});
-  // Packs lie before the segments, and in the gaps between them.
-  std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
-    return a.first != b.first ? a.first < b.first : !a.pack && b.pack;  // an empty segment, and a pack of the gap behind it
-  });
-  for (size_t i = 0; i + 1 < parts.size(); ++i) {
-    if (!parts[i].pack) parts[i].end = parts[i + 1].first;
-  }
+  const std::vector<RetirePart> parts = parts_below(kept.first_seq, floor());
+  std::span<const RetirePart> left = parts;
   Repacker repacker(*this, packs_, files_, directory_, order, kept.first_seq, options_.segment_bytes, report);
+  do {
+    TM_ASSIGN(const size_t count, step_of(left));
+    Status done = retire_step(order, kept.first_seq, left.first(count), left.subspan(count), next, repacker, report);
+    if (!done.ok() && report.steps > 0) {
+      return done.within("the base has moved and " + std::to_string(report.segments) +
+                         " segments are gone; the next prune goes on with the others");
+    }
+    TM_TRY(done);
+    ++report.steps;
+    left = left.subspan(count);
+  } while (!left.empty());
+  return report;
+}
+
+// Packs what is needed of `parts`; the rename of the floor is the moment at which they are gone. `later` stays as it is, whole.
+Status LogWriter::retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts,
+                              std::span<const RetirePart> later, Floor next, Repacker& repacker, RetireReport& report) {
+  const Floor old = floor();
   auto packs = repacker.run(parts);
   if (!packs.ok()) {
     repacker.discard();
     return packs.status();
   }
-  next.packs = *packs;
+  const auto first_later = std::find_if(later.begin(), later.end(), [](const RetirePart& part) { return !part.pack; });
+  const Seq held_from = first_later == later.end() ? kept : first_later->first;
+  if (held_from != kept) next.held_from = held_from;
+  const std::set<Seq> handled = firsts_of_packs(parts);
   for (const PackInfo& pack : old.packs) {
-    if (pack.first >= kept.first_seq) next.packs.push_back(pack);  // of a gap above the base
+    if (pack.first < parts_begin(parts)) next.packs.push_back(pack);  // an earlier step's
+  }
+  next.packs.insert(next.packs.end(), packs->begin(), packs->end());
+  for (const PackInfo& pack : old.packs) {
+    if (pack.first >= parts_begin(parts) && !handled.contains(pack.first))
+      next.packs.push_back(pack);  // a later step's, or of a gap above the base
   }
   for (const Gap& gap : old.gaps) {
     if (gap.to.seq >= order.base) next.gaps.push_back(gap);
   }
-  auto known = positions_to_keep(order, kept.first_seq);
-  if (!known.ok()) {
-    repacker.discard();
-    return known.status();
-  }
-  next.known = std::move(*known);
-  if (next.packs.size() > kPacksMax) return Status(Code::kLimit, directory_ + " would have too many packs");
-  if (Status committed = commit_floor(old, next); !committed.ok()) {
+  auto known = positions_to_keep(order, held_from);
+  Status committed = known.status();
+  if (known.ok()) next.known = std::move(*known);
+  if (committed.ok() && next.packs.size() > kPacksMax)
+    committed = Status(Code::kLimit, directory_ + " would have too many packs");
+  if (committed.ok()) committed = commit_floor(old, next);
+  if (!committed.ok()) {
     if (retire_failed_.ok()) repacker.discard();
     return committed;
   }
   packs_.replace(next);  // before the segments go: who does not find a record there looks here
-  segments_.remove_before(kept.first_seq);
-  clear_away(old, next, going);
-  return report;
+  segments_.remove_before(held_from);
+  clear_away(old, next, parts);
+  for (const RetirePart& part : parts) {
+    if (part.pack) continue;
+    ++report.segments;
+    report.segment_bytes += part.bytes;
+  }
+  return Status();
 }
 
 // Positions of records that go, or went already, where somebody's copy may end. The one right before `held_from` needs no keeping.
@@ -280,12 +343,14 @@ Status LogWriter::commit_floor(const Floor& old, const Floor& now) {
 }
 
 // Best effort: what stays is removed at the next open.
-void LogWriter::clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going) {
+void LogWriter::clear_away(const Floor& old, const Floor& now, std::span<const RetirePart> going) {
   std::vector<std::string> paths;
   for (const PackInfo& pack : old.packs) {
     if (std::find(now.packs.begin(), now.packs.end(), pack) == now.packs.end()) paths.push_back(pack_path(directory_, pack));
   }
-  for (const Seq segment : going) paths.push_back(segment_path(directory_, segment));
+  for (const RetirePart& part : going) {
+    if (!part.pack) paths.push_back(segment_path(directory_, part.first));
+  }
   Status first;
   for (const std::string& path : paths) {
     if (Status removed = files_.remove(path); !removed.ok() && first.ok()) first = removed;

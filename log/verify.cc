@@ -19,11 +19,12 @@ class Verifier {
     TM_ASSIGN(const Floor floor, check_packs());
     gaps_ = floor.gaps;
     TM_ASSIGN(auto names, list_segments(files_, directory_));
-    if (const auto kept = oldest_kept(names, floor.base.seq))
+    if (const auto kept = oldest_kept(names, floor))
       names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
     if (names.empty()) return Status(Code::kNotFound, directory_ + " holds no log");
     // The oldest segment must hold the base, or the beginning.
-    if (names.front() > std::max(floor.base.seq, Seq(1))) {
+    const Seq oldest = floor.held_from != Seq() ? floor.held_from : std::max(floor.base.seq, Seq(1));
+    if (names.front() > oldest) {
       verdict_.damage.push_back({"floor", 0, floor.base.seq, Ino(), RecordFault::kHeaderDamaged});
     }
     bytes_total_ = verdict_.bytes;

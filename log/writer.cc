@@ -93,6 +93,7 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
   const RecoveredSegment& last = recovered.segments.back();
   auto live = std::make_shared<Live>();
   live->known = last.known;
+  live->bytes_max = options_.segment_bytes;
   live->header.flags = last.flags;
   live->header.group = recovered.group;
   live->header.before = last.known.before;
@@ -256,7 +257,8 @@ Status LogWriter::write_records(std::span<const Sealed> records, Tail& tail, Bat
   uint64_t bytes = 0;
   for (size_t i = 0; i < records.size(); ++i) {
     const RecordHeader& header = records[i].header;
-    if (tail.records > 0 && tail.offset + bytes + header.size_in_log() > options_.segment_bytes) {
+    const bool full = tail.offset + bytes + header.size_in_log() > tail.segment->bytes_max;
+    if (tail.records > 0 && full) {
       TM_TRY(write_stretch(records.subspan(from, i - from), bytes, tail, batch));
       from = i;
       bytes = 0;
@@ -298,7 +300,7 @@ Status LogWriter::write_stretch(std::span<const Sealed> records, uint64_t bytes,
   const size_t plain = parts.size();
   uint64_t zero_end = end;
   if (small_syncs_.load(std::memory_order_relaxed) && end > tail.file_bytes) {
-    zero_end = std::max(end, std::min<uint64_t>(end + kZeroAhead, options_.segment_bytes));
+    zero_end = std::max(end, std::min<uint64_t>(end + kZeroAhead, tail.segment->bytes_max));
     for (uint64_t from = end; from < zero_end; from += kZeroPart) {
       parts.push_back(part_of(kZeros.data(), static_cast<size_t>(std::min<uint64_t>(kZeroPart, zero_end - from))));
     }
@@ -315,12 +317,20 @@ Status LogWriter::write_stretch(std::span<const Sealed> records, uint64_t bytes,
   return Status();
 }
 
+// On a disk with little room segments are smaller: a prune moves what is needed of one before it can free it.
+uint32_t LogWriter::bytes_of_next_segment() {
+  const auto space = files_.space(directory_);
+  const bool roomy = !space.ok() || space->available_bytes >= options_.reserve_bytes + kRoomyBytes;
+  return roomy ? options_.segment_bytes : std::min(options_.segment_bytes, kTightSegmentBytes);
+}
+
 // The file of the segment that comes after `previous`. Its header waits until everything before it is durable.
 Result<std::shared_ptr<LogWriter::Live>> LogWriter::make_segment(const Tail& previous, uint16_t flags,
                                                                  const Position& before) {
   auto live = std::make_shared<Live>();
   live->known.first_seq = before.seq.next();
   live->known.before = before;
+  live->bytes_max = bytes_of_next_segment();
   live->header = {flags, static_cast<uint32_t>(previous.offset), previous.records, group(), before};
   TM_ASSIGN(live->file, files_.open(segment_path(directory_, live->known.first_seq), FileSystem::Open::kCreateNew));
   return live;

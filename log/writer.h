@@ -7,6 +7,7 @@
 #include <atomic>
 #include <deque>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include "base/mutex.h"
@@ -21,6 +22,11 @@ inline constexpr size_t kAppendMax = 1024;  // drafts in one append
 inline constexpr size_t kUnbornMax = 4;     // segments in use whose header is not written yet
 inline constexpr uint32_t kSegmentBytesMin = 4096;
 inline constexpr uint32_t kSegmentBytesMax = 1u << 30;          // offsets have 32 bits
+inline constexpr uint64_t kRoomyBytes = uint64_t{1} << 30;      // beside the reserve; with less, segments are no longer than
+inline constexpr uint32_t kTightSegmentBytes = 16u << 20;
+inline constexpr int64_t kStepBackMin = 1'000'000'000;          // ns by which the clock has to go back for times to do so
+inline constexpr int64_t kStepBackEvery = 10'000'000'000;       // ns between two such steps
+inline constexpr uint64_t kReceivedStepBytes = 64u << 10;       // a received segment that a step back ends has this much
 inline constexpr uint64_t kWritebackStep = uint64_t{8} << 20;   // so that a sync finds little left to do
 inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;  // appended between two looks at the free space
 // A sync that finds less than this much new data is a small one: the next append writes zeros ahead, so that the small syncs
@@ -28,6 +34,16 @@ inline constexpr uint64_t kSpaceCheckStep = uint64_t{4} << 20;  // appended betw
 inline constexpr uint64_t kSmallSync = uint64_t{64} << 10;
 inline constexpr uint64_t kZeroAhead = uint64_t{1} << 20;
 inline constexpr std::chrono::milliseconds kNoteEvery{1'000};  // what is durable is noted, at most so often
+
+class Repacker;
+
+// What may hold records that are still needed below a base: an old pack, or a segment that goes.
+struct RetirePart {
+  Seq first;
+  Seq end;
+  uint64_t bytes = 0;
+  std::optional<PackInfo> pack;
+};
 
 class LogWriter final : public LogReader {
  public:
@@ -64,6 +80,7 @@ class LogWriter final : public LogReader {
     KnownSegment known;  // `bytes` is not kept up to date here
     SegmentHeader header;
     std::shared_ptr<File> file;
+    uint32_t bytes_max = 0;  // where the next one begins
 
     bool born = false;
     bool complete = false;  // nothing more will be appended
@@ -115,6 +132,9 @@ class LogWriter final : public LogReader {
   Status write_stretch(std::span<const Sealed> records, uint64_t bytes, Tail& tail, Batch& batch) TM_REQUIRES(append_mutex_);
   Result<std::shared_ptr<Live>> make_segment(const Tail& previous, uint16_t flags, const Position& before)
       TM_REQUIRES(append_mutex_);
+  uint32_t bytes_of_next_segment();
+  int64_t time_of_append() TM_REQUIRES(append_mutex_);
+  static bool steps_back(const RecordHeader& header, const Tail& tail, uint64_t bytes);
   void move_to(std::shared_ptr<Live> segment, Tail& tail) const TM_REQUIRES(append_mutex_);
   void commit(const Tail& tail, const Batch& batch) TM_REQUIRES(append_mutex_);
   Status undo(const Batch& batch) TM_REQUIRES(append_mutex_);
@@ -153,7 +173,11 @@ class LogWriter final : public LogReader {
   Result<KnownSegment> check_order(const RetireOrder& order);
   Status commit_floor(const Floor& old, const Floor& now);
   Result<std::vector<Position>> positions_to_keep(const RetireOrder& order, Seq held_from);
-  void clear_away(const Floor& old, const Floor& now, const std::vector<Seq>& going);
+  [[nodiscard]] std::vector<RetirePart> parts_below(Seq kept, const Floor& old) const;
+  Result<size_t> step_of(std::span<const RetirePart> parts);
+  Status retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts,
+                     std::span<const RetirePart> later, Floor next, Repacker& repacker, RetireReport& report);
+  void clear_away(const Floor& old, const Floor& now, std::span<const RetirePart> going);
 
   const std::shared_ptr<SegmentPool> pool_;
   FileSystem& files_;  // the same

@@ -45,16 +45,22 @@ void Pruner::finish_earlier() {
   if (!header.ok()) return log_warning(header.status().text());
   const BaseRule rule{base, header->tombstones_from};
   auto done = swept(core_.state->index());
-  if (done.ok() && *done == rule) return;
+  const bool clean = done.ok() && *done == rule;
+  if (clean && core_.log->floor().held_from == Seq()) return;
   finisher_ = std::thread([this, rule] {
-    auto finished = sweep(core_.state->index(), rule, stop_);
-    if (!finished.ok() && finished.status().code() != Code::kInterrupted) log_warning(finished.status().text());
+    PruneReport report;
+    Status finished = retire_rest(0, report);
+    if (!finished.ok() && finished.code() != Code::kInterrupted)
+      log_warning("what an earlier prune left: " + finished.text());
+    finished = sweep(core_.state->index(), rule, stop_).status();
+    if (!finished.ok() && finished.code() != Code::kInterrupted) log_warning(finished.text());
   });
 }
 
 Status Pruner::without_pruning(const std::function<Status()>& job) {
   MutexLock lock(mutex_);
   if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
+  if (finisher_.joinable()) finisher_.join();
   return job();
 }
 
@@ -63,7 +69,11 @@ Result<PruneReport> Pruner::prune(const PruneRequest& request) {
   if (stop_) return Status(Code::kInterrupted, directory_ + " is being closed");
   if (finisher_.joinable()) finisher_.join();
   TM_ASSIGN(PruneReport report, plan(request));
-  if (request.dry_run || report.base == report.base_before) return report;
+  if (request.dry_run) return report;
+  if (report.base == report.base_before) {
+    TM_TRY(retire_rest(request.bytes_per_second, report));
+    return report;
+  }
   if (Status done = carry_out(request, report); !done.ok()) {
     if (core_.log->base() != report.base) back_out(report.base_before);
     return done;
@@ -172,16 +182,42 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   order.bytes_per_second = request.bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
+  auto done_there = core_.log->retire(order);
+  if (!done_there.ok() && core_.log->base() == report.base) tidy_after(rule, report);  // it came a part of the way
+  TM_ASSIGN(const RetireReport retired, std::move(done_there));
+  report.segments = retired.segments;
+  report.segment_bytes = retired.segment_bytes;
+  report.log_bytes = core_.log->bytes();
+  report.pack_bytes = core_.log->pack_bytes();
+  tidy_after(rule, report);
+  return Status();
+}
+
+// The base has moved. What fails from here on is made up for by the next prune, or the next open.
+void Pruner::tidy_after(const BaseRule& rule, PruneReport& report) {
+  if (Status tidied = tidy_base_images(files_, directory_, *core_.log); !tidied.ok()) log_warning(tidied.text());
+  auto done = sweep(core_.state->index(), rule, stop_);
+  if (!done.ok() && done.status().code() != Code::kInterrupted) log_warning(done.status().text());
+  if (done.ok()) report.rows_removed = done->rows_removed;
+}
+
+// Segments below the base that an earlier prune did not come to, on a disk that was too full.
+Status Pruner::retire_rest(uint64_t bytes_per_second, PruneReport& report) {
+  const Floor floor = core_.log->floor();
+  if (floor.held_from == Seq()) return Status();
+  TM_ASSIGN(const BaseHeader header, read_base_header(files_, directory_, floor.base.seq));
+  const BaseRule rule{floor.base.seq, header.tombstones_from};
+  RetireOrder order;
+  order.base = rule.base;
+  for (const Position& position : floor.known) order.standing.emplace_back(position.seq, position.seq);
+  order.bytes_per_second = bytes_per_second;
+  order.stop = &stop_;
+  order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
   TM_ASSIGN(const RetireReport retired, core_.log->retire(order));
   report.segments = retired.segments;
   report.segment_bytes = retired.segment_bytes;
   report.log_bytes = core_.log->bytes();
   report.pack_bytes = core_.log->pack_bytes();
-  // The base has moved. What fails from here on is made up for by the next prune, or the next open.
-  if (Status tidied = tidy_base_images(files_, directory_, *core_.log); !tidied.ok()) log_warning(tidied.text());
-  auto done = sweep(core_.state->index(), rule, stop_);
-  if (!done.ok() && done.status().code() != Code::kInterrupted) log_warning(done.status().text());
-  if (done.ok()) report.rows_removed = done->rows_removed;
   return Status();
 }
 

@@ -37,6 +37,8 @@ class Pruner {
   Result<BaseRule> make_image(const PruneRequest& request, Seq base) TM_REQUIRES(mutex_);
   Status write_image(const BaseRule& rule, const BaseHeader& before) TM_REQUIRES(mutex_);
   Status carry_out(const PruneRequest& request, PruneReport& report) TM_REQUIRES(mutex_);
+  Status retire_rest(uint64_t bytes_per_second, PruneReport& report);
+  void tidy_after(const BaseRule& rule, PruneReport& report);
   void back_out(Seq base_before) TM_REQUIRES(mutex_);
 
   const std::string directory_;

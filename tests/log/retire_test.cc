@@ -265,6 +265,108 @@ TEST_CASE("retire: disks that fail and fill up") {
   CHECK(t.files.operations() > operations);
 }
 
+namespace {
+
+// 200 records in segments of 4 KiB or so, every third needed, and room for no more than about two segments.
+struct TightLog : TestLog {
+  Content content;
+  TightLog() {
+    note(*log, add(200), content);
+    must(log->sync(kLatest));
+    leave(10'000);
+  }
+  void leave(uint64_t bytes) {
+    files.set_capacity(UINT64_MAX);
+    const FileSystemSpace space = must(files.space("/"));
+    files.set_capacity(space.total_bytes - space.free_bytes + bytes);
+  }
+  void reopen() {
+    log.reset();
+    log = must(Log::open(files, clock, kDirectory, quiet_options(), Seq(), nullptr));
+  }
+};
+
+std::string left_over(FaultFileSystem& files, Log& log) {
+  size_t packs = 0;
+  for (const std::string& name : must(files.list(kDirectory))) {
+    packs += is_pack_name(name);
+    if (auto first = segment_first_seq(name); first && *first < log.first()) return name;
+  }
+  return packs == log.floor().packs.size() ? "" : "packs";
+}
+
+}  // namespace
+
+TEST_CASE("retire: on a disk with little room in steps, each of which frees") {
+  TightLog t;
+  const RetireReport report = must(t.log->retire(order_to(Seq(190), t.content)));
+  CHECK(report.steps > 3);
+  CHECK(report.segments > 10);
+  CHECK(t.log->floor().base.seq == Seq(190));
+  CHECK(t.log->floor().held_from == Seq());
+  CHECK(left_over(t.files, *t.log) == "");
+  must(look(*t.log, t.content, Seq(200)));
+  t.reopen();
+  must(look(*t.log, t.content, Seq(200)));
+  CHECK(must(verify_log(t.files, kDirectory, Seq(200), nullptr)).damage.empty());
+}
+
+TEST_CASE("retire: a step that fails leaves what the steps before have done, and the next order goes on") {
+  for (int nth = 1; nth < 8; ++nth) {
+    TightLog t;
+    int packs = 0;
+    t.files.on_operation([&](const FaultFileSystem::Step& step) {
+      if (step.operation != FaultFileSystem::Operation::kCreate || !is_pack_name(step.path.substr(step.path.rfind('/') + 1)))
+        return Status();
+      return ++packs == nth ? Status(Code::kNoSpace, "no space left", ENOSPC) : Status();
+    });
+    const auto retired = t.log->retire(order_to(Seq(190), t.content));
+    t.files.on_operation(nullptr);
+    INFO(nth << ": " << retired.status().text());
+    if (retired.ok()) break;
+    REQUIRE(retired.status().code() == Code::kNoSpace);
+    const bool moved = t.log->floor().base.seq == Seq(190);
+    CHECK(moved == (t.log->floor().held_from != Seq()));
+    CHECK(moved == (nth > 1));
+    must(look(*t.log, t.content, Seq(200)));
+    if (nth % 2 == 0) t.reopen();
+    CHECK(must(verify_log(t.files, kDirectory, Seq(200), nullptr)).damage.empty());
+    must(look(*must(Log::open_read_only(t.files, kDirectory, Seq(200))), t.content, Seq(200)));
+    must(t.log->retire(order_to(Seq(190), t.content)));
+    CHECK(t.log->floor().held_from == Seq());
+    CHECK(left_over(t.files, *t.log) == "");
+    must(look(*t.log, t.content, Seq(200)));
+    t.reopen();
+    must(look(*t.log, t.content, Seq(200)));
+  }
+}
+
+TEST_CASE("retire: power failures at every operation of every step lose nothing that is needed") {
+  TightLog t;
+  std::vector<std::unique_ptr<FaultFileSystem>> crashes;
+  t.files.on_operation([&](const FaultFileSystem::Step& step) {
+    for (uint64_t seed = 0; seed < 4; ++seed) crashes.push_back(t.files.after_crash(step.number * 4 + seed));
+    return Status();
+  });
+  must(t.log->retire(order_to(Seq(190), t.content)));
+  t.files.on_operation(nullptr);
+  int between = 0;
+  for (auto& disk : crashes) {
+    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    must(look(*log, t.content, Seq(200)));
+    REQUIRE(left_over(*disk, *log) == "");
+    REQUIRE(must(verify_log(*disk, kDirectory, Seq(200), nullptr)).damage.empty());
+    const bool half = log->floor().held_from != Seq();
+    between += half;
+    if (half || log->floor().base.seq != Seq(190)) must(log->retire(order_to(Seq(190), t.content)));
+    REQUIRE(log->floor().held_from == Seq());
+    must(look(*log, t.content, Seq(200)));
+    REQUIRE(left_over(*disk, *log) == "");
+  }
+  std::cout << crashes.size() << " power failures, " << between << " of them between two steps\n";
+  CHECK(between > 20);
+}
+
 TEST_CASE("a flipped bit anywhere in a pack or in the floor is noticed") {
   TestLog t;
   Content content;
