@@ -36,12 +36,27 @@ class SystemClock final : public Clock {
  public:
   int64_t wall_ns() override { return stamps_.now_ns(); }
   int64_t steady_ns() override { return read_clock(CLOCK_MONOTONIC); }
+  int64_t boot_ns() override { return read_clock(CLOCK_BOOTTIME); }
 
  private:
   StampClock stamps_;
 };
 
 }  // namespace
+
+int64_t DoubtingClock::wall_ns() {
+  const int64_t wall = clock_.wall_ns();
+  const int64_t boot = clock_.boot_ns();
+  const int64_t expected = wall_ + (boot - boot_);
+  const bool ahead = begun_ && wall > expected + kStepNs;
+  if (ahead && since_ < 0) since_ = boot;
+  if (ahead && boot - since_ < kPatienceNs) return expected;
+  begun_ = true;
+  wall_ = wall;
+  boot_ = boot;
+  since_ = -1;
+  return wall;
+}
 
 Clock& system_clock() {
   static SystemClock clock;

@@ -81,8 +81,7 @@ std::string distrust_path(const std::string& directory) { return directory + "/s
 
 Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, const Floor& floor) {
   TM_ASSIGN(auto names, list_segments(files, directory));
-  if (const auto kept = oldest_kept(names, floor))
-    names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
+  if (const auto kept = oldest_kept(names, floor)) names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;
   SegmentFault headless = SegmentFault::kNone;
@@ -209,7 +208,9 @@ class Search {
       if (!proof) return Status();
       const RecordHeader& header = proof->header;
       const bool proves = received || (header.flags & kFlagAfterSync) != 0;
-      if (proves && header.epoch >= found_.end.epoch && header.time_ns >= found_.end_time_ns) {
+      // Within a segment times do not go back.
+      const bool later = header.time_ns >= found_.end_time_ns || first_seq != found_.segments.back().known.first_seq;
+      if (proves && header.epoch >= found_.end.epoch && later) {
         proven_ = header.seq.prev();
         return damaged(" (record " + std::to_string(header.seq.value()) + " in " + segment_name(first_seq) + " at byte " +
                        std::to_string(proof->at) + " proves that it had been durable)");

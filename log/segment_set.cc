@@ -15,7 +15,13 @@ void SegmentSet::add_locked(const KnownSegment& segment, std::shared_ptr<File> f
   entry.pinned = file != nullptr;
   entry.file = std::move(file);
   bytes_ += segment.bytes;
-  if (segment.bytes > kSegmentHeaderSize) by_time_[segment.first_time_ns] = segment.first_seq.value();
+  if (segment.bytes > kSegmentHeaderSize) note_time(segment.first_seq, segment.first_time_ns);
+}
+
+// What is later than its successor was written by a clock that was set back since: of a time in between, the successor is the newer one.
+void SegmentSet::note_time(Seq first_seq, int64_t first_time_ns) {
+  by_time_.erase(by_time_.upper_bound(first_time_ns), by_time_.end());
+  by_time_[first_time_ns] = first_seq.value();
 }
 
 void SegmentSet::unpin(Seq first_seq) {
@@ -41,7 +47,7 @@ void SegmentSet::set_used(Seq first_seq, uint64_t bytes, int64_t first_time_ns) 
   bytes_ += bytes - known.bytes;
   if (known.bytes == kSegmentHeaderSize && bytes > known.bytes) {
     known.first_time_ns = first_time_ns;
-    by_time_[first_time_ns] = first_seq.value();
+    note_time(first_seq, first_time_ns);
   }
   known.bytes = bytes;
 }

@@ -81,6 +81,7 @@ class SegmentSet {
   using Entries = std::map<uint64_t, Entry>;
 
   void add_locked(const KnownSegment& segment, std::shared_ptr<File> file) TM_REQUIRES(mutex_);
+  void note_time(Seq first_seq, int64_t first_time_ns) TM_REQUIRES(mutex_);
   void keep_open(Entry& entry, std::shared_ptr<File> file) TM_REQUIRES(mutex_);
 
   FileSystem& files_;
@@ -88,7 +89,7 @@ class SegmentSet {
   std::function<Status()> opened_;
   mutable Mutex mutex_;
   Entries entries_ TM_GUARDED_BY(mutex_);
-  std::map<int64_t, uint64_t> by_time_ TM_GUARDED_BY(mutex_);  // first_time_ns → the last such segment
+  std::map<int64_t, uint64_t> by_time_ TM_GUARDED_BY(mutex_);  // first_time_ns → that segment; rising in both
   std::list<uint64_t> recent_ TM_GUARDED_BY(mutex_);           // open and not pinned, most recently used first
   std::map<uint64_t, IndexPoint> points_ TM_GUARDED_BY(mutex_);
   uint64_t bytes_ TM_GUARDED_BY(mutex_) = 0;

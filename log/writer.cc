@@ -133,7 +133,7 @@ Result<std::vector<Appended>> LogWriter::append(std::span<const RecordDraft> dra
     for (const RecordDraft& draft : drafts) bytes += kRecordHeaderSize + draft.payload.size() + kRecordAlignment;
     TM_TRY(before_append(false, bytes, only_remove(drafts)));
     Position position = tail_.position;
-    const int64_t time_ns = std::max(tail_.time_ns, clock_.wall_ns());
+    const int64_t time_ns = time_of_append();
     for (size_t i = 0; i < drafts.size(); ++i) {
       const RecordDraft& draft = drafts[i];
       RecordHeader& header = records[i].header;
@@ -258,7 +258,7 @@ Status LogWriter::write_records(std::span<const Sealed> records, Tail& tail, Bat
   for (size_t i = 0; i < records.size(); ++i) {
     const RecordHeader& header = records[i].header;
     const bool full = tail.offset + bytes + header.size_in_log() > tail.segment->bytes_max;
-    if (tail.records > 0 && full) {
+    if (tail.records > 0 && (full || steps_back(header, tail, bytes))) {
       TM_TRY(write_stretch(records.subspan(from, i - from), bytes, tail, batch));
       from = i;
       bytes = 0;
@@ -276,9 +276,30 @@ Status LogWriter::write_records(std::span<const Sealed> records, Tail& tail, Bat
     if (tail.records++ == 0) tail.segment->known.first_time_ns = header.time_ns;
     bytes += header.size_in_log();
     tail.position = header.position();
-    tail.time_ns = std::max(tail.time_ns, header.time_ns);
+    tail.time_ns = header.time_ns;
   }
   return write_stretch(records.subspan(from), bytes, tail, batch);
+}
+
+// Where the clock was set back times go back with it, in a segment of its own, so that the search for a time finds its way. By less, and
+// more often, it is the last record's time again: clocks of this kind are put right in small steps.
+int64_t LogWriter::time_of_append() {
+  const int64_t wall = clock_.wall_ns();
+  if (wall >= tail_.time_ns) return wall;
+  const int64_t now = clock_.steady_ns();
+  if (tail_.time_ns - wall <= kStepBackMin || (stepped_at_ != 0 && now - stepped_at_ < kStepBackEvery)) return tail_.time_ns;
+  stepped_at_ = now;
+  if (tail_.position.seq != Seq()) {
+    log_warning("the clock was set back by " + std::to_string((tail_.time_ns - wall) / 1'000'000'000) +
+                " s: from here on records of " + directory_ + " have earlier times than those before them");
+  }
+  return wall;
+}
+
+// A log that is received has whatever times it has: there it takes a segment of some size, since its files are counted by nobody.
+bool LogWriter::steps_back(const RecordHeader& header, const Tail& tail, uint64_t bytes) {
+  if (header.time_ns >= tail.time_ns) return false;
+  return (tail.segment->header.flags & kSegmentReceived) == 0 || tail.offset + bytes >= kReceivedStepBytes;
 }
 
 // Writes records of one segment, with zeros ahead where syncs have been small.

@@ -212,6 +212,7 @@ class LogWriter final : public LogReader {
   };
   Stretch unwritten_ TM_GUARDED_BY(state_mutex_);  // appended, and writeback not started
 
+  int64_t stepped_at_ TM_GUARDED_BY(append_mutex_) = 0;  // by the steady clock, when times last went back
   Status retire_failed_;  // of whoever calls retire() or cross()
 
   std::atomic<uint64_t> appended_;

@@ -28,7 +28,9 @@ Status each_mark(TreeState& state, Visit&& visit) {
 }  // namespace
 
 Pruner::Pruner(std::string directory, FileSystem& files, Clock& clock, GroupCore& core, Committer& committer)
-    : directory_(std::move(directory)), files_(files), clock_(clock), core_(core), committer_(committer) {}
+    : directory_(std::move(directory)), files_(files), clock_(clock), core_(core), committer_(committer) {
+  (void)clock_.wall_ns();  // what it is held against later
+}
 
 Pruner::~Pruner() { stop(); }
 

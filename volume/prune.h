@@ -32,7 +32,7 @@ class Pruner {
 
  private:
   Result<PruneReport> plan(const PruneRequest& request) TM_REQUIRES(mutex_);
-  Result<RetentionState> look(const PruneRequest& request);
+  Result<RetentionState> look(const PruneRequest& request) TM_REQUIRES(mutex_);
   Status add_marks(PruneReport& report);
   Result<BaseRule> make_image(const PruneRequest& request, Seq base) TM_REQUIRES(mutex_);
   Status write_image(const BaseRule& rule, const BaseHeader& before) TM_REQUIRES(mutex_);
@@ -43,7 +43,7 @@ class Pruner {
 
   const std::string directory_;
   FileSystem& files_;
-  Clock& clock_;
+  DoubtingClock clock_;  // under mutex_
   GroupCore& core_;
   Committer& committer_;
   Mutex mutex_;  // before the commit lock; held during a prune
