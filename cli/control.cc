@@ -6,7 +6,6 @@
 #include <cerrno>
 
 #include "base/logging.h"
-#include "base/pinned.h"
 #include "cli/exit_map.h"
 #include "cli/unix_socket.h"
 
@@ -45,7 +44,7 @@ ControlServer::ControlServer(std::string directory, int listener, ControlHandler
     : directory_(std::move(directory)), listener_(listener), handler_(std::move(handler)) {}
 
 ControlServer::~ControlServer() {
-  ::unlink((directory_ + "/" + kSocketName).c_str());  // first: who asks from now on finds nobody instead of a closed door
+  unlisten_in_directory(directory_, kSocketName);  // first: who asks from now on finds nobody instead of a closed door
   acceptor_->remove(listener_);
   reap(true);
   ::close(listener_);

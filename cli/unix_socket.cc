@@ -1,12 +1,15 @@
 #include "cli/unix_socket.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "base/pinned.h"
@@ -118,37 +121,46 @@ bool connect_without_file(int socket, int folder, const std::string& name) {
 }  // namespace
 
 Result<int> listen_in_directory(const std::string& directory, const std::string& name) {
-  std::string where = directory + "/" + name;
+  const std::string where = where_now(directory) + "/" + name;
   Descriptor folder(open_directory(directory));
-  if (folder.get() < 0) return errno_status(errno, "cannot open " + directory);
+  if (folder.get() < 0) return errno_status(errno, "cannot open " + where_now(directory));
+  TM_TRY(remove_socket(folder.get(), name));
   TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
-  if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT)
-    return errno_status(errno, "cannot replace " + where);
   // Before bind: the socket file is born with this mode, so that there is no moment in which others could connect.
   if (::fchmod(socket.get(), 0600) != 0) return errno_status(errno, "cannot protect " + where);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return errno_status(errno, "cannot make the socket " + where);
+    const int error = errno;
+    if (!has_no_sockets(error)) return errno_status(error, "cannot make the socket " + where);
+    TM_TRY(bind_without_file(socket.get(), folder.get(), name).within("cannot make the socket " + where));
+  } else if (::fchmodat(folder.get(), name.c_str(), 0600, 0) != 0) {
+    return errno_status(errno, "cannot protect " + where);
   }
-  if (::fchmodat(folder.get(), name.c_str(), 0600, 0) != 0) return errno_status(errno, "cannot protect " + where);
   if (::listen(socket.get(), kBacklog) != 0) return errno_status(errno, "cannot listen on " + where);
   return socket.release();
 }
 
+void unlisten_in_directory(const std::string& directory, const std::string& name) {
+  Descriptor folder(open_directory(directory));
+  if (folder.get() >= 0) (void)remove_socket(folder.get(), name);  // what stays leads nowhere
+}
+
 Result<int> connect_in_directory(const std::string& directory, const std::string& name) {
-  std::string where = directory + "/" + name;
+  const std::string where = where_now(directory) + "/" + name;
   Descriptor folder(open_directory(directory));
   if (folder.get() < 0) return Status(Code::kNotFound, "cannot open " + directory + ": " + std::strerror(errno), errno);
   TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket.release();
-  if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTSOCK) {
-    return Status(Code::kNotFound, "nobody listens on " + where, errno);
+  const int error = errno;
+  if (error == ENOENT && connect_without_file(socket.get(), folder.get(), name)) return socket.release();
+  if (error == ENOENT || error == ECONNREFUSED || error == ENOTSOCK) {
+    return Status(Code::kNotFound, "nobody listens on " + where, error);
   }
-  if (errno == EACCES || errno == EPERM) return Status(Code::kAccess, where + ": " + std::strerror(errno), errno);
-  return errno_status(errno, "cannot connect to " + where);
+  if (error == EACCES || error == EPERM) return Status(Code::kAccess, where + ": " + std::strerror(error), error);
+  return errno_status(error, "cannot connect to " + where);
 }
 
 Result<std::string> read_line(int fd, size_t bytes_max) {

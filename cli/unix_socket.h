@@ -1,5 +1,6 @@
 // A unix socket in a directory, however long the directory's name is: sun_path ends at 107 bytes, so the path given to the
-// kernel goes through a descriptor of the directory.
+// kernel goes through a descriptor of the directory. Where the file system there has no sockets, the socket has an abstract address, and a
+// file NAME.at of mode 0600 says which.
 #pragma once
 
 #include <string>
@@ -11,6 +12,8 @@ namespace tidemark::cli {
 // Both return a descriptor (close-on-exec) that the caller closes.
 Result<int> listen_in_directory(const std::string& directory, const std::string& name);  // mode 0600; replaces what is there
 Result<int> connect_in_directory(const std::string& directory, const std::string& name);  // kNotFound: nobody listens
+// Takes the name away: who asks from now on finds nobody.
+void unlisten_in_directory(const std::string& directory, const std::string& name);
 
 // One line, without its newline, of at most `bytes_max` bytes. kTimeout after the socket's receive timeout, kTooLarge, kIo;
 // kNotFound: the other side closed before it wrote anything.

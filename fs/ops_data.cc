@@ -114,7 +114,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
 
 // What certainly finds no room on the disk is refused, though the file may have all its blocks within the range.
 Status check_room(Daemon& daemon, Ino ino, uint64_t at, uint64_t size) {
-  if (at > kFileSizeMax || size > kFileSizeMax - at) return {Code::kTooLarge, "a file has at most 2^56 bytes"};
+  if (at > kFileSizeMax || size > kFileSizeMax - at) return {Code::kTooLarge, "a file has at most 2^63 - 1 bytes"};
   TM_ASSIGN(VolumeSpace space, daemon.group->space());
   if (size <= space.disk.available_bytes) return {};
   TM_ASSIGN(Attr attr, daemon.volume->get_attr(ino));

@@ -9,7 +9,7 @@
 namespace tidemark {
 namespace {
 
-constexpr uint64_t kBlockEnd = kFileSizeMax / kBlockSize;  // no file has a block with this number
+constexpr uint64_t kBlockEnd = kFileBlocksMax;  // no file has a block with this number
 constexpr uint32_t kPermissionBits = 07777;
 constexpr uint32_t kSetAttrKnown = kSetMode | kSetUid | kSetGid | kSetAtime | kSetMtime | kSetCtime | kSetSize;
 constexpr int64_t kSecond = 1'000'000'000;

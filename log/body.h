@@ -22,8 +22,10 @@ inline constexpr size_t kNameMax = 255;
 inline constexpr size_t kSymlinkMax = 4095;
 inline constexpr size_t kXattrValueMax = 65536;
 inline constexpr size_t kNoteMax = 4096;
-// Largest file: so that block numbers and byte offsets stay within signed 64 bits with room to spare.
-inline constexpr uint64_t kFileSizeMax = uint64_t{1} << 56;
+// Largest file: what the kernel lets programs write to (MAX_LFS_FILESIZE). It refuses more by itself, at once; of a smaller limit a writer
+// would hear only when his pages are written back, and the kernel would go on showing the size that he meant.
+inline constexpr uint64_t kFileSizeMax = INT64_MAX;
+inline constexpr uint64_t kFileBlocksMax = kFileSizeMax / kBlockSize + 1;  // the last one is short of a byte
 
 using GroupId = std::array<std::byte, 16>;
 std::string group_id_text(const GroupId& id);  // 32 hexadecimal digits

@@ -46,7 +46,7 @@ RecordDraft make_data_draft(uint16_t volume, Ino ino, uint64_t first_block, uint
                             Bytes blocks) {
   const size_t count = blocks.size() / kBlockSize;
   CHECK_INVARIANT(blocks.size() % kBlockSize == 0 && count >= 1 && count <= kDataBlocksMax);
-  CHECK_INVARIANT(first_block <= kFileSizeMax / kBlockSize - count && size_after <= kFileSizeMax);
+  CHECK_INVARIANT(first_block <= kFileBlocksMax - count && size_after <= kFileSizeMax);
   const size_t blocks_at = data_blocks_at(static_cast<uint32_t>(count));
 
   RecordDraft draft;
@@ -89,7 +89,7 @@ Result<DataBody> decode_data(const RecordHeader& header, Bytes payload) {
   if (keep_times > 1 || std::any_of(reserved.begin(), reserved.end(), [](std::byte b) { return b != std::byte{0}; })) {
     return corrupt_data("reserved bytes are not zero");
   }
-  if (body.first_block > kFileSizeMax / kBlockSize - body.count || body.size_after > kFileSizeMax) {
+  if (body.first_block > kFileBlocksMax - body.count || body.size_after > kFileSizeMax) {
     return corrupt_data("beyond the largest file");
   }
   body.keep_times = keep_times != 0;

@@ -14,7 +14,7 @@ constexpr size_t kCopyBytes = 1 << 20;
 constexpr uint64_t round_up(uint64_t bytes) { return (bytes + kBlockSize - 1) / kBlockSize * kBlockSize; }
 
 Status check_extent(uint64_t at, uint64_t size) {
-  if (at > kFileSizeMax || size > kFileSizeMax - at) return Status(Code::kTooLarge, "a file has at most 2^56 bytes");
+  if (at > kFileSizeMax || size > kFileSizeMax - at) return Status(Code::kTooLarge, "a file has at most 2^63 - 1 bytes");
   return Status();
 }
 

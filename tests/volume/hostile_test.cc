@@ -234,7 +234,7 @@ TEST_CASE("a site refuses records that contradict its tree, and goes on") {
   huge.mask = kSetSize;
   huge.size = kFileSizeMax;
   std::string beyond = encode_set_attr(huge);
-  beyond.replace(16, 8, 8, '\x7f');
+  beyond.replace(16, 8, 8, '\xff');
   refuse("a size no file has", [&](Forge& f) { f.add(RecordType::kSetAttr, kFile, beyond); });
 
   // What is right is still taken, in one run with what it depends on.
