@@ -71,6 +71,10 @@ class PosixFile final : public File {
     ::posix_fadvise(fd_, static_cast<off_t>(at), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
   }
 
+  void forget(uint64_t at, uint64_t size) override {
+    ::posix_fadvise(fd_, static_cast<off_t>(at), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+  }
+
   Status truncate(uint64_t size) override {
     if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return failure(errno, "truncating", path_);
     return Status();

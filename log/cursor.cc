@@ -13,6 +13,7 @@ struct LogCursor::State {
   Location location;
   Position before;
   Buffer buffer;
+  bool mends = true;
 
   // Finds `next` when the cursor was made, and nothing later: from there it knows where it stands.
   Status place() {
@@ -80,6 +81,7 @@ LogCursor::LogCursor(LogCursor&&) noexcept = default;
 LogCursor& LogCursor::operator=(LogCursor&&) noexcept = default;
 
 Seq LogCursor::next() const { return state_->next; }
+void LogCursor::leave_damage() { state_->mends = false; }
 
 Result<Position> LogCursor::position() {
   TM_TRY(state_->place());
@@ -88,7 +90,7 @@ Result<Position> LogCursor::position() {
 
 Result<LogCursor::Run> LogCursor::read(size_t bytes_max, Seq last) {
   auto run = read_once(bytes_max, last);
-  if (run.ok() || run.status().code() != Code::kCorrupt || !state_->placed) return run;
+  if (run.ok() || run.status().code() != Code::kCorrupt || !state_->placed || !state_->mends) return run;
   return state_->log.mend(state_->location).ok() ? read_once(bytes_max, last) : std::move(run);
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,22 @@ struct CrossOrder {
   int64_t time_ns = 0;          // of record to.seq
   std::vector<PackInfo> packs;  // what is needed of those before it; in the log's directory, durable
   bool is_base = false;         // `to` becomes the base: nothing older can be shown
+};
+
+// What is checked, and repaired, by itself: a segment or a pack.
+struct LogPart {
+  Seq segment;                   // first seq of the segment …
+  std::optional<PackInfo> pack;  // … where it is no pack
+};
+std::string part_name(const LogPart& part);  // of its file
+
+// A damaged place.
+struct LogDamage {
+  std::string segment;  // file name
+  uint64_t offset = 0;  // byte in it
+  Seq seq;              // of the damaged record; 0 where it cannot be told
+  Ino ino;              // likewise
+  RecordFault fault = RecordFault::kNone;
 };
 
 // Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
@@ -240,11 +257,22 @@ class Log {
   // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
   virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;
 
-  // Where damaged records are fetched from when somebody comes upon them; null (as at first): nowhere.
-  virtual void set_record_source(std::shared_ptr<RecordSource> source) = 0;
-  // Puts right what is damaged in the segment of `location`, as far as the source has it, and logs that. ok: something was put
+  // Where damaged records are fetched from when somebody comes upon them, in this order, until all is put right; none (as at first):
+  // nowhere. On return the sources before are not asked any more.
+  virtual void set_record_sources(std::vector<std::shared_ptr<RecordSource>> sources) = 0;
+  void set_record_source(std::shared_ptr<RecordSource> source) {
+    set_record_sources(source == nullptr ? std::vector<std::shared_ptr<RecordSource>>() : std::vector{std::move(source)});
+  }
+  // Puts right what is damaged in the segment of `location`, as far as the sources have it, and logs that. ok: something was put
   // right, so reading again is worth while. A segment that could not be repaired is not tried again for some seconds.
   virtual Status mend(const Location& location) = 0;
+
+  // Reads one part from the disk and checks every byte of it, of a segment records up to `last` (durable). Goes on after damage, of which at
+  // most 1,000 places are told. `advance` hears of what was read; what it returns, unless ok, ends it. kNotFound: the part is gone.
+  virtual Result<std::vector<LogDamage>> check(const LogPart& part, Seq last,
+                                               const std::function<Status(uint64_t bytes)>& advance) = 0;
+  // As mend().
+  virtual Status mend_part(const LogPart& part) = 0;
 };
 
 // Reads a log forward from a seq, for shipping, indexing and listing. Not thread-safe; several cursors may be open, and the
@@ -266,6 +294,8 @@ class LogCursor {
     Location location;  // of the first; the others follow in the same segment
   };
   Result<Run> read(size_t bytes_max, Seq last);
+  // From now on what is damaged is kCorrupt, and nobody is asked for it: for whoever reads on behalf of another copy.
+  void leave_damage();
   [[nodiscard]] Seq next() const;
   // Position of record next()-1, valid once the cursor has read or seeked; what the next run follows.
   Result<Position> position();
@@ -285,13 +315,6 @@ std::vector<HeldStretch> held_stretches(const Log& log, Seq from);
 
 // Reads and checks every byte of a log directory, going on after damage where it can. Neither needs nor takes the log's lock:
 // the newest records of a log in use may be missed, so give `last` (kLatest: to the end).
-struct LogDamage {
-  std::string segment;  // file name
-  uint64_t offset = 0;  // byte in it
-  Seq seq;              // of the damaged record; 0 where it cannot be told
-  Ino ino;              // likewise
-  RecordFault fault = RecordFault::kNone;
-};
 struct LogVerdict {
   uint64_t records = 0;
   uint64_t bytes = 0;

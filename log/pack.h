@@ -159,6 +159,10 @@ class PackSet {
   std::list<std::shared_ptr<Pack>> open_ TM_GUARDED_BY(mutex_);  // most recently used first
 };
 
+// Reads an open pack whole: header, table, records. `advance` is called once a record, with its bytes; what it returns, unless ok, ends it.
+Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,
+                          const std::function<Status(uint64_t bytes)>& advance);
+
 // The part of verify_log that is about the floor and its packs. Adds to the verdict, and returns the floor as far as it can be
 // read. A record of a pack is named by the byte where it lies there.
 Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,

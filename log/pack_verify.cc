@@ -13,9 +13,8 @@ RecordFault check_packed_record(Bytes whole, RecordHeader& header) {
   return fault == RecordFault::kNone && record.whole.size() != whole.size() ? RecordFault::kHeaderDamaged : fault;
 }
 
-namespace {
-
-Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>& report, LogVerdict& verdict) {
+Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,
+                          const std::function<Status(uint64_t bytes)>& advance) {
   TM_ASSIGN(const auto spoilt, pack.spoilt());
   for (const Pack::Spoilt& each : spoilt) {
     report({pack_name(pack.info()), each.at, Seq(), Ino(), RecordFault::kHeaderDamaged});
@@ -26,23 +25,20 @@ Status verify_pack(const Pack& pack, const std::function<void(const LogDamage&)>
     const LogDamage place{pack_name(pack.info()), entry.at, Seq(), Ino(), RecordFault::kHeaderDamaged};
     if (entry.size > buffer.size()) {
       report(place);
-      return Status();
+      return advance(0);
     }
     TM_ASSIGN(const size_t got, pack.file()->read(entry.at, buffer.span().first(entry.size)));
     RecordHeader header;
     RecordFault fault =
         got < entry.size ? RecordFault::kPayloadDamaged : check_packed_record(buffer.bytes().first(entry.size), header);
-    ++verdict.records;
     if (fault == RecordFault::kNone) {
       if (header.seq <= last) fault = RecordFault::kWrongOrder;
       last = header.seq;
     }
     if (fault != RecordFault::kNone) report({place.segment, entry.at, header.seq, header.ino, fault});
-    return Status();
+    return advance(entry.size);
   });
 }
-
-}  // namespace
 
 Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
                            const std::function<void(const LogDamage&)>& report,
@@ -54,7 +50,11 @@ Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogV
   if (!floor.ok()) return Floor();
   for (const PackInfo& info : floor->packs) {
     auto pack = Pack::open(files, directory, info, floor->group);
-    Status checked = pack.ok() ? verify_pack(**pack, report, verdict) : pack.status();
+    const auto count = [&verdict](uint64_t bytes) {
+      verdict.records += bytes != 0;
+      return Status();
+    };
+    Status checked = pack.ok() ? check_pack_content(**pack, report, count) : pack.status();
     const bool lost = checked.code() == Code::kCorrupt || checked.code() == Code::kNotFound;
     if (!checked.ok() && !lost) return checked;
     if (lost) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});

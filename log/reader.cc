@@ -181,63 +181,81 @@ Result<Seq> LogReader::seq_at_time(int64_t time_ns) {
   return newest;
 }
 
-void LogReader::set_record_source(std::shared_ptr<RecordSource> source) {
+void LogReader::set_record_sources(std::vector<std::shared_ptr<RecordSource>> sources) {
   MutexLock lock(mend_mutex_);
-  source_ = std::move(source);
+  sources_ = std::move(sources);
   in_vain_.clear();
 }
 
 Status LogReader::mend(const Location& location) {
-  MutexLock lock(mend_mutex_);
-  if (source_ == nullptr) return Status(Code::kNotFound, "there is no site to fetch damaged records from");
-  const auto now = std::chrono::steady_clock::now();
-  const auto failed = in_vain_.find(location.segment);
-  if (failed != in_vain_.end() && now - failed->second < kMendPause) {
-    return Status(Code::kCorrupt, "segment " + segment_name(Seq(location.segment)) + " could not be repaired a moment ago");
+  LogPart part{Seq(location.segment), std::nullopt};
+  if (!segments_.find(part.segment)) {
+    TM_ASSIGN(const auto packed, packs_.find(location));
+    part.pack = packed.pack->info();
   }
-  Status mended = mend_now(location, *source_);
+  return mend_part(part);
+}
+
+Status LogReader::mend_part(const LogPart& part) {
+  MutexLock lock(mend_mutex_);
+  if (sources_.empty()) return Status(Code::kNotFound, "there is no site to fetch damaged records from");
+  const auto now = std::chrono::steady_clock::now();
+  const uint64_t key = part.pack ? part.pack->first.value() : part.segment.value();
+  const auto failed = in_vain_.find(key);
+  if (failed != in_vain_.end() && now - failed->second < kMendPause) {
+    return Status(Code::kCorrupt, part_name(part) + " could not be repaired a moment ago");
+  }
+  Status mended = mend_now(part);
   if (mended.ok()) {
-    in_vain_.erase(location.segment);
+    in_vain_.erase(key);
   } else {
-    in_vain_[location.segment] = std::chrono::steady_clock::now();
+    in_vain_[key] = std::chrono::steady_clock::now();
   }
   return mended;
 }
 
-Status LogReader::mend_now(const Location& location, RecordSource& source) {
-  const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
-  const auto segment = segments_.find(Seq(location.segment));
-  std::string where;
-  MendReport report;
-  if (segment) {
-    where = "segment " + segment_name(segment->first_seq);
-    TM_ASSIGN(report, mend_in_segment(*segment, tail, source));
-  } else {
-    TM_ASSIGN(const auto packed, packs_.find(location));
-    where = "pack " + pack_name(packed.pack->info());
-    TM_ASSIGN(report, mend_pack(mended_files_, mended_directory_, packed.pack->info(), packs_.floor(), source));
+Status LogReader::mend_now(const LogPart& part) {
+  bool some = false;
+  Status left;
+  for (const auto& source : sources_) {
+    TM_ASSIGN(MendReport report, mend_from(part, *source));
+    some = some || !report.mended.empty();
+    left = std::move(report.left);
+    if (left.ok()) break;  // somebody may also have repaired it while this one waited for its turn
   }
+  if (!left.ok()) log_error("not repaired: " + left.text());
+  return some ? Status() : left;
+}
+
+Result<MendReport> LogReader::mend_from(const LogPart& part, RecordSource& source) {
+  MendReport report;
+  if (part.pack) {
+    TM_ASSIGN(report, mend_pack(mended_files_, mended_directory_, *part.pack, packs_.floor(), source));
+  } else {
+    const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
+    const auto segment = segments_.find(part.segment);
+    if (!segment) return Status(Code::kNotFound, "segment " + segment_name(part.segment) + " is not held here");
+    const MendTarget target{part.segment, segment->bytes, end_of(*segment, tail), group_, Position()};
+    TM_ASSIGN(report, mend_segment(mended_files_, mended_directory_, target, source));
+  }
+  const std::string where = (part.pack ? "pack " : "segment ") + part_name(part);
   for (const Mended& each : report.mended) {
     log_warning("repaired: " + where + ", byte " + std::to_string(each.offset) + ", " + describe(each) + ", from " +
                 source.name());
   }
-  if (!report.left.ok()) log_error("not repaired: " + report.left.text());
-  if (segment && report.left.ok()) segment_mended(segment->first_seq);
-  if (!report.mended.empty()) return Status();
-  // Somebody may have repaired it while this one waited for its turn.
-  return report.left;
+  if (!part.pack && report.left.ok()) segment_mended(part.segment);
+  return report;
 }
 
-Result<MendReport> LogReader::mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source) {
-  MendTarget target{segment.first_seq, segment.bytes, std::nullopt, group_, Position()};
-  // The next segment knows what stands before it, even while its own header is not on disk yet.
+// The next segment knows what stands before it, even while its own header is not on disk yet.
+std::optional<Position> LogReader::end_of(const KnownSegment& segment, const Position& tail) const {
   if (const auto next = segments_.after(segment.first_seq)) {
+    if (next->before.epoch == Epoch()) return std::nullopt;
     const auto gap = gap_over(next->before.seq);
-    if (next->before.epoch != Epoch()) target.end = gap ? gap->from : next->before;
-  } else if (tail.seq >= segment.first_seq) {
-    target.end = tail;
+    return gap ? gap->from : next->before;
   }
-  return mend_segment(mended_files_, mended_directory_, target, source);
+  if (tail.seq >= segment.first_seq) return tail;
+  return std::nullopt;
 }
 
 }  // namespace tidemark

@@ -39,8 +39,11 @@ class LogReader : public Log {
   Result<Position> position_at(Seq seq) override;
   Result<int64_t> time_of(Seq seq) override;
   Result<Seq> seq_at_time(int64_t time_ns) override;
-  void set_record_source(std::shared_ptr<RecordSource> source) override;
+  void set_record_sources(std::vector<std::shared_ptr<RecordSource>> sources) override;
   Status mend(const Location& location) override;
+  Result<std::vector<LogDamage>> check(const LogPart& part, Seq last,
+                                       const std::function<Status(uint64_t bytes)>& advance) override;
+  Status mend_part(const LogPart& part) override;
 
   // Where record `seq` (in first() … appended()) lies. kNotFound where it is not held.
   Result<Location> locate(Seq seq);
@@ -73,16 +76,20 @@ class LogReader : public Log {
   // Walks the headers of `segment` from `from` to record `to`, or to the last one not younger than `until_ns`.
   Result<Hop> hop(const KnownSegment& segment, const IndexPoint& from, Seq to, int64_t until_ns);
   Result<Hop> find_record(Seq seq);
-  Status mend_now(const Location& location, RecordSource& source) TM_REQUIRES(mend_mutex_);
+  Result<std::vector<LogDamage>> check_pack_part(const PackInfo& info, const std::function<Status(uint64_t bytes)>& advance);
+  Status mend_now(const LogPart& part) TM_REQUIRES(mend_mutex_);
+  Result<MendReport> mend_from(const LogPart& part, RecordSource& source) TM_REQUIRES(mend_mutex_);
+  // What the last record of a segment has to be, where that is known.
+  std::optional<Position> end_of(const KnownSegment& segment, const Position& tail) const;
   Result<MendReport> mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source);
 
   FileSystem& mended_files_;
   const std::string mended_directory_;
   const GroupId group_;
   Mutex mend_mutex_;  // held while a segment or a pack is repaired: one at a time
-  std::shared_ptr<RecordSource> source_ TM_GUARDED_BY(mend_mutex_);
+  std::vector<std::shared_ptr<RecordSource>> sources_ TM_GUARDED_BY(mend_mutex_);
   std::map<uint64_t, std::chrono::steady_clock::time_point> in_vain_
-      TM_GUARDED_BY(mend_mutex_);  // by segment of the address
+      TM_GUARDED_BY(mend_mutex_);  // by first seq of the part
 };
 
 }  // namespace tidemark

@@ -212,6 +212,7 @@ Status PairCore::greet() {
   cursor_.reset();
   difference_.reset();
   ready_ = PairMessage();
+  fetch_.reset();
   window_ = SendWindow();
   set_goal();
   stall_max_ = kSyncStallMax;
@@ -243,6 +244,7 @@ Status PairCore::receive(const Message& message) {
     case MessageType::kAck: return take_ack(body);
     case MessageType::kDownstream: return take_downstream(body);
     case MessageType::kAccept: return take_accept(body);
+    case MessageType::kFetch: return take_fetch(body, header.request);
     default: return Status(Code::kCorrupt, "the site sent what a shipper does not expect");
   }
 }
@@ -440,6 +442,7 @@ void PairCore::disconnected(const Status& why) {
   cursor_.reset();
   difference_.reset();
   ready_ = PairMessage();
+  fetch_.reset();
   window_.close();
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();

@@ -92,6 +92,7 @@ class PairCore {
   // A site that has none behind it any more says nothing of them.
   void drop_untold_downstream();
   Status take_accept(Bytes body);
+  Status take_fetch(Bytes body, uint64_t request);
   // Whatever the acknowledged position allows: copying → duplex, suspending → suspended.
   Status advance();
   Status advance_after_command();
@@ -136,7 +137,8 @@ class PairCore {
   uint64_t session_ = 0;
   std::deque<std::string> control_;  // small messages to go out before any DATA
   std::shared_ptr<LogCursor> cursor_;
-  PairMessage ready_;  // read, and to go out next
+  PairMessage ready_;                 // read, and to go out next
+  std::optional<PairReading> fetch_;  // what the site wants again
   SendWindow window_;
   LineRate line_;
   RateLimit limit_;

@@ -1,4 +1,5 @@
-// What a pair reads and sends: runs of the log, or a difference where the log no longer has what the site needs next.
+// What a pair reads and sends: runs of the log, a difference where the log no longer has what the site needs next, records again that
+// are damaged at the site.
 #include <algorithm>
 
 #include "base/logging.h"
@@ -13,7 +14,9 @@ bool PairCore::held(Seq seq) const {
 }
 
 std::optional<PairReading> PairCore::wants_reading() {
-  if (!shipping_ || !wants_connection() || ready_.ready) return std::nullopt;
+  if (!shipping_ || !wants_connection()) return std::nullopt;
+  if (fetch_) return fetch_;
+  if (ready_.ready) return std::nullopt;
   PairReading reading;
   reading.session = session_;
   reading.bytes_max = run_size();
@@ -38,6 +41,11 @@ std::optional<PairReading> PairCore::wants_reading() {
 
 void PairCore::take_reading(PairMessage message) {
   if (message.session != session_ || !shipping_ || !message.ready) return;
+  if (message.kind == PairReading::Kind::kFetched) {
+    fetch_.reset();
+    limit_.spend(message.answer.size());
+    return control_.push_back(std::move(message.answer));
+  }
   if (message.kind == PairReading::Kind::kPiece && !difference_) return;  // the pair was given up meanwhile
   if (message.kind == PairReading::Kind::kDifference) return offer_difference(std::move(message.difference));
   ready_ = std::move(message);
@@ -59,6 +67,19 @@ Status PairCore::take_accept(Bytes body) {
   if (!difference_ || accepted_) return Status(Code::kCorrupt, "the site accepts what was not offered");
   difference_->begin(accept.next_ino, accept.staged);
   accepted_ = true;
+  return Status();
+}
+
+// One at a time: the site waits for the answer before it asks again.
+Status PairCore::take_fetch(Bytes body, uint64_t request) {
+  TM_ASSIGN(const FetchRequest wanted, decode_fetch(body));
+  if (fetch_ || !begun_) return Status(Code::kCorrupt, "the site asks for records out of turn");
+  fetch_.emplace();
+  fetch_->kind = PairReading::Kind::kFetched;
+  fetch_->session = session_;
+  fetch_->fetch = wanted;
+  fetch_->request = request;
+  fetch_->bytes_max = std::min<size_t>(wanted.bytes_max, run_size());
   return Status();
 }
 

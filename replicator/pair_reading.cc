@@ -27,6 +27,20 @@ Status read_piece(const PairReading& wanted, PairMessage& out) {
   return Status();
 }
 
+// As it lies here: what is damaged here too is not fetched from anybody, least of all from the site that asks.
+std::string read_again(const PairReading& wanted, Log& log) {
+  const FetchRequest& fetch = wanted.fetch;
+  if (fetch.packed) {
+    auto packed = log.read_packed(fetch.from, wanted.bytes_max);
+    return packed.ok() && packed->size() <= kRunMax ? std::move(*packed) : std::string();
+  }
+  if (fetch.from > log.durable()) return "";
+  LogCursor cursor(log, fetch.from);
+  cursor.leave_damage();
+  const auto run = cursor.read(wanted.bytes_max, log.durable());
+  return run.ok() ? std::string(as_text(run->bytes)) : "";
+}
+
 }  // namespace
 
 Result<PairMessage> read_for(const PairReading& wanted, Group& group) {
@@ -36,6 +50,10 @@ Result<PairMessage> read_for(const PairReading& wanted, Group& group) {
   switch (wanted.kind) {
     case PairReading::Kind::kRun: TM_TRY(read_run(wanted, group, out)); break;
     case PairReading::Kind::kPiece: TM_TRY(read_piece(wanted, out)); break;
+    case PairReading::Kind::kFetched:
+      out.answer = encode_fetched(read_again(wanted, group.log()), wanted.session, wanted.request);
+      out.ready = true;
+      break;
     case PairReading::Kind::kDifference: {
       Position from;
       if (wanted.from != Seq()) {

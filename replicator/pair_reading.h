@@ -15,6 +15,7 @@ struct PairReading {
     kRun,         // records, as they lie in the log
     kDifference,  // a difference that is to be offered
     kPiece,       // a piece of it
+    kFetched,     // records that the site wants again
   } kind = Kind::kRun;
   uint64_t session = 0;
   size_t bytes_max = 0;
@@ -23,6 +24,8 @@ struct PairReading {
   bool tells = true;                             // kRun: the site may be told what is settled here
   Seq from;                                      // kDifference: where the site stands
   std::shared_ptr<DifferenceReader> difference;  // kPiece
+  FetchRequest fetch;                            // kFetched
+  uint64_t request = 0;                          // likewise: the number of it
 };
 
 struct PairMessage {
@@ -35,6 +38,7 @@ struct PairMessage {
   Location begin, end;
   bool whole = false;                            // kPiece: the last one
   std::shared_ptr<DifferenceReader> difference;  // kDifference
+  std::string answer;                            // kFetched
 };
 
 Result<PairMessage> read_for(const PairReading& wanted, Group& group);

@@ -330,6 +330,44 @@ Result<std::vector<DownstreamSite>> decode_downstream(Bytes bytes) {
   return sites;
 }
 
+std::string encode_fetch(const FetchRequest& request, uint64_t session, uint64_t number) {
+  MessageWriter writer;
+  writer.body()
+      .put(uint8_t{request.packed})
+      .put(uint8_t{0})
+      .put(uint16_t{0})
+      .put(request.bytes_max)
+      .put(request.from.value());
+  return writer.finish(MessageType::kFetch, session, number);
+}
+
+Result<FetchRequest> decode_fetch(Bytes bytes) {
+  Decoder body(bytes);
+  FetchRequest request;
+  const auto packed = body.get<uint8_t>();
+  bool zeros = body.get<uint8_t>() == 0;
+  zeros = body.get<uint16_t>() == 0 && zeros;
+  request.packed = packed == 1;
+  request.bytes_max = body.get<uint32_t>();
+  request.from = Seq(body.get<uint64_t>());
+  if (!body.finished() || !zeros || packed > 1 || request.bytes_max > kRunMax || request.from == Seq()) {
+    return malformed("FETCH");
+  }
+  return request;
+}
+
+std::string encode_fetched(std::string_view run, uint64_t session, uint64_t number) {
+  CHECK_INVARIANT(run.size() <= kRunMax);
+  MessageWriter writer;
+  writer.body().put_raw(run);
+  return writer.finish(MessageType::kFetched, session, number);
+}
+
+Result<std::string> decode_fetched(Bytes body) {
+  if (body.size() > kRunMax) return malformed("FETCHED");
+  return std::string(as_text(body));
+}
+
 std::string encode_error(const Status& status, Retry retry, uint64_t session, uint64_t request) {
   CHECK_INVARIANT(!status.ok());
   MessageWriter writer;

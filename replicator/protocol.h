@@ -67,6 +67,8 @@ enum class MessageType : uint8_t {
   kAccept = 12,      // site → shipper: what of it is here already
   kDifference = 13,  // shipper → site: a piece of it; counts against the window as DATA does
   kLine = 14,        // shipper → site, on a further connection: it belongs to the session named; answered by ACK
+  kFetch = 15,       // site → shipper: these records again, they are damaged here
+  kFetched = 143,    // shipper → site: the answer
   // Reading: each is answered by the same type + kReplyBit, or by ERROR.
   kInfo = 16,
   kListGroups = 17,
@@ -228,6 +230,19 @@ struct DifferencePart {
 };
 std::string encode_difference(const DifferencePart& part, uint64_t session);
 Result<DifferencePart> decode_difference(Bytes body);
+
+// Records that a site wants again, because its own are damaged: of the log from `from` on, or of what is kept of pruned segments.
+inline constexpr std::chrono::seconds kFetchAnswerMax{10};
+struct FetchRequest {
+  bool packed = false;
+  uint32_t bytes_max = 0;  // a longer record comes whole
+  Seq from;
+};
+std::string encode_fetch(const FetchRequest& request, uint64_t session, uint64_t number);
+Result<FetchRequest> decode_fetch(Bytes body);
+// The answer: as many whole records as the source has of it and likes to send; none where it has none, or its own are damaged.
+std::string encode_fetched(std::string_view run, uint64_t session, uint64_t number);
+Result<std::string> decode_fetched(Bytes body);
 
 // What a client should do about an error.
 enum class Retry : uint8_t {

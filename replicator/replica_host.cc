@@ -1,6 +1,7 @@
 #include "replicator/replica_host.h"
 
 #include "base/logging.h"
+#include "replicator/site_source.h"
 
 namespace tidemark {
 namespace {
@@ -44,6 +45,7 @@ ReplicaHost::ReplicaHost(std::string name, std::string directory, GroupOptions o
       limits_(limits),
       opened_(std::move(opened)),
       core_(std::move(name), std::move(directory), std::move(options), [this](Group& group) { this->opened(group); }),
+      healing_(std::make_shared<SessionSource>(outbox)),
       views_(clock_, limits.reader_hold) {}
 
 ReplicaHost::~ReplicaHost() {
@@ -52,6 +54,7 @@ ReplicaHost::~ReplicaHost() {
 }
 
 Status ReplicaHost::close() {
+  stop_healing();
   std::thread ingest, commit;
   {
     MutexLock lock(mutex_);
@@ -64,7 +67,10 @@ Status ReplicaHost::close() {
   if (ingest.joinable()) ingest.join();
   if (commit.joinable()) commit.join();
   views_.clear();
-  if (Group* open = group(); open != nullptr) open->watermarks().on_change(nullptr);
+  if (Group* open = group(); open != nullptr) {
+    open->watermarks().on_change(nullptr);
+    open->log().set_record_source(nullptr);
+  }
   open_shipper_ = nullptr;
   shipper_.reset();
   return core_.close();
@@ -89,6 +95,15 @@ void ReplicaHost::opened(Group& group) {
     progressed_ = true;
     commit_.notify_one();
   });
+  // What is damaged here: from the source while it ships, else from where this site forwards to.
+  group.log().set_record_sources({healing_, make_site_source(group.identity(), [directory = group.directory()] {
+                                    std::vector<PairConfig> targets;
+                                    auto pairs = load_pairs(directory);
+                                    for (Pair& pair : pairs.ok() ? *pairs : std::vector<Pair>()) {
+                                      targets.push_back(std::move(pair.config));
+                                    }
+                                    return targets;
+                                  })});
   if (opened_) opened_(group);
 }
 
@@ -168,8 +183,13 @@ void ReplicaHost::tick(const ShipSession& session, bool connected) {
   commit_.notify_one();
 }
 
+Status ReplicaHost::fetched(const ShipSession& session, uint64_t request, std::string run) {
+  return healing_->answer(session, request, std::move(run));
+}
+
 void ReplicaHost::forget(const std::shared_ptr<ShipSession>& session, bool orderly) {
   session->over = true;
+  healing_->end(*session);
   MutexLock lock(mutex_);
   if (active_ != session) return;
   active_.reset();
@@ -257,6 +277,7 @@ void ReplicaHost::end_older(const std::shared_ptr<ShipSession>& newer) {
   if (older == nullptr) return;
   older->over = true;
   older->begun = false;
+  healing_->end(*older);
   const bool superseded = older->claim.epoch < newer->claim.epoch;
   const Status why = superseded
                          ? Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(newer->claim.epoch.value()) +
@@ -292,6 +313,7 @@ void ReplicaHost::handle_begin(const Item& item) {
   }
   item.session->begun = true;
   outbox_.post_ack(item.session);
+  healing_->begin(item.session);
 }
 
 void ReplicaHost::told(const std::shared_ptr<ShipSession>& session, Seq durable) {

@@ -17,6 +17,7 @@
 #include "replicator/pair.h"
 #include "replicator/reader_views.h"
 #include "replicator/replica_core.h"
+#include "replicator/session_source.h"
 #include "replicator/socket.h"
 #include "volume/group.h"
 
@@ -72,6 +73,10 @@ class ReplicaHost {
   void heard(const ShipSession& session, Seq newest);
   // About once a second: how the active session's connection is, and what was heard is written down.
   void tick(const ShipSession& session, bool connected);
+  // The answer to what was asked with FETCH. kInvalid: nobody has asked for it.
+  Status fetched(const ShipSession& session, uint64_t request, std::string run);
+  // Nobody waits for records from elsewhere any more, nor will.
+  void stop_healing() { healing_->stop(); }
   // The session is over; what is queued of it is dropped unseen. `orderly`: the shipper said so.
   void forget(const std::shared_ptr<ShipSession>& session, bool orderly);
 
@@ -122,7 +127,8 @@ class ReplicaHost {
   const HostLimits limits_;
   const std::function<void(Group&)> opened_;
   ReplicaCore core_;
-  std::unique_ptr<Shipper> shipper_;  // set once, before open_shipper_
+  const std::shared_ptr<SessionSource> healing_;  // what is damaged here, from the source
+  std::unique_ptr<Shipper> shipper_;              // set once, before open_shipper_
   std::atomic<Shipper*> open_shipper_{nullptr};
 
   Mutex mutex_;

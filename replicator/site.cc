@@ -19,6 +19,7 @@ class SiteImpl final : public Site {
 
   ~SiteImpl() override {
     stop();
+    groups_.stop_healing();
     groups_.stop_pruning();
     reads_.stop();
     if (Status status = groups_.close_all(); !status.ok()) log_error(status.text());
@@ -117,6 +118,7 @@ Status SiteImpl::start() {
 Status SiteImpl::serve() {
   groups_.announce(callback_);
   Status status = router_->run();
+  groups_.stop_healing();  // nobody hears an answer any more
   groups_.stop_announcing();
   return status;
 }

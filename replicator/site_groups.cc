@@ -149,6 +149,11 @@ void SiteGroups::stop_pruning() {
   }
 }
 
+void SiteGroups::stop_healing() {
+  MutexLock lock(mutex_);
+  for (auto& [name, host] : hosts_) host->stop_healing();
+}
+
 void SiteGroups::announce(std::function<void(Group&)> callback) {
   {
     MutexLock lock(callback_mutex_);

@@ -42,6 +42,7 @@ class SiteGroups {
   Result<PruneReport> prune(ReplicaHost& host, Seq to, bool dry_run);
   void expire_views();  // of all
   void stop_pruning();  // ends what is going on; nothing begins afterwards
+  void stop_healing();  // nobody waits for records from a source any more, nor will
 
   // `callback` is told once of every group that is open now and that opens from now on.
   void announce(std::function<void(Group&)> callback);

@@ -111,7 +111,7 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   Bytes body;
   Result<WireHeader> header = open_message(message.bytes(), body);
   if (!header.ok()) return strike(origin, header.status(), 0);
-  if (header->type == MessageType::kHello) return handle_hello(origin, body, header->request);
+  if (header->type == MessageType::kHello) return handle_hello(origin, body, *header);
   if (header->type == MessageType::kLine) return handle_line(origin, *header);
   auto found = peers_.find(origin.routing_id);
   if (found == peers_.end() || found->second.session != header->session || found->second.user != origin.user) {
@@ -152,9 +152,9 @@ Rights SiteRouter::rights_of(const std::string& user, const std::string& group) 
   return all;
 }
 
-void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request) {
+void SiteRouter::handle_hello(const Origin& origin, Bytes body, const WireHeader& header) {
   Result<Hello> hello = decode_hello(body);
-  if (!hello.ok()) return strike(origin, hello.status(), request);
+  if (!hello.ok()) return strike(origin, hello.status(), header.request);
   hello->identity = readable(std::move(hello->identity));
   drop(origin.routing_id);  // a second hello on a connection replaces the first
   const Status status = greet(origin, *hello);
@@ -162,7 +162,7 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, uint64_t request
   const std::string name = allow_ == nullptr ? "" : allow_->now()->name(origin.user);
   warnings_.warn(now_ns(), "refused " + hello->identity + (name.empty() ? "" : " (" + name + ")") + ": " + status.text());
   Retry retry = status.code() == Code::kLimit ? Retry::kLater : Retry::kNever;
-  send(origin.routing_id, encode_error(status, retry, 0, request));
+  send(origin.routing_id, encode_error(status, retry, 0, header.request));
 }
 
 Status SiteRouter::greet(const Origin& origin, const Hello& hello) {
@@ -309,6 +309,12 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
       Result<PairNews> news = decode_pair_news(body);
       if (!news.ok()) return strike(origin, news.status(), 0);
       peer.host->post_news(peer.ship, std::move(*news));
+      return;
+    }
+    case MessageType::kFetched: {
+      Result<std::string> run = decode_fetched(body);
+      const Status taken = run.ok() ? peer.host->fetched(*peer.ship, header.request, std::move(*run)) : run.status();
+      if (!taken.ok()) strike(origin, taken, header.request);
       return;
     }
     case MessageType::kOffer: {

@@ -76,7 +76,7 @@ class SiteRouter {
   Status drain_socket();
   void drain_outbox();
   void dispatch(const Origin& origin, Message message);
-  void handle_hello(const Origin& origin, Bytes body, uint64_t request);
+  void handle_hello(const Origin& origin, Bytes body, const WireHeader& header);
   void handle_line(const Origin& origin, const WireHeader& header);
   // What comes over a further connection; false: it may not.
   bool handle_on_line(const Origin& origin, Peer& peer, const WireHeader& header);
