@@ -4,6 +4,7 @@
 #include <CLI/Formatter.hpp>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "base/logging.h"
 #include "base/mutex.h"
@@ -22,6 +23,7 @@
 #include "cli/source.h"
 #include "replicator/site.h"
 #include "volume/history_keeper.h"
+#include "volume/scrub.h"
 
 namespace tidemark::cli {
 namespace {
@@ -45,6 +47,7 @@ class SiteControls {
   void add(Group& group) TM_EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     look_after(group);
+    if (scrubbed_.insert(group.directory()).second) scrubber_->add(group);
     if (servers_.contains(group.directory())) return;
     Shipper* shipper = site_.shipper(group.identity().name);
     auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, &site_, shipper, ""}));
@@ -65,7 +68,9 @@ class SiteControls {
   }
 
   Site& site_;
+  const std::unique_ptr<Scrubber> scrubber_ = Scrubber::start();
   Mutex mutex_;
+  std::set<std::string> scrubbed_ TM_GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<HistoryKeeper>> keepers_ TM_GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<ControlServer>> servers_ TM_GUARDED_BY(mutex_);
 };

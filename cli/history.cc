@@ -12,6 +12,7 @@ void add_history_options(CLI::App& command, HistoryFlags& flags) {
   add_setting(command, kMaxLog, flags.max_log);
   add_setting(command, kOnFull, flags.on_full);
   add_setting(command, kPool, flags.pool);
+  add_setting(command, kScrub, flags.scrub);
 }
 
 Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
@@ -28,6 +29,9 @@ Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
   TM_ASSIGN(history.limit.max_bytes, parse_limit(max_log));
   TM_ASSIGN(const std::string on_full, settings.value(kOnFull, flags.on_full, group));
   history.limit.on_full = on_full == "block-writes" ? OnFull::kBlockWrites : OnFull::kSuspendPair;
+  TM_ASSIGN(const std::string scrub, settings.value(kScrub, flags.scrub, group));
+  TM_ASSIGN(const auto every, parse_rhythm(scrub));
+  history.scrub_every = std::chrono::duration_cast<std::chrono::seconds>(every);
   std::vector<std::string> pool = flags.pool;
   if (pool.empty()) {
     TM_ASSIGN(pool, settings.listed(kPool, group));
@@ -39,6 +43,7 @@ Result<History> history_for(const HistoryFlags& flags, const ConfigFor& group) {
 Status use_history(GroupOptions& options, const History& history) {
   options.retention = history.retention;
   options.log_limit = history.limit;
+  options.scrub_every = history.scrub_every;
   return use_pool(options, history.pool);
 }
 

@@ -15,9 +15,11 @@ struct HistoryFlags {  // "" where the command line says nothing
   std::string retention_bytes;
   std::string max_log;
   std::string on_full;
+  std::string scrub;
   std::vector<std::string> pool;  // DIR or DIR:SIZE
   [[nodiscard]] bool given() const {
-    return !retention.empty() || !retention_bytes.empty() || !max_log.empty() || !on_full.empty() || !pool.empty();
+    return !retention.empty() || !retention_bytes.empty() || !max_log.empty() || !on_full.empty() || !scrub.empty() ||
+           !pool.empty();
   }
 };
 void add_history_options(CLI::App& command, HistoryFlags& flags);
@@ -25,6 +27,7 @@ void add_history_options(CLI::App& command, HistoryFlags& flags);
 struct History {
   RetentionPolicy retention;
   LogLimit limit;
+  std::chrono::seconds scrub_every{0};
   std::vector<PoolDirectory> pool;
 };
 // What the flags say, and the configuration file for this group. kInvalid, kNotFound (a pool directory).

@@ -12,6 +12,7 @@
 #include "replicator/site_source.h"
 #include "volume/group.h"
 #include "volume/history_keeper.h"
+#include "volume/scrub.h"
 
 namespace tidemark::cli {
 namespace {
@@ -48,7 +49,10 @@ Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
     for (const Pair& pair : pairs.ok() ? *pairs : std::vector<Pair>()) configs.push_back(pair.config);
     return configs;
   }));
+  std::unique_ptr<Scrubber> scrubber = Scrubber::start();
+  scrubber->add(group);
   Status served = serve_until_stopped(*mount, group.directory() + " is mounted at " + job.mountpoint, readiness);
+  scrubber.reset();
   history.reset();
   control.reset();
   group.log().set_record_source(nullptr);

@@ -35,6 +35,12 @@ Status check_age(const std::string& value) {
   return age < std::chrono::seconds(1) ? Status(Code::kInvalid, "an age is at least 1s, or 'none'") : Status();
 }
 
+Status check_rhythm(const std::string& value) {
+  TM_ASSIGN(const auto every, parse_rhythm(value));
+  const bool fits = every.count() == 0 || every >= std::chrono::seconds(1);
+  return fits ? Status() : Status(Code::kInvalid, "it is at least 1s, or 'off'");
+}
+
 Status check_hold(const std::string& value) {
   TM_ASSIGN(const auto hold, parse_duration(value));
   return hold < std::chrono::seconds(1) ? Status(Code::kInvalid, "it is at least 1s") : Status();
@@ -128,6 +134,16 @@ const Setting kPool{"history",
                     ValueForm::kList,
                     Override::kGroup};
 
+const Setting kScrub{"history",
+                     "scrub",
+                     "--scrub",
+                     "AGE",
+                     "Read and check all of the log this often, and repair it from another copy; off: never",
+                     "30d",
+                     check_rhythm,
+                     ValueForm::kText,
+                     Override::kGroup};
+
 const Setting kMountOptions{"mount",
                             "options",
                             "-o",
@@ -178,11 +194,17 @@ const Setting kServerKey{"keys", "server",   "--server-key",   "FILE",         "
 
 Result<uint64_t> parse_limit(const std::string& value) { return value == kNone ? Result<uint64_t>(0) : parse_size(value); }
 
+Result<std::chrono::milliseconds> parse_rhythm(const std::string& value) {
+  if (value == "off" || value == kNone) return std::chrono::milliseconds(0);
+  return parse_duration(value);
+}
+
 std::span<const Setting* const> all_settings() {
-  static constexpr std::array kAll{
-      &kServeDir,        &kServeListen, &kServeKey,       &kServeAllow,    &kServeGroupBytes, &kServeKeyBytes,
-      &kServeReaderHold, &kRetention,   &kRetentionBytes, &kMaxLog,        &kOnFull,          &kPool,
-      &kMountOptions,    &kPairMode,    &kPairFence,      &kPairBandwidth, &kOwnKey,          &kServerKey};
+  static constexpr std::array kAll{&kServeDir,        &kServeListen,   &kServeKey,        &kServeAllow,
+                                   &kServeGroupBytes, &kServeKeyBytes, &kServeReaderHold, &kRetention,
+                                   &kRetentionBytes,  &kMaxLog,        &kOnFull,          &kPool,
+                                   &kScrub,           &kMountOptions,  &kPairMode,        &kPairFence,
+                                   &kPairBandwidth,   &kOwnKey,        &kServerKey};
   return kAll;
 }
 

@@ -2,6 +2,7 @@
 // flags, reading and checking the file, and `tidemark config show`.
 #pragma once
 
+#include <chrono>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,7 +41,7 @@ inline constexpr std::string_view kNone = "none";
 
 extern const Setting kServeDir, kServeListen, kServeKey, kServeAllow;
 extern const Setting kServeGroupBytes, kServeKeyBytes, kServeReaderHold;
-extern const Setting kRetention, kRetentionBytes, kMaxLog, kOnFull, kPool;
+extern const Setting kRetention, kRetentionBytes, kMaxLog, kOnFull, kPool, kScrub;
 extern const Setting kMountOptions;
 extern const Setting kPairMode, kPairFence, kPairBandwidth;
 extern const Setting kOwnKey, kServerKey;
@@ -48,6 +49,9 @@ std::span<const Setting* const> all_settings();
 
 // An amount of bytes that may be "none", which is 0.
 Result<uint64_t> parse_limit(const std::string& value);
+
+// A length of time that may be "off" (or "none"), which is 0.
+Result<std::chrono::milliseconds> parse_rhythm(const std::string& value);
 
 // Declares the setting's flag; what is given there goes to `given`.
 CLI::Option* add_setting(CLI::App& command, const Setting& setting, std::string& given);

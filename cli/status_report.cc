@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "base/clock.h"
 #include "cli/pool.h"
+#include "cli/scrub_status.h"
 
 namespace tidemark::cli {
 namespace {
@@ -134,6 +135,7 @@ Json status_json(Group& group, const std::vector<Pair>& pairs) {
     made["inodes"] = space->inodes;
     made["disk_available_bytes"] = space->disk.available_bytes;
   }
+  add_scrub(made, group.directory());
   made["pairs"] = Json::array();
   auto progress = group.watermarks().snapshot();
   for (const Pair& pair : pairs) {
@@ -187,6 +189,7 @@ void print_status(const Json& status) {
   if (status.contains("superseded")) print_field("FENCED", printable(text_field(status["superseded"], "advice")));
   if (!flag_field(status, "healthy", true)) print_field("FAILED", text_field(status, "health"));
   if (auto text = text_field(status, "recovery"); !text.empty()) print_field("recovery", text);
+  print_scrub(status);
   if (status.contains("source")) print_source(status["source"]);
   for (const Json& pair : status.value("pairs", Json::array())) print_pair(pair);
   for (const Json& site : status.value("downstream", Json::array())) print_downstream(site);

@@ -145,6 +145,7 @@ class OpenGroup final : public Group {
   void stop_pruning() override { pruner_.stop(); }
   const RetentionPolicy& retention() const override { return options_.retention; }
   const LogLimit& log_limit() const override { return options_.log_limit; }
+  std::chrono::seconds scrub_every() const override { return options_.scrub_every; }
   Result<Position> ingest(Bytes run, Seq settled) override;
   Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) override;
   Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) override;

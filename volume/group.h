@@ -4,6 +4,7 @@
 //   DIR/log/         segments                                DIR/lock     held by the process that may write
 //   DIR/control      socket of that process (cli/control)    DIR/pairs.json   pairs (replicator/)
 //   DIR/fenced.json  a primary that has a successor (volume/superseded)
+//   DIR/scrub.json   how far checking all of the log has come, and what is damaged (volume/scrub_state)
 //   DIR/base/        what the index knows of everything up to the base (volume/base_image)
 #pragma once
 
@@ -44,12 +45,12 @@ struct GroupOptions {
   std::shared_ptr<IndexMemory> index_memory;      // as IndexOptions::memory
   uint64_t index_write_buffer_bytes = 64u << 20;  // as IndexOptions::write_buffer_bytes
   HotRows hot_rows;
-  RetentionPolicy retention;  // what a HistoryKeeper prunes by; everything is kept by default
-  LogLimit log_limit;         // of a primary: new data is refused where it says so; a replica takes what it is sent
-  std::string purpose;        // for the lock file: "mounted at /mnt/db", "site" …
-  std::chrono::milliseconds lock_patience{
-      30'000};                // how long who is about to give back the lock is waited for (DirectoryLock)
-  bool finishing = false;     // opens an unfinished group, too, to finish it
+  RetentionPolicy retention;                          // what a HistoryKeeper prunes by; everything is kept by default
+  std::chrono::seconds scrub_every{0};                // how often a Scrubber reads all of it; 0: never
+  LogLimit log_limit;                                 // of a primary: new data is refused where it says so; a replica takes what it is sent
+  std::string purpose;                                // for the lock file: "mounted at /mnt/db", "site" …
+  std::chrono::milliseconds lock_patience{30'000};    // who is about to give back the lock is waited for so long (DirectoryLock)
+  bool finishing = false;                             // opens an unfinished group, too, to finish it
   // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
   // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
   bool salvage = false;
@@ -173,6 +174,7 @@ class Group {
   virtual void stop_pruning() = 0;  // ends a prune that is going on, within moments; none begins afterwards
   [[nodiscard]] virtual const RetentionPolicy& retention() const = 0;  // of the options
   [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise
+  [[nodiscard]] virtual std::chrono::seconds scrub_every() const = 0;  // likewise
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was. Where opening found damage

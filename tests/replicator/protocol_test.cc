@@ -202,7 +202,7 @@ TEST_CASE("one flipped bit anywhere in a message is noticed") {
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
     CHECK(!open_message(as_bytes(flipped), body).ok());
   }
-  message[4] = kWireVersionFetch + 1;
+  message[4] = kWireVersion + 1;
   CHECK(open_message(as_bytes(message), body).status().code() == Code::kUnsupported);
 }
 
