@@ -18,7 +18,8 @@ class SegmentCheck {
     TM_TRY(check_header());
     anchored_ = known_.first_seq == Seq(1) || before_.epoch != Epoch();
     while (at_ < window_.end() && before_.seq < last_) TM_TRY(check_record());
-    if (end && end->seq <= last_ && anchored_ && before_ != *end) tell(at_, before_.seq.next(), Ino(), RecordFault::kWrongOrder);
+    if (end && end->seq <= last_ && anchored_ && before_ != *end)
+      tell(at_, before_.seq.next(), Ino(), RecordFault::kWrongOrder);
     return std::move(damage_);
   }
 
@@ -62,7 +63,8 @@ class SegmentCheck {
         break;
       }
       case RecordFault::kPayloadDamaged: tell(at_, record.header.seq, record.header.ino, record.fault); break;
-      case RecordFault::kNone: break;
+      case RecordFault::kNone:
+      case RecordFault::kForged: break;  // the latter is no single record's
     }
     anchored_ = true;
     before_ = record.header.position();
@@ -92,29 +94,88 @@ class SegmentCheck {
 
 std::string part_name(const LogPart& part) { return part.pack ? pack_name(*part.pack) : segment_name(part.segment); }
 
-Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last,
+Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last, bool from_disk,
                                                 const std::function<Status(uint64_t bytes)>& advance) {
-  if (part.pack) return check_pack_part(*part.pack, advance);
+  if (part.pack) return check_pack_part(*part.pack, from_disk, advance);
   const Position tail = tail_position();  // before the look at the segment, as in mend_from()
   const auto known = segments_.find(part.segment);
   if (!known) return Status(Code::kNotFound, "segment " + segment_name(part.segment) + " is not held here");
   TM_ASSIGN(const auto open, segments_.open(part.segment));
-  open.file->forget(0, known->bytes);
+  if (from_disk) open.file->forget(0, known->bytes);
   auto damage = SegmentCheck(*open.file, *known, last, advance).run(end_of(*known, tail));
-  open.file->forget(0, known->bytes);
+  if (damage.ok() && damage->empty() && is_sealed(*known))
+    TM_TRY(hold_against_digest(part, *open.file, known->bytes, *damage));
+  if (from_disk) open.file->forget(0, known->bytes);
   return damage;
 }
 
-Result<std::vector<LogDamage>> LogReader::check_pack_part(const PackInfo& info,
+bool LogReader::is_sealed(const KnownSegment& segment) const {
+  const auto next = segments_.after(segment.first_seq);
+  return next && next->before.epoch != Epoch() && next->before.seq <= durable();
+}
+
+Result<DigestBook*> LogReader::digests() {
+  if (!digests_) {
+    TM_ASSIGN(DigestBook book, DigestBook::load(mended_files_, mended_directory_, group_));
+    digests_.emplace(std::move(book));
+  }
+  return &*digests_;
+}
+
+Result<std::optional<PartDigest>> LogReader::digest_for(const LogPart& part) {
+  MutexLock lock(digest_mutex_);
+  TM_ASSIGN(DigestBook * book, digests());
+  return book->find(part);
+}
+
+Seq LogReader::newest_digest() {
+  MutexLock lock(digest_mutex_);
+  const auto book = digests();
+  return book.ok() ? (*book)->newest() : Seq();
+}
+
+std::optional<LogPart> LogReader::undigested(const std::function<bool(const LogPart&)>& wanted) {
+  MutexLock lock(digest_mutex_);
+  const auto book = digests();
+  if (!book.ok()) return std::nullopt;
+  for (const SegmentInfo& segment : segments_.all()) {
+    const LogPart part{segment.first_seq, std::nullopt};
+    if (segment.bytes <= kSegmentHeaderSize || (*book)->find(part) || !wanted(part)) continue;
+    const auto known = segments_.find(segment.first_seq);
+    if (known && is_sealed(*known)) return part;
+  }
+  const Floor floor = packs_.floor();
+  for (const PackInfo& pack : floor.packs) {
+    LogPart part{Seq(), pack};
+    if (!(*book)->find(part) && wanted(part)) return part;
+  }
+  return std::nullopt;
+}
+
+Status LogReader::hold_against_digest(const LogPart& part, File& file, uint64_t bytes, std::vector<LogDamage>& damage) {
+  TM_ASSIGN(const auto known, digest_for(part));
+  TM_ASSIGN(const Digest digest, digest_of(file, part.pack.has_value(), bytes));
+  if (known && known->bytes == bytes) {
+    if (known->digest != digest) damage.push_back({part_name(part), 0, part.segment, Ino(), RecordFault::kForged});
+    return Status();
+  }
+  MutexLock lock(digest_mutex_);
+  TM_ASSIGN(DigestBook * book, digests());
+  TM_TRY(book->tidy(mended_files_, mended_directory_, segments_.first_seq(), packs_.floor().packs));
+  return book->add(mended_files_, mended_directory_, part, {bytes, digest});
+}
+
+Result<std::vector<LogDamage>> LogReader::check_pack_part(const PackInfo& info, bool from_disk,
                                                           const std::function<Status(uint64_t bytes)>& advance) {
   std::vector<LogDamage> damage;
   const auto tell = [&](const LogDamage& each) {
     if (damage.size() < kPlacesMax) damage.push_back(each);
   };
   auto pack = Pack::open(mended_files_, mended_directory_, info, group_);
-  if (pack.ok()) (*pack)->file()->forget(0, info.bytes);
-  const Status checked = pack.ok() ? check_pack_content(**pack, tell, advance) : pack.status();
-  if (pack.ok()) (*pack)->file()->forget(0, info.bytes);
+  if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
+  Status checked = pack.ok() ? check_pack_content(**pack, tell, advance) : pack.status();
+  if (checked.ok() && damage.empty()) checked = hold_against_digest({Seq(), info}, *(*pack)->file(), info.bytes, damage);
+  if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
   if (checked.ok()) return damage;
   const auto packs = packs_.floor().packs;
   if (std::find(packs.begin(), packs.end(), info) == packs.end()) {

@@ -267,12 +267,18 @@ class Log {
   // right, so reading again is worth while. A segment that could not be repaired is not tried again for some seconds.
   virtual Status mend(const Location& location) = 0;
 
-  // Reads one part from the disk and checks every byte of it, of a segment records up to `last` (durable). Goes on after damage, of which at
-  // most 1,000 places are told. `advance` hears of what was read; what it returns, unless ok, ends it. kNotFound: the part is gone.
-  virtual Result<std::vector<LogDamage>> check(const LogPart& part, Seq last,
+  // Reads one part and checks every byte of it, of a segment records up to `last` (durable). `from_disk`: what memory holds of it does not
+  // count, and is not kept. Goes on after damage, of which at
+  // most 1,000 places are told; kForged is told of the whole part. `advance` hears of what was read; what it returns, unless ok, ends it. kNotFound: the part is gone.
+  virtual Result<std::vector<LogDamage>> check(const LogPart& part, Seq last, bool from_disk,
                                                const std::function<Status(uint64_t bytes)>& advance) = 0;
   // As mend().
   virtual Status mend_part(const LogPart& part) = 0;
+  // A part that is sealed (all of it durable, nothing more will be appended) and sound gets its digest by check(), which holds it against
+  // that from then on. The first one that has none and is `wanted` (which calls nothing of the log); nothing where there is no such part.
+  [[nodiscard]] virtual std::optional<LogPart> undigested(const std::function<bool(const LogPart&)>& wanted) = 0;
+  // The newest segment that has one; 0: none.
+  virtual Seq newest_digest() = 0;
 };
 
 // Reads a log forward from a seq, for shipping, indexing and listing. Not thread-safe; several cursors may be open, and the

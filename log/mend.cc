@@ -10,6 +10,7 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kFetchBytes = 1u << 20;
+constexpr uint64_t kMendPiecesMax = 8;  // of kMendBytesMax each, in one segment
 
 // Records of the other copy, one after the other.
 class Fetcher {
@@ -50,10 +51,11 @@ class Mender {
   Result<MendReport> run() {
     TM_ASSIGN(file_, files_.open(segment_path(directory_, target_.first_seq), FileSystem::Open::kReadWrite));
     TM_ASSIGN(const uint64_t size, file_->size());
-    end_ = std::min(size, target_.bytes);
+    end_ = std::min(size, target_.digest ? std::min(target_.bytes, target_.digest->bytes) : target_.bytes);
     window_.emplace(*file_, end_, kWalkStep);
     Status walked = mend_header();
     if (walked.ok()) walked = mend_records();
+    TM_TRY(write_proven(walked));
     if (!report_.mended.empty()) TM_TRY(file_->sync());
     if (walked.code() == Code::kIo || walked.code() == Code::kNoSpace || walked.code() == Code::kReadOnly) return walked;
     report_.left = std::move(walked);
@@ -65,11 +67,38 @@ class Mender {
     return corrupt_segment(target_.first_seq, at, seq, why);
   }
 
-  Status write(uint64_t at, std::string_view content, Seq first, Seq last) {
-    const iovec part{const_cast<char*>(content.data()), content.size()};
-    TM_TRY(file_->write(at, {&part, 1}));
-    window_.emplace(*file_, end_, kWalkStep);
+  // To be written once all of the segment has been looked at.
+  Status put(uint64_t at, std::string content, Seq first, Seq last) {
+    patched_ += content.size();
+    if (patched_ > kMendBytesMax * kMendPiecesMax) return cannot(at, first, "too much of the segment is damaged");
     report_.mended.push_back({at, content.size(), first, last});
+    patches_[at] = std::move(content);
+    return Status();
+  }
+
+  // What the digest proves, or, where there is none, the chain alone. A header follows from the segment before, and needs neither.
+  Status write_proven(Status& walked) {
+    if (target_.digest && std::any_of(patches_.begin(), patches_.end(), [](const auto& each) { return each.first != 0; })) {
+      Status proven = walked;
+      if (proven.ok()) {
+        TM_ASSIGN(const Digest digest, digest_of(*file_, false, target_.digest->bytes, patches_));
+        if (digest != target_.digest->digest) {
+          proven = cannot(
+              0, target_.first_seq,
+              "the records that were fetched are not those that stood there: their sums fit, the segment's digest does "
+              "not. Nothing was written; do not trust this copy");
+        }
+      }
+      if (!proven.ok()) {
+        walked = std::move(proven);
+        std::erase_if(patches_, [](const auto& each) { return each.first != 0; });
+        std::erase_if(report_.mended, [](const Mended& each) { return each.offset != 0; });
+      }
+    }
+    for (const auto& [at, content] : patches_) {
+      const iovec part{const_cast<char*>(content.data()), content.size()};
+      TM_TRY(file_->write(at, {&part, 1}));
+    }
     return Status();
   }
 
@@ -105,7 +134,7 @@ class Mender {
         check_follows(record, first, before_) != RecordFault::kNone) {
       return cannot(0, target_.first_seq, "the header cannot be worked out from the segment before it");
     }
-    return write(0, best, Seq(), Seq());
+    return put(0, std::move(best), Seq(), Seq());
   }
 
   // The end of the segment before this one, by reading it.
@@ -177,7 +206,7 @@ class Mender {
         TM_ASSIGN(sound, follows(to, position));
       }
       if (!sound) continue;
-      TM_TRY(write(at, content, before_.seq.next(), position.seq));
+      TM_TRY(put(at, std::move(content), before_.seq.next(), position.seq));
       before_ = position;
       return to;
     }
@@ -209,6 +238,8 @@ class Mender {
   uint64_t end_ = 0;
   std::optional<SegmentWindow> window_;
   Position before_;
+  Patches patches_;
+  uint64_t patched_ = 0;  // bytes in them
   MendReport report_;
 };
 
@@ -262,8 +293,11 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
 Status mend_log(FileSystem& files, const std::string& directory, const GroupId& group, const Position& newest, bool in_use,
                 RecordSource& source, const std::function<void(const std::string& where, const MendReport&)>& told) {
   TM_ASSIGN(const auto heads, read_heads(files, directory));
+  TM_ASSIGN(const DigestBook book, DigestBook::load(files, directory, group));
   for (size_t i = 0; i < heads.size() && !(in_use && heads[i].first_seq > newest.seq); ++i) {
-    TM_ASSIGN(const MendReport report, mend_segment(files, directory, describe(heads, i, group, newest, in_use), source));
+    MendTarget target = describe(heads, i, group, newest, in_use);
+    target.digest = book.find({heads[i].first_seq, std::nullopt});
+    TM_ASSIGN(const MendReport report, mend_segment(files, directory, target, source));
     if (!report.mended.empty() || !report.left.ok()) told("segment " + segment_name(heads[i].first_seq), report);
   }
   const auto floor = read_floor(files, directory);
@@ -273,7 +307,7 @@ Status mend_log(FileSystem& files, const std::string& directory, const GroupId& 
   }
   TM_TRY(floor.status());
   for (const PackInfo& pack : floor->packs) {
-    TM_ASSIGN(const MendReport report, mend_pack(files, directory, pack, *floor, source));
+    TM_ASSIGN(const MendReport report, mend_pack(files, directory, pack, *floor, source, book.find({Seq(), pack})));
     if (!report.mended.empty() || !report.left.ok()) told("pack " + pack_name(pack), report);
   }
   return Status();

@@ -2,7 +2,8 @@
 //
 // What is written is proven first: the records fetched must follow, by their chain, from a sound record (or segment header)
 // before the damage, and what comes behind the damage must follow from them. So they are the very bytes that stood there, and
-// writing them needs no lock and no care about crashes: a half-done repair is still the same damage.
+// writing them needs no lock and no care about crashes: a half-done repair is still the same damage. Sums alone could be forged by who
+// answers; of a part that was sealed its digest cannot.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "log/digests.h"
 #include "log/log.h"
 
 namespace tidemark {
@@ -37,17 +39,19 @@ struct MendTarget {
   std::optional<Position> end;  // of its last record, where that is known from elsewhere
   GroupId group{};
   Position known;  // some record that is known to stand in this log; zeros: none
+  std::optional<PartDigest>
+      digest;  // as it was sealed: then nothing is written that does not make the whole segment so again
 };
 
-// Reads the whole segment and puts back what is damaged. Durable on return. Fails only where the files do.
+// Reads the whole segment and puts back what is damaged. Where its digest is known: all of it or nothing. Durable on return. Fails only where the files do.
 Result<MendReport> mend_segment(FileSystem& files, const std::string& directory, const MendTarget& target,
                                 RecordSource& source);
 
 // The same for a pack that `floor` names. What stood before and behind a record in the order is not there to prove it: its own header
 // does, but for a flipped bit; else the copy's record floor.base has to be this log's, and of what it has between the sound records around
-// one alone may be it (docs/LOG_FORMAT.md, Repair). The table has a copy of its own.
+// one alone may be it (docs/LOG_FORMAT.md, Repair). The table has a copy of its own. `digest` as above.
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
-                             RecordSource& source);
+                             RecordSource& source, const std::optional<PartDigest>& digest = std::nullopt);
 
 // The same for every segment and pack of a log. `newest`: a record that is known to be in it (the newest one the index has; zeros:
 // none). `in_use`: somebody may be appending, so nothing behind `newest` is looked at. `told` hears of each ("segment …", "pack …")

@@ -119,11 +119,19 @@ bool names(std::string_view there, const Candidate& candidate) {
 
 class PackMender {
  public:
-  PackMender(FileSystem& files, const std::string& directory, const PackInfo& info, const Floor& floor, RecordSource& source)
-      : files_(files), path_(pack_path(directory, info)), directory_(directory), info_(info), floor_(floor), copy_(source) {}
+  PackMender(FileSystem& files, const std::string& directory, const PackInfo& info, const Floor& floor, RecordSource& source,
+             const std::optional<PartDigest>& digest)
+      : files_(files),
+        path_(pack_path(directory, info)),
+        directory_(directory),
+        info_(info),
+        floor_(floor),
+        digest_(digest),
+        copy_(source) {}
 
   Result<MendReport> run() {
     Status walked = mend();
+    TM_TRY(write_proven(walked));
     if (!report_.mended.empty()) TM_TRY(file_->sync());
     if (walked.code() == Code::kIo || walked.code() == Code::kNoSpace || walked.code() == Code::kReadOnly) return walked;
     report_.left = std::move(walked);
@@ -137,7 +145,7 @@ class PackMender {
     TM_ASSIGN(const std::vector<Stretch> stretches, examine(*pack));
     if (stretches.empty() && spoilt.empty()) return Status();
     TM_ASSIGN(file_, files_.open(path_, FileSystem::Open::kReadWrite));
-    for (const Pack::Spoilt& each : spoilt) TM_TRY(write(each.at, each.content, Seq()));
+    for (const Pack::Spoilt& each : spoilt) put(each.at, each.content, Seq());
     Status first;
     for (const Stretch& stretch : stretches) {
       Status mended = mend_stretch(stretch);
@@ -261,13 +269,42 @@ class PackMender {
 
   Status write(const PackEntry& entry, std::string_view whole, Seq seq) {
     if (whole.size() != entry.size) return cannot(entry, "the other copy's record is of another length");
-    return write(entry.at, whole, seq);
+    put(entry.at, whole, seq);
+    return Status();
   }
 
-  Status write(uint64_t at, std::string_view content, Seq seq) {
-    const iovec part{const_cast<char*>(content.data()), content.size()};
-    TM_TRY(file_->write(at, {&part, 1}));
+  // To be written once all of the pack has been looked at.
+  void put(uint64_t at, std::string_view content, Seq seq) {
+    patches_[at] = content;
     report_.mended.push_back({at, content.size(), seq, seq});
+  }
+
+  // What the digest proves, or, where there is none, what says above which record stood there. Header and table need no other copy.
+  Status write_proven(Status& walked) {
+    const auto fetched = [](const Mended& each) { return each.first != Seq(); };
+    if (digest_ && std::any_of(report_.mended.begin(), report_.mended.end(), fetched)) {
+      Status proven = walked;
+      if (proven.ok()) {
+        TM_ASSIGN(const Digest digest, digest_of(*file_, true, digest_->bytes, patches_));
+        if (digest != digest_->digest) {
+          proven = Status(Code::kCorrupt,
+                          "pack " + pack_name(info_) +
+                              ": the records that were fetched are not those that stood there: their sums fit, the "
+                              "pack's digest does not. Nothing was written; do not trust this copy");
+        }
+      }
+      if (!proven.ok()) {
+        walked = std::move(proven);
+        for (const Mended& each : report_.mended) {
+          if (fetched(each)) patches_.erase(each.offset);
+        }
+        std::erase_if(report_.mended, fetched);
+      }
+    }
+    for (const auto& [at, content] : patches_) {
+      const iovec part{const_cast<char*>(content.data()), content.size()};
+      TM_TRY(file_->write(at, {&part, 1}));
+    }
     return Status();
   }
 
@@ -280,17 +317,19 @@ class PackMender {
   const std::string& directory_;
   const PackInfo& info_;
   const Floor& floor_;
+  const std::optional<PartDigest>& digest_;
   Copy copy_;
   std::unique_ptr<File> file_;
   std::optional<bool> shares_;
+  Patches patches_;  // at most kMendBytesMax, and the table
   MendReport report_;
 };
 
 }  // namespace
 
 Result<MendReport> mend_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const Floor& floor,
-                             RecordSource& source) {
-  return PackMender(files, directory, pack, floor, source).run();
+                             RecordSource& source, const std::optional<PartDigest>& digest) {
+  return PackMender(files, directory, pack, floor, source, digest).run();
 }
 
 }  // namespace tidemark

@@ -163,7 +163,7 @@ class PackSet {
 Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,
                           const std::function<Status(uint64_t bytes)>& advance);
 
-// The part of verify_log that is about the floor and its packs. Adds to the verdict, and returns the floor as far as it can be
+// The part of verify_log that is about the floor and its packs, which are held against their digests. Adds to the verdict, and returns the floor as far as it can be
 // read. A record of a pack is named by the byte where it lies there.
 Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
                            const std::function<void(const LogDamage&)>& report,

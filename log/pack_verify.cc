@@ -1,6 +1,7 @@
 // Reading and checking every byte of a log's floor and packs, going on after damage.
 #include <algorithm>
 
+#include "log/digests.h"
 #include "log/pack.h"
 
 namespace tidemark {
@@ -48,13 +49,24 @@ Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogV
   if (!floor.ok() && floor.status().code() != Code::kCorrupt) return floor;
   if (!floor.ok() || damaged) report({"floor", 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
   if (!floor.ok()) return Floor();
+  TM_ASSIGN(const DigestBook book, DigestBook::load(files, directory, floor->group));
   for (const PackInfo& info : floor->packs) {
     auto pack = Pack::open(files, directory, info, floor->group);
     const auto count = [&verdict](uint64_t bytes) {
       verdict.records += bytes != 0;
       return Status();
     };
-    Status checked = pack.ok() ? check_pack_content(**pack, report, count) : pack.status();
+    bool sound = true;
+    const auto tell = [&](const LogDamage& damage) {
+      sound = false;
+      report(damage);
+    };
+    Status checked = pack.ok() ? check_pack_content(**pack, tell, count) : pack.status();
+    const auto known = book.find({Seq(), info});
+    if (checked.ok() && sound && known) {
+      TM_ASSIGN(const Digest digest, digest_of(*(*pack)->file(), true, info.bytes));
+      if (digest != known->digest) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kForged});
+    }
     const bool lost = checked.code() == Code::kCorrupt || checked.code() == Code::kNotFound;
     if (!checked.ok() && !lost) return checked;
     if (lost) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});

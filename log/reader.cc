@@ -228,14 +228,15 @@ Status LogReader::mend_now(const LogPart& part) {
 }
 
 Result<MendReport> LogReader::mend_from(const LogPart& part, RecordSource& source) {
+  TM_ASSIGN(const auto digest, digest_for(part));
   MendReport report;
   if (part.pack) {
-    TM_ASSIGN(report, mend_pack(mended_files_, mended_directory_, *part.pack, packs_.floor(), source));
+    TM_ASSIGN(report, mend_pack(mended_files_, mended_directory_, *part.pack, packs_.floor(), source, digest));
   } else {
     const Position tail = tail_position();  // before the look at the segment: so it lies in what is used of it
     const auto segment = segments_.find(part.segment);
     if (!segment) return Status(Code::kNotFound, "segment " + segment_name(part.segment) + " is not held here");
-    const MendTarget target{part.segment, segment->bytes, end_of(*segment, tail), group_, Position()};
+    const MendTarget target{part.segment, segment->bytes, end_of(*segment, tail), group_, Position(), digest};
     TM_ASSIGN(report, mend_segment(mended_files_, mended_directory_, target, source));
   }
   const std::string where = (part.pack ? "pack " : "segment ") + part_name(part);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "log/digests.h"
 #include "log/log.h"
 #include "log/mend.h"
 #include "log/pack.h"
@@ -41,9 +42,11 @@ class LogReader : public Log {
   Result<Seq> seq_at_time(int64_t time_ns) override;
   void set_record_sources(std::vector<std::shared_ptr<RecordSource>> sources) override;
   Status mend(const Location& location) override;
-  Result<std::vector<LogDamage>> check(const LogPart& part, Seq last,
+  Result<std::vector<LogDamage>> check(const LogPart& part, Seq last, bool from_disk,
                                        const std::function<Status(uint64_t bytes)>& advance) override;
   Status mend_part(const LogPart& part) override;
+  [[nodiscard]] std::optional<LogPart> undigested(const std::function<bool(const LogPart&)>& wanted) override;
+  Seq newest_digest() override;
 
   // Where record `seq` (in first() … appended()) lies. kNotFound where it is not held.
   Result<Location> locate(Seq seq);
@@ -76,20 +79,29 @@ class LogReader : public Log {
   // Walks the headers of `segment` from `from` to record `to`, or to the last one not younger than `until_ns`.
   Result<Hop> hop(const KnownSegment& segment, const IndexPoint& from, Seq to, int64_t until_ns);
   Result<Hop> find_record(Seq seq);
-  Result<std::vector<LogDamage>> check_pack_part(const PackInfo& info, const std::function<Status(uint64_t bytes)>& advance);
+  Result<std::vector<LogDamage>> check_pack_part(const PackInfo& info, bool from_disk,
+                                                 const std::function<Status(uint64_t bytes)>& advance);
   Status mend_now(const LogPart& part) TM_REQUIRES(mend_mutex_);
   Result<MendReport> mend_from(const LogPart& part, RecordSource& source) TM_REQUIRES(mend_mutex_);
   // What the last record of a segment has to be, where that is known.
   std::optional<Position> end_of(const KnownSegment& segment, const Position& tail) const;
   Result<MendReport> mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source);
 
+  // Of a part that is sealed and was just found sound: makes its digest, or holds it against the one there is.
+  Status hold_against_digest(const LogPart& part, File& file, uint64_t bytes, std::vector<LogDamage>& damage);
+  [[nodiscard]] bool is_sealed(const KnownSegment& segment) const;
+  // Read from its file when it is first asked for.
+  Result<DigestBook*> digests() TM_REQUIRES(digest_mutex_);
+  Result<std::optional<PartDigest>> digest_for(const LogPart& part);
+
   FileSystem& mended_files_;
   const std::string mended_directory_;
   const GroupId group_;
+  Mutex digest_mutex_;  // held while the file of digests is read or written
+  std::optional<DigestBook> digests_ TM_GUARDED_BY(digest_mutex_);
   Mutex mend_mutex_;  // held while a segment or a pack is repaired: one at a time
   std::vector<std::shared_ptr<RecordSource>> sources_ TM_GUARDED_BY(mend_mutex_);
-  std::map<uint64_t, std::chrono::steady_clock::time_point> in_vain_
-      TM_GUARDED_BY(mend_mutex_);  // by first seq of the part
+  std::map<uint64_t, std::chrono::steady_clock::time_point> in_vain_ TM_GUARDED_BY(mend_mutex_);  // by first seq of the part
 };
 
 }  // namespace tidemark

@@ -100,6 +100,7 @@ std::string_view record_fault_name(RecordFault fault) {
     case RecordFault::kHeaderDamaged: return "header damaged";
     case RecordFault::kPayloadDamaged: return "payload damaged";
     case RecordFault::kWrongOrder: return "wrong order";
+    case RecordFault::kForged: return "its sums fit, its digest does not: somebody has put something else there";
   }
   return "unknown fault";
 }

@@ -68,7 +68,14 @@ using HeaderBytes = std::array<std::byte, kRecordHeaderSize>;
 HeaderBytes seal_header(RecordHeader& header, uint64_t previous_chain);
 
 // What can be wrong with a record, told apart.
-enum class RecordFault { kNone, kUnwritten /* 64 zero bytes */, kHeaderDamaged, kPayloadDamaged, kWrongOrder };
+enum class RecordFault {
+  kNone,
+  kUnwritten,  // 64 zero bytes
+  kHeaderDamaged,
+  kPayloadDamaged,
+  kWrongOrder,
+  kForged,  // of a whole segment or pack: every sum in it fits, and its digest does not
+};
 std::string_view record_fault_name(RecordFault fault);  // "header damaged" …
 
 // Decodes and checks the header alone (check sum, known type and flags, lengths within limits).

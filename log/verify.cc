@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "log/digests.h"
 #include "log/log.h"
 #include "log/pack.h"
 #include "log/segment.h"
@@ -93,8 +94,22 @@ class Verifier {
     }
     advance(std::min<uint64_t>(size, kSegmentHeaderSize));
     SegmentWindow window(*file, size, kWalkStep);
+    const size_t found = verdict_.damage.size();
     TM_TRY(check_records(first_seq, window));
+    if (sound && verdict_.damage.size() == found) TM_TRY(check_digest(first_seq, header.group, *file));
     return true;
+  }
+
+  // Of a segment in which every sum fits.
+  Status check_digest(Seq first_seq, const GroupId& group, File& file) {
+    if (!digests_) {
+      TM_ASSIGN(digests_, DigestBook::load(files_, directory_, group));
+    }
+    const auto known = digests_->find({first_seq, std::nullopt});
+    if (!known || known->bytes != end_at_) return Status();
+    TM_ASSIGN(const Digest digest, digest_of(file, false, known->bytes));
+    if (digest != known->digest) report(first_seq, 0, first_seq, Ino(), RecordFault::kForged);
+    return Status();
   }
 
   Status check_records(Seq segment, SegmentWindow& window) {
@@ -104,6 +119,7 @@ class Verifier {
       const RecordHeader& header = record.header;
       switch (record.fault) {
         case RecordFault::kNone:
+        case RecordFault::kForged:  // no single record's
         case RecordFault::kPayloadDamaged: {
           if (record.fault != RecordFault::kNone) report(segment, at, header.seq, header.ino, record.fault);
           at = take(header, at, window.end());
@@ -168,6 +184,7 @@ class Verifier {
   LogVerdict verdict_;
   uint64_t bytes_total_ = 0;
   std::vector<Gap> gaps_;
+  std::optional<DigestBook> digests_;
   Position before_;
   bool anchored_ = false;  // before_ is the position the next record must follow
   bool unbroken_ = true;

@@ -12,9 +12,9 @@ namespace tidemark {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-constexpr int64_t kBurstNs = 100'000'000;   // so much may be read at once after a pause
+constexpr int64_t kBurstNs = 100'000'000;    // so much may be read at once after a pause
 constexpr int64_t kWaitLeastNs = 5'000'000;  // shorter waits are saved up
-constexpr std::chrono::nanoseconds kLookMax = std::chrono::minutes(1);
+constexpr std::chrono::nanoseconds kLookMax = std::chrono::seconds(15);
 constexpr size_t kPlacesTold = 5;  // in the log, of one part
 
 std::string place_text(const LogDamage& each) {
@@ -40,12 +40,38 @@ GroupScrub::GroupScrub(Group& group, const ScrubOptions& options)
   auto loaded = load_scrub_state(group.directory(), *options.files);
   if (loaded.ok()) state_ = std::move(*loaded);
   if (!loaded.ok()) log_warning(loaded.status().text() + "; scrubbing begins anew");
+  saved_ = state_;
   state_.every_s = group.scrub_every().count();
   if (state_.known_ns == 0) state_.known_ns = clock_.wall_ns();
+  // A log that has no digest yet is of an earlier version: what it holds is read soon enough.
+  const Seq digested = group.log().newest_digest();
+  const auto segments = group.log().segments();
+  const bool early = digested == Seq() && !segments.empty();
+  digest_from_ = early ? segments.back().first_seq : digested.next();
+  const Floor floor = group.log().floor();
+  for (const PackInfo& pack : floor.packs) {
+    if (early) digest_packs_above_ = std::max(digest_packs_above_, pack.made_for);
+  }
   save_now_and_then(true);
 }
 
+Result<bool> GroupScrub::digest_one(ScrubPace& pace) {
+  const auto part = group_.log().undigested([this](const LogPart& each) {
+    if (!each.pack) return each.segment >= digest_from_;
+    return each.pack->made_for > digest_packs_above_ && !tried_.contains(part_name(each));
+  });
+  if (!part) return false;
+  // One that is damaged is for the pass.
+  if (part->pack) tried_.insert(part_name(*part));
+  if (!part->pack) digest_from_ = part->segment.next();
+  TM_TRY(look_at(*part, group_.log().durable(), false, [&pace](uint64_t) { return pace.go_on(); }));
+  return true;
+}
+
 Result<std::chrono::nanoseconds> GroupScrub::step(ScrubPace& pace) {
+  TM_ASSIGN(const bool digested, digest_one(pace));
+  if (digested) return std::chrono::nanoseconds(0);
+  if (group_.scrub_every().count() == 0) return kLookMax;
   if (!state_.running) {
     const int64_t every = group_.scrub_every().count() * kSecondNs;
     const int64_t left = std::max(state_.known_ns, state_.began_ns) + every - clock_.wall_ns();
@@ -64,7 +90,13 @@ Result<std::chrono::nanoseconds> GroupScrub::step(ScrubPace& pace) {
     end_pass();
     return std::chrono::nanoseconds(0);
   }
-  TM_TRY(look_at(*part, pace));
+  uint64_t read = 0;
+  const Status looked = look_at(*part, state_.to, true, [&](uint64_t bytes) {
+    read += bytes;
+    return pace.spent(bytes);
+  });
+  state_.bytes_done += read;
+  TM_TRY(looked);
   state_.next = (part->pack ? part->pack->first : part->segment).next();
   save_now_and_then(false);
   return std::chrono::nanoseconds(0);
@@ -94,7 +126,8 @@ void GroupScrub::end_pass() {
 std::optional<LogPart> GroupScrub::next_part() {
   if (!state_.packs) {
     for (const SegmentInfo& segment : group_.log().segments()) {
-      if (segment.first_seq >= state_.next && segment.first_seq <= state_.to) return LogPart{segment.first_seq, std::nullopt};
+      if (segment.first_seq >= state_.next && segment.first_seq <= state_.to)
+        return LogPart{segment.first_seq, std::nullopt};
     }
     state_.packs = true;  // what was moved from a segment meanwhile is in one
     state_.next = Seq();
@@ -119,22 +152,22 @@ std::optional<LogPart> GroupScrub::part_named(const std::string& file) const {
   return std::nullopt;
 }
 
-Status GroupScrub::look_at(const LogPart& part, ScrubPace& pace) {
+Status GroupScrub::look_at(const LogPart& part, Seq last, bool from_disk, const Wait& wait) {
   Log& log = group_.log();
-  const Seq last = state_.running ? state_.to : log.durable();
-  uint64_t read = 0;
-  const auto advance = [&](uint64_t bytes) {
-    read += bytes;
-    return pace.spent(bytes);
-  };
-  auto found = log.check(part, last, advance);
-  if (state_.running) state_.bytes_done += read;
+  auto found = log.check(part, last, from_disk, wait);
   const std::string file = part_name(part);
   if (found.status().code() == Code::kNotFound) return forget(file), Status();
+  // The disk itself says that it has lost something: nothing can be put right there, and the others are to be read all the same.
+  if (found.status().code() == Code::kIo) {
+    log_error(group_.directory() + ": scrubbing: " + found.status().text());
+    const LogDamage whole{file, 0, part.segment, Ino(), RecordFault::kPayloadDamaged};
+    note(file, {whole}, {whole});
+    return Status();
+  }
   TM_TRY(found.status());
   auto left = *found;
   if (!found->empty() && log.mend_part(part).ok()) {
-    auto again = log.check(part, last, advance);
+    auto again = log.check(part, last, from_disk, wait);
     if (again.status().code() == Code::kNotFound) return forget(file), Status();
     TM_TRY(again.status());
     left = std::move(*again);
@@ -152,7 +185,8 @@ Status GroupScrub::retry_one(ScrubPace& pace) {
   retry_.erase(retry_.begin());
   if (retry_.empty()) retry_ns_ = clock_.steady_ns() + options_.retry_every.count();
   const auto part = part_named(file);
-  if (part) return look_at(*part, pace);
+  const auto wait = [&pace](uint64_t bytes) { return pace.spent(bytes); };
+  if (part) return look_at(*part, group_.log().durable(), true, wait);
   forget(file);
   return Status();
 }
@@ -201,7 +235,10 @@ void GroupScrub::save_now_and_then(bool now) {
 
 Status GroupScrub::save() {
   saved_ns_ = clock_.steady_ns();
-  return save_scrub_state(group_.directory(), state_, *options_.files);
+  if (state_ == saved_) return Status();
+  TM_TRY(save_scrub_state(group_.directory(), state_, *options_.files));
+  saved_ = state_;
+  return Status();
 }
 
 namespace {
@@ -222,7 +259,6 @@ class ScrubThread final : public Scrubber {
   }
 
   void add(Group& group) override {
-    if (group.scrub_every().count() == 0) return;
     MutexLock lock(mutex_);
     arrived_.push_back(&group);
     changed_.notify_all();
@@ -287,7 +323,7 @@ class ScrubThread final : public Scrubber {
   }
 
   const ScrubOptions options_;
-  ScrubPace pace_;             // of the thread, as is the next
+  ScrubPace pace_;  // of the thread, as is the next
   std::vector<Turn> turns_;
   Mutex mutex_;
   CondVar changed_;

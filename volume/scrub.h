@@ -1,5 +1,5 @@
 // Reads a group's log again and again in the background, checks every byte, and has what is damaged put right from another copy
-// (Log::set_record_sources) while that is still there.
+// (Log::set_record_sources) while that is still there. What was sealed gets its digest (log/digests).
 #pragma once
 
 #include <chrono>
@@ -33,6 +33,7 @@ class ScrubPace {
   using Wait = std::function<Status(std::chrono::nanoseconds)>;
   ScrubPace(Clock& clock, uint64_t bytes_per_second, Wait wait);
   Status spent(uint64_t bytes);
+  Status go_on() { return wait_(std::chrono::nanoseconds(0)); }  // without a word about the rate
 
  private:
   Clock& clock_;
@@ -58,7 +59,11 @@ class GroupScrub {
   // The next part of the pass that goes on; nothing behind the last.
   [[nodiscard]] std::optional<LogPart> next_part();
   [[nodiscard]] std::optional<LogPart> part_named(const std::string& file) const;
-  Status look_at(const LogPart& part, ScrubPace& pace);
+  // `wait` is told of bytes read.
+  using Wait = std::function<Status(uint64_t bytes)>;
+  Status look_at(const LogPart& part, Seq last, bool from_disk, const Wait& wait);
+  // What was sealed lately gets its digest while memory holds it still. True: a part did.
+  Result<bool> digest_one(ScrubPace& pace);
   Status retry_one(ScrubPace& pace);
   void forget(const std::string& file);  // it has no damage any more that is known
   void note(const std::string& file, const std::vector<LogDamage>& found, const std::vector<LogDamage>& left);
@@ -68,10 +73,14 @@ class GroupScrub {
   const ScrubOptions options_;
   Clock& clock_;
   ScrubState state_;
+  ScrubState saved_;      // as it is on disk
   int64_t saved_ns_ = 0;  // steady, as the next
   int64_t retry_ns_ = 0;
+  Seq digest_from_;              // segments from here on get their digest at once, those before with a pass
+  Seq digest_packs_above_;       // likewise packs that were made for a later base
+  std::set<std::string> tried_;  // of these, those that were looked at
   std::set<std::string> retry_;  // files that are still to be looked at again in this round
-  std::string told_;    // why it could not be saved, as logged last
+  std::string told_;             // why it could not be saved, as logged last
 };
 
 // One thread for any number of groups, which take turns.
@@ -79,7 +88,7 @@ class Scrubber {
  public:
   static std::unique_ptr<Scrubber> start(const ScrubOptions& options = {});
   virtual ~Scrubber() = default;  // stops within moments, or as long as another copy takes to answer
-  // A group whose scrub_every() is 0 is left alone. Each must outlive this; each once. Any thread.
+  // One whose scrub_every() is 0 only gets digests for what is sealed. Each must outlive this; each once. Any thread.
   virtual void add(Group& group) = 0;
 };
 

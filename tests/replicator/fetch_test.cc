@@ -157,10 +157,11 @@ TEST_CASE("a site reads from its source while that ships, and neither waits for 
     while (!stop) {
       spoil(c.copy(), victim);
       (void)read(c.copy(), victim);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   });
   fill(*c.primary, 8u << 20, 2);
-  CHECK(caught_up(*c.primary, "site"));
+  CHECK(caught_up(*c.primary, "site", std::chrono::seconds(60)));
   stop = true;
   reader.join();
   CHECK(eventually([&] { return read(c.copy(), victim).ok(); }, std::chrono::seconds(15)));

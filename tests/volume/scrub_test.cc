@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "log/digests.h"
 #include "log/pack.h"
 #include "tests/support/scratch.h"
 
@@ -16,7 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-
 
 class HandClock final : public Clock {
  public:
@@ -89,7 +89,7 @@ struct Place {
     REQUIRE(group->sync().ok());
     const auto pruned = group->prune(prune);
     REQUIRE(pruned.ok());
-    REQUIRE(group->log().floor().packs.size() == 1);
+    REQUIRE(!group->log().floor().packs.empty());
     for (uint64_t i = 8; i < 12; ++i) write_file(*group, "file" + std::to_string(i), 200 * 1024, i);
     REQUIRE(group->sync().ok());
     REQUIRE(group->log().segments().size() >= 5);
@@ -270,15 +270,23 @@ TEST_CASE("a scrub in the middle of which history is pruned loses nothing") {
   CHECK(!scrub.state().running);
 }
 
-TEST_CASE("a scrub that is off is no work, and a thread ends at once though it is in the middle of a pass") {
+TEST_CASE("a scrub that is off is no work") {
   Place p(0s);
+  GroupScrub scrub(*p.group, p.options);
+  p.spoil(p.segment(1));
+  p.clock.advance(1'000h);
+  work_off(scrub, p.pace);
+  CHECK(scrub.state().found == 0);
+  CHECK(scrub.state().began_ns == 0);
+}
+
+TEST_CASE("the thread ends at once though it is in the middle of a pass") {
+  Place p(1s);
   const auto began = std::chrono::steady_clock::now();
   {
     ScrubOptions slow;
     slow.bytes_per_second = 1'000;
     auto scrubber = Scrubber::start(slow);
-    scrubber->add(*p.group);
-    p.open(1s);
     scrubber->add(*p.group);
     const auto deadline = std::chrono::steady_clock::now() + 20s;
     while (!load_scrub_state(p.directory).value().running && std::chrono::steady_clock::now() < deadline)
@@ -286,6 +294,49 @@ TEST_CASE("a scrub that is off is no work, and a thread ends at once though it i
   }
   CHECK(load_scrub_state(p.directory).value().running);
   CHECK(std::chrono::steady_clock::now() - began < 25s);
+}
+
+TEST_CASE("what is sealed gets its digest at once, what was there before with the next pass") {
+  Place p(24h);
+  const auto digested = [&](const LogPart& part) {
+    return DigestBook::load(posix_file_system(), p.directory + "/log", p.group->log().group())
+        .value()
+        .find(part)
+        .has_value();
+  };
+  const LogPart old = p.segment(1);
+  const LogPart newest = p.segment(p.group->log().segments().size() - 1);
+  GroupScrub scrub(*p.group, p.options);
+  work_off(scrub, p.pace);
+  CHECK(!digested(old));
+  CHECK(!digested(newest));
+  write_file(*p.group, "more", 600 * 1024, 99);
+  REQUIRE(p.group->sync().ok());
+  work_off(scrub, p.pace);
+  CHECK(digested(newest));  // it is sealed now
+  CHECK(!digested(old));
+  const LogPart last = p.segment(p.group->log().segments().size() - 1);
+  CHECK(!digested(last));  // it is not
+  p.clock.advance(24h);
+  work_off(scrub, p.pace);
+  CHECK(digested(old));
+  CHECK(digested(p.pack()));
+  CHECK(!digested(last));
+  CHECK(scrub.state().found == 0);
+  PruneRequest prune;
+  prune.to = Seq(p.group->newest().value() * 3 / 4);
+  REQUIRE(p.group->prune(prune).ok());
+  const LogPart made{Seq(), p.group->log().floor().packs.back()};
+  CHECK(!digested(made));
+  work_off(scrub, p.pace);
+  CHECK(digested(made));
+  // A restart has none anew, and those after it come at once.
+  p.open();
+  GroupScrub again(*p.group, p.options);
+  write_file(*p.group, "still more", 600 * 1024, 100);
+  REQUIRE(p.group->sync().ok());
+  work_off(again, p.pace);
+  CHECK(digested(last));
 }
 
 }  // namespace tidemark::test
