@@ -60,7 +60,7 @@ void tell_error(Alerts& alerts, const Json& volume) {
     alerts.tell(AlertKind::kUnknown, Standing::kUnknown, exit, "how it stands may not be seen by this user: " + what, "",
                 "ask as the user that runs it, or as root");
   } else {
-    alerts.tell(AlertKind::kDown, Standing::kDown, exit, what, "", text_field(volume, "error_advice"));
+    alerts.tell(AlertKind::kDown, Standing::kDown, exit, what);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -86,9 +87,11 @@ Result<Json> status_of_directory(const std::string& directory, const std::option
   return status;
 }
 
+bool may_not_look(const Status& why) { return why.sys_errno() == EACCES || why.sys_errno() == EPERM; }
+
 // A volume that cannot be looked at is one that is shown, too.
 Json error_json(const std::string& name, const Status& why) {
-  return {{"name", name}, {"error", why.text()}, {"error_code", code_name(why.code())}};
+  return {{"name", name}, {"error", why.text()}, {"error_code", code_name(may_not_look(why) ? Code::kAccess : why.code())}};
 }
 
 void add_mount(Json& status, const std::optional<MountedVolume>& mount) {
@@ -124,10 +127,12 @@ void add_report(Json& status, const SiteReport& report, Seq newest) {
   if (report.damaged_from != Seq()) status["damaged_from"] = report.damaged_from.value();
   const Seq held(number_field(status, "durable"));
   if (report.source) status["source"] = source_json(*report.source, held, report.wall_ns);
-  status["pairs"] = status["downstream"] = Json::array();
+  Json pairs = Json::array(), downstream = Json::array();
   for (const auto& [name, site] : report.sites) {
-    status[site.downstream ? "downstream" : "pairs"].push_back(remote_copy_json(name, site, newest, report.wall_ns));
+    (site.downstream ? downstream : pairs).push_back(remote_copy_json(name, site, newest, report.wall_ns));
   }
+  status["pairs"] = std::move(pairs);
+  status["downstream"] = std::move(downstream);
 }
 
 Result<Json> remote_status(const Source& source, const RemoteKeys& keys) {
@@ -202,6 +207,7 @@ Result<Json> collect(const StatusFlags& flags) {
     Json groups = groups_below(flags.source);
     if (!groups.empty()) return groups;
   }
+  if (may_not_look(source.status())) return Json::array({error_json(flags.source, source.status())});
   if (!source.ok()) return source.status();
   if (!source->remote) return Json::array({local_status(source->directory)});
   if (!flags.rpo.empty()) {

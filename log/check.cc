@@ -122,6 +122,12 @@ Result<DigestBook*> LogReader::digests() {
   return &*digests_;
 }
 
+Status LogReader::forget_digests(Seq from) {
+  MutexLock lock(digest_mutex_);
+  TM_ASSIGN(DigestBook * book, digests());
+  return book->forget(mended_files_, mended_directory_, from);
+}
+
 Result<std::optional<PartDigest>> LogReader::digest_for(const LogPart& part) {
   MutexLock lock(digest_mutex_);
   TM_ASSIGN(DigestBook * book, digests());

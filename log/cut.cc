@@ -104,6 +104,7 @@ Status LogWriter::cut(const Position& to) {
   TM_ASSIGN(const int64_t time_ns, time_of(to.seq));
   TM_TRY(put_aside(files_, directory_, group(), to, records));
   TM_TRY(lower_note(to));
+  TM_TRY(forget_digests(Seq(end.segment)));
   const Seq last = tail_.position.seq;
   auto file = shorten(Seq(end.segment), kept.content);
   if (!file.ok()) return poison(file.status());

@@ -123,6 +123,22 @@ Status DigestBook::tidy(FileSystem& files, const std::string& directory, Seq fir
     if (found != entries_.end()) kept.insert(*found);
   }
   if (written_ < kTidyLeast || written_ < 2 * kept.size()) return Status();
+  return replace(files, directory, std::move(kept));
+}
+
+Status DigestBook::forget(FileSystem& files, const std::string& directory, Seq from) {
+  std::map<Key, PartDigest> kept = entries_;
+  if (std::erase_if(kept, [&](const auto& each) { return each.first.second == 0 && each.first.first >= from.value(); }) == 0)
+    return Status();
+  TM_TRY(replace(files, directory, std::move(kept)));
+  newest_ = Seq();
+  for (const auto& [key, part] : entries_) {
+    if (key.second == 0) newest_ = std::max(newest_, Seq(key.first));
+  }
+  return Status();
+}
+
+Status DigestBook::replace(FileSystem& files, const std::string& directory, std::map<Key, PartDigest> kept) {
   std::string text = header();
   for (const auto& [key, part] : kept) text += encode_entry(key, part);
   TM_TRY(write_file_atomically(files, path_in(directory), text));

@@ -54,6 +54,8 @@ class DigestBook {
   [[nodiscard]] Seq newest() const { return newest_; }
   // Durable on return. The one before, if there was one, counts no longer.
   Status add(FileSystem& files, const std::string& directory, const LogPart& part, const PartDigest& digest);
+  // Those of segments from `from` on count no longer: they were cut. Durable on return.
+  Status forget(FileSystem& files, const std::string& directory, Seq from);
   // Writes the file anew, without parts that are gone, where these are most of it.
   Status tidy(FileSystem& files, const std::string& directory, Seq first, const std::vector<PackInfo>& packs);
 
@@ -61,6 +63,8 @@ class DigestBook {
   using Key = std::pair<uint64_t, uint64_t>;  // first, made_for
   static Key key_of(const LogPart& part);
   [[nodiscard]] std::string header() const;
+  // The file and what is known of it become `kept`.
+  Status replace(FileSystem& files, const std::string& directory, std::map<Key, PartDigest> kept);
 
   GroupId group_{};
   std::map<Key, PartDigest> entries_;

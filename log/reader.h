@@ -54,6 +54,8 @@ class LogReader : public Log {
   SegmentSet& segment_set() { return segments_; }
 
  protected:
+  // Segments from `from` on are cut, and will hold something else.
+  Status forget_digests(Seq from);
   virtual void segment_mended(Seq /*first_seq*/) {}  // nothing in it is damaged any more
   // A record that is neither in a segment nor in a pack: where another process prunes, looks at what it has left. ok: look once
   // more, and what is not there then was pruned.

@@ -120,6 +120,32 @@ TEST_CASE("power that fails at any moment of a cut leaves a log that ends betwee
   }
 }
 
+TEST_CASE("what is cut has no digest any more, and gets one again") {
+  TestLog source;
+  source.add(90);
+  Copy copy;
+  receive(*source.log, *copy.log, Seq(90));
+  const auto check_all = [](Log& log) {
+    size_t made = 0;
+    while (const auto part = log.undigested([](const LogPart&) { return true; })) {
+      CHECK(must(log.check(*part, log.durable(), false, [](uint64_t) { return Status(); })).empty());
+      ++made;
+    }
+    return made;
+  };
+  CHECK(check_all(*copy.log) > 3);
+  must(copy.log->cut(must(source.log->position_at(Seq(20)))));
+  TestLog other;
+  receive(*source.log, *other.log, Seq(20));
+  other.count = 1000;
+  other.add(70, 700);
+  receive(*other.log, *copy.log, Seq(90));
+  CHECK(check_all(*copy.log) > 3);
+  for (const SegmentInfo& segment : copy.log->segments()) {
+    CHECK(must(copy.log->check({segment.first_seq, {}}, Seq(90), false, [](uint64_t) { return Status(); })).empty());
+  }
+}
+
 TEST_CASE("a reader from before a cut does not take later records for those that it knew") {
   TestLog source;
   source.add(40, 300);

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -73,6 +74,14 @@ def write(here, name, size=10):
         file.write(os.urandom(size))
         file.flush()
         os.fsync(file.fileno())
+
+
+def listens(here, site):
+    """Before that, whoever reads its directory could hold the lock that it wants."""
+    def answers():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", site.port)) == 0
+    here.wait(answers, "the site to listen", 20)
 
 
 def since(text):
@@ -259,9 +268,9 @@ def a_damaged_group_hides_no_other(binary):
         expect(damaged["standing"] == "DOWN" and "group.json" in damaged["error"], f"{damaged}")
         expect(sound["name"] == "shop" and "position" in sound, f"{sound}")
         site.start()
-        here.wait(lambda: ask(here, site.directory)[1][1]["served"], "the site to serve the sound one", 20)
+        listens(here, site)
         code, volumes = ask(here, site.directory)
-        expect(volumes[0]["standing"] == "DOWN" and code == 13, f"exit {code}, {volumes}")
+        expect(volumes[0]["standing"] == "DOWN" and code == 13 and volumes[1]["served"], f"exit {code}, {volumes}")
 
 
 def what_is_behind_a_killed_site_is_unknown(binary):
