@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +30,13 @@ class Descriptor {
  private:
   int fd_;
 };
+
+// Asks nobody: a device does not change.
+bool is_on_device(int fd, uint64_t device) {
+  struct statx about {};
+  return fd >= 0 && statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &about) == 0 &&
+         makedev(about.stx_dev_major, about.stx_dev_minor) == device;
+}
 
 Status fsync_path(int root, const std::string& path) {
   constexpr int kFlags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
@@ -134,28 +142,24 @@ Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::m
   }
 }
 
-// syncfs() hands every dirty page to the daemon, but does not wait until the daemon has taken them (a kernel must not hang on
-// a FUSE daemon in sync(2)). fsync() of a file does wait. Only files that are open for writing can have pages on their way:
-// the kernel waits for the others' before it closes them. So: syncfs, which is quick and many at a time, then fsync of each of
-// those files, through /.tidemark/ino/NUMBER, which leads to an inode whatever its name is now, if it has one at all.
+// Only files that are open for writing can have pages on their way: the kernel writes the others' before it closes them (or unmaps
+// them). fsync() of each waits for those, through /.tidemark/ino/NUMBER, which leads to an inode whatever its name is now, if it has one
+// at all. Where there are many, syncfs() before that hands all dirty pages to the daemon many at a time; alone it does not do, for it does
+// not wait until the daemon has taken them (a kernel must not hang on a FUSE daemon in sync(2)). Where there are few, each request saved
+// counts: it would be a fifth of a mark.
 Status MarkMaker::flush() {
+  const std::vector<Ino> writers = inodes_.open_for_write();
+  if (writers.empty()) return {};
   const Flushing flushing(*this);
-  Status result;
-  {
-    // Held open only meanwhile: a descriptor of our own would make every umount fail.
-    Descriptor root(open(mountpoint_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    struct stat about {};
-    const bool ours = root.get() >= 0 && fstat(root.get(), &about) == 0 && about.st_dev == device_;
-    if (!ours && mounted_) {
-      result = {Code::kBusy,
-                mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
-    } else if (ours) {
-      const std::vector<Ino> writers = inodes_.open_for_write();
-      if (syncfs(root.get()) != 0) result = errno_status(errno, "flushing dirty pages before a mark");
-      if (result.ok()) result = flush_files(root.get(), writers);
-    }
+  const bool many = writers.size() > kFilesPerThread;
+  // Held open only meanwhile: a descriptor of our own would make every umount fail.
+  const Descriptor root(open(mountpoint_.c_str(), (many ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC));
+  if (!is_on_device(root.get(), device_)) {
+    if (!mounted_) return {};
+    return {Code::kBusy, mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
   }
-  return result;
+  if (many && syncfs(root.get()) != 0) return errno_status(errno, "flushing dirty pages before a mark");
+  return flush_files(root.get(), writers);
 }
 
 // Each file takes a few requests one after the other; other files need not wait for them.

@@ -16,13 +16,14 @@ namespace {
 
 // --- lookup ---
 
-// A directory that exists only here.
-void reply_own(fuse_req_t req, fuse_ino_t id, double timeout_seconds) {
+// A directory that exists only here, and never changes.
+void reply_own(fuse_req_t req, fuse_ino_t id, double name_timeout_seconds) {
   TM_REPLY_ASSIGN(req, struct stat about, own_stat(id, daemon_of(req).options.history_closed));
   fuse_entry_param entry{};
   entry.ino = id;
   entry.attr = about;
-  entry.attr_timeout = entry.entry_timeout = timeout_seconds;
+  entry.attr_timeout = daemon_of(req).timeout_seconds;
+  entry.entry_timeout = name_timeout_seconds;
   fuse_reply_entry(req, &entry);
 }
 
