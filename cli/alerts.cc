@@ -202,9 +202,16 @@ void tell_source(Alerts& alerts, const Json& volume, bool rpo_given) {
 }
 
 void tell_damage(Alerts& alerts, const Json& volume) {
-  if (!volume.contains("damaged_from")) return;
-  tell_at_risk(alerts, "its log is damaged from record " + human_count(number_field(volume, "damaged_from")) + " on", "",
-               "`tidemark verify " + text_field(volume, "directory") + " --repair` fetches what is damaged from another copy");
+  const std::string repair =
+      "`tidemark verify " + text_field(volume, "directory") + " --repair` fetches what is damaged from another copy";
+  if (volume.contains("damaged_from")) {
+    tell_at_risk(alerts, "its log is damaged from record " + human_count(number_field(volume, "damaged_from")) + " on", "", repair);
+  }
+  const Json scrub = volume.value("scrub", Json::object());
+  const size_t places = scrub.value("damaged", Json::array()).size();
+  if (places == 0) return;
+  tell_at_risk(alerts, "scrubbing has found " + human_count(places) + (places == 1 ? " damaged place" : " damaged places") +
+                           " that no other copy within reach has whole", "", repair);
 }
 
 }  // namespace

@@ -62,8 +62,6 @@ void print_scrub(const Json& status) {
             std::to_string(number_field(damaged[i], "byte")) + (seq == 0 ? "" : ", record " + std::to_string(seq));
   }
   print_line(text + (damaged.size() > kPlacesShown ? " …" : ""));
-  print_line("              -> no other copy that can be reached has it whole: `tidemark verify " +
-             printable(text_field(status, "directory", "DIR")) + " --repair` from one that does");
 }
 
 }  // namespace tidemark::cli

@@ -50,6 +50,17 @@ TEST_CASE("a pair that is not duplex is exceeded only for as long as it may be t
   CHECK(alerts_of(copy, std::nullopt).empty());
 }
 
+TEST_CASE("damage that the scrub could not have repaired is a risk, what it could have is none") {
+  Json one = volume("ok", Json::array());
+  one["scrub"] = {{"found", 2}, {"healed", 2}, {"damaged", Json::array()}};
+  CHECK(alerts_of(one, std::nullopt).empty());
+  one["scrub"]["damaged"].push_back({{"file", "00000000000000000001.seg"}, {"byte", 64}, {"seq", 1}});
+  const auto alerts = alerts_of(one, std::nullopt);
+  REQUIRE(alerts.size() == 1);
+  CHECK(alerts[0].standing == Standing::kAtRisk);
+  CHECK(alerts_exit_code(alerts) == 3);
+}
+
 TEST_CASE("of several alerts the worst comes first, over all volumes") {
   Json failed = volume("alert", Json::array());
   failed["healthy"] = false;

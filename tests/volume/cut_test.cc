@@ -12,7 +12,6 @@ GroupOptions small_options() {
   GroupOptions options;
   options.log.segment_bytes = 64 * 1024;
   options.log.reserve_bytes = 0;
-  options.index_cache_bytes = 8 << 20;
   options.index_write_buffer_bytes = 1 << 20;
   return options;
 }
@@ -34,7 +33,7 @@ void ship(Group& from, Group& to, Seq end) {
   while (cursor.next() <= end) {
     auto run = cursor.read(100'000, end);
     REQUIRE(run.ok());
-    auto taken = to.ingest(run->bytes);
+    auto taken = to.ingest(run->bytes, Seq());  // early, all of it
     INFO(taken.status().text());
     REQUIRE(taken.ok());
   }

@@ -48,7 +48,6 @@ GroupOptions options_for(std::chrono::seconds every) {
   GroupOptions options;
   options.log.segment_bytes = 256 * 1024;
   options.index_write_buffer_bytes = 64 * 1024;
-  options.index_cache_bytes = 1 << 20;
   options.scrub_every = every;
   return options;
 }
