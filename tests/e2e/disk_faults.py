@@ -284,10 +284,10 @@ def limited(case, kind, limit):
 def few_files(case):
     """A daemon that may open few files: an error that says so, or it works; never a loss."""
     outcomes = set()
-    for limit in (6, 8, 10, 12, 14, 18, 32):
+    for limit in (6, 14, 32, 100, 130, 160, 256):
         outcomes.add(limited(case, resource.RLIMIT_NOFILE, limit))
         if not outcomes & {True}:
-            expect("Too many open files" in case.messages(), "nothing says that files are few" + case.messages())
+            expect("open files" in case.messages(), "nothing says that files are few" + case.messages())
         case.restart()
         case.check()
     expect(outcomes == {True, False}, f"some limits must be too low and some must do: {outcomes}")

@@ -90,9 +90,32 @@ TEST_CASE("A sparse file beyond 4 GiB takes no space where it has nothing") {
   CHECK(std::string(text + 5, 3) == "end");
   CHECK(std::string(text, 5) == std::string(5, '\0'));
   ::close(fd);
-  CHECK(::truncate((mounted / "sparse").c_str(), off_t{1} << 55) == 0);
-  CHECK(::truncate((mounted / "sparse").c_str(), (off_t{1} << 57)) == -1);
-  CHECK(errno == EFBIG);
+}
+
+TEST_CASE("A file may be as large as the kernel lets it be, and its size is the same after a remount") {
+  if (!can_mount()) return;
+  Mounted mounted;
+  constexpr off_t kMost = INT64_MAX;
+  int fd = ::open((mounted / "large").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(::ftruncate(fd, off_t{1} << 57) == 0);
+  REQUIRE(::pwrite(fd, "end", 3, kMost - 3) == 3);
+  CHECK(::pwrite(fd, "x", 1, kMost) == -1);
+  REQUIRE(::fsync(fd) == 0);
+  ::close(fd);
+  REQUIRE(mounted.unmount() == 0);
+  REQUIRE(mounted.start({}) == "");
+  struct stat about {};
+  REQUIRE(::stat((mounted / "large").c_str(), &about) == 0);
+  CHECK(about.st_size == kMost);
+  CHECK(about.st_blocks == 8);
+  fd = ::open((mounted / "large").c_str(), O_RDWR);
+  char text[6] = {};
+  CHECK(::pread(fd, text, 6, kMost - 6) == 6);
+  CHECK(std::string(text, 6) == std::string(3, '\0') + "end");
+  REQUIRE(::ftruncate(fd, 5) == 0);
+  ::close(fd);
+  REQUIRE(::stat((mounted / "large").c_str(), &about) == 0);
+  CHECK(about.st_blocks == 0);
 }
 
 TEST_CASE("Growing after shrinking shows zeros, not what was there") {
@@ -207,6 +230,8 @@ TEST_CASE("fallocate of more than the disk can hold is refused, and changes noth
     REQUIRE(about.st_size == 1 << 20);
   }
   CHECK(::fallocate(fd, 0, 0, off_t{1} << 57) == -1);
+  CHECK(errno == ENOSPC);
+  CHECK(::fallocate(fd, 0, INT64_MAX - 4096, 8192) == -1);
   CHECK(errno == EFBIG);
   ::close(fd);
   CHECK(read_file(mounted / "f") == content);
