@@ -228,7 +228,8 @@ def an_ordinary_user_is_told_what_he_may_know(binary):
             os.chmod(here.root, 0o755)
             here.start_primary()
             code, volume = among_all(here, within=NOBODY)
-            expect(code == 12 and volume["standing"] == "UNKNOWN" and volume.get("role") != "point", f"exit {code}, {volume}")
+            # 12 for it alone; what else is mounted on this machine may be worse.
+            expect(code != 0 and volume["standing"] == "UNKNOWN" and volume.get("role") != "point", f"exit {code}, {volume}")
             text = here.run("status", within=NOBODY, ok=None).stdout.decode()
             ours = next(line for line in text.splitlines() if here.mount in line)
             expect("read-only" not in ours and "UNKNOWN" in ours, ours)
