@@ -102,9 +102,14 @@ Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last, b
   if (!known) return Status(Code::kNotFound, "segment " + segment_name(part.segment) + " is not held here");
   TM_ASSIGN(const auto open, segments_.open(part.segment));
   if (from_disk) open.file->forget(0, known->bytes);
+  const bool sealed = is_sealed(*known);
+  std::optional<Digest> before;
+  if (sealed) {
+    TM_ASSIGN(before, first_digest(part, *open.file, known->bytes));
+  }
   auto damage = SegmentCheck(*open.file, *known, last, advance).run(end_of(*known, tail));
-  if (damage.ok() && damage->empty() && is_sealed(*known))
-    TM_TRY(hold_against_digest(part, *open.file, known->bytes, *damage));
+  if (damage.ok() && damage->empty() && sealed)
+    TM_TRY(hold_against_digest(part, *open.file, known->bytes, before, *damage));
   if (from_disk) open.file->forget(0, known->bytes);
   return damage;
 }
@@ -158,13 +163,24 @@ std::optional<LogPart> LogReader::undigested(const std::function<bool(const LogP
   return std::nullopt;
 }
 
-Status LogReader::hold_against_digest(const LogPart& part, File& file, uint64_t bytes, std::vector<LogDamage>& damage) {
+Result<std::optional<Digest>> LogReader::first_digest(const LogPart& part, File& file, uint64_t bytes) {
+  TM_ASSIGN(const auto known, digest_for(part));
+  if (known && known->bytes == bytes) return std::optional<Digest>();
+  TM_ASSIGN(const Digest digest, digest_of(file, part.pack.has_value(), bytes));
+  return std::optional<Digest>(digest);
+}
+
+// What is checked and what is digested are two looks at the part. A digest that is not the same before and after says nothing of what was
+// found sound in between: it would have every later repair refused. The next check makes one.
+Status LogReader::hold_against_digest(const LogPart& part, File& file, uint64_t bytes, const std::optional<Digest>& before,
+                                      std::vector<LogDamage>& damage) {
   TM_ASSIGN(const auto known, digest_for(part));
   TM_ASSIGN(const Digest digest, digest_of(file, part.pack.has_value(), bytes));
   if (known && known->bytes == bytes) {
     if (known->digest != digest) damage.push_back({part_name(part), 0, part.segment, Ino(), RecordFault::kForged});
     return Status();
   }
+  if (before != digest) return Status();
   MutexLock lock(digest_mutex_);
   TM_ASSIGN(DigestBook * book, digests());
   TM_TRY(book->tidy(mended_files_, mended_directory_, segments_.first_seq(), packs_.floor().packs));
@@ -179,8 +195,13 @@ Result<std::vector<LogDamage>> LogReader::check_pack_part(const PackInfo& info, 
   };
   auto pack = Pack::open(mended_files_, mended_directory_, info, group_);
   if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
+  std::optional<Digest> before;
+  if (pack.ok()) {
+    TM_ASSIGN(before, first_digest({Seq(), info}, *(*pack)->file(), info.bytes));
+  }
   Status checked = pack.ok() ? check_pack_content(**pack, tell, advance) : pack.status();
-  if (checked.ok() && damage.empty()) checked = hold_against_digest({Seq(), info}, *(*pack)->file(), info.bytes, damage);
+  if (checked.ok() && damage.empty())
+    checked = hold_against_digest({Seq(), info}, *(*pack)->file(), info.bytes, before, damage);
   if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
   if (checked.ok()) return damage;
   const auto packs = packs_.floor().packs;

@@ -90,7 +90,11 @@ class LogReader : public Log {
   Result<MendReport> mend_in_segment(const KnownSegment& segment, const Position& tail, RecordSource& source);
 
   // Of a part that is sealed and was just found sound: makes its digest, or holds it against the one there is.
-  Status hold_against_digest(const LogPart& part, File& file, uint64_t bytes, std::vector<LogDamage>& damage);
+  // `before`: its digest before it was looked at, where it had none.
+  Status hold_against_digest(const LogPart& part, File& file, uint64_t bytes, const std::optional<Digest>& before,
+                             std::vector<LogDamage>& damage);
+  // Of a part that has none in the book.
+  Result<std::optional<Digest>> first_digest(const LogPart& part, File& file, uint64_t bytes);
   [[nodiscard]] bool is_sealed(const KnownSegment& segment) const;
   // Read from its file when it is first asked for.
   Result<DigestBook*> digests() TM_REQUIRES(digest_mutex_);

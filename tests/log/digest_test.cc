@@ -194,6 +194,30 @@ TEST_CASE("a damaged segment header needs no digest, and with several damaged re
   CHECK(s.content() == whole);
 }
 
+TEST_CASE("a part that is damaged while it is checked gets no digest, and once it is whole again the right one") {
+  TestLog t;
+  t.add(60);
+  must(t.log->sync(kLatest));
+  const auto part = t.log->undigested([](const LogPart&) { return true; });
+  REQUIRE(part);
+  const std::string path = segment_path(kDirectory, part->segment);
+  const std::string whole = t.files.content(path);
+  // It has been read by then, and was sound.
+  bool spoilt = false;
+  const auto spoil = [&](uint64_t) {
+    if (!std::exchange(spoilt, true)) t.files.flip_bit(path, 200, 3);
+    return Status();
+  };
+  CHECK(must(t.log->check(*part, t.log->durable(), false, spoil)).empty());
+  CHECK(t.log->undigested([](const LogPart&) { return true; })->segment == part->segment);
+  CHECK(t.log->newest_digest() == Seq());
+  t.files.overwrite(path, 0, whole);
+  const auto no_wait = [](uint64_t) { return Status(); };
+  CHECK(must(t.log->check(*part, t.log->durable(), false, no_wait)).empty());
+  CHECK(t.log->newest_digest() == part->segment);
+  CHECK(must(t.log->check(*part, t.log->durable(), false, no_wait)).empty());
+}
+
 TEST_CASE("digests outlive a restart, power failures and damage of their own") {
   Sealed s(true);
   digest_all(*s.t.log);
