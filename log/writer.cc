@@ -93,7 +93,7 @@ LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std
   const RecoveredSegment& last = recovered.segments.back();
   auto live = std::make_shared<Live>();
   live->known = last.known;
-  live->bytes_max = options_.segment_bytes;
+  live->bytes_max = bytes_of_next_segment();
   live->header.flags = last.flags;
   live->header.group = recovered.group;
   live->header.before = last.known.before;
