@@ -16,15 +16,15 @@ class Clock {
   [[nodiscard]] virtual int64_t boot_ns() { return steady_ns(); }
 };
 
-// The wall clock as far as it can be believed by whoever throws things away by their age: a step forward that the boot clock does not
-// confirm is not taken for the passing of time until it has stood for an hour. A step back is taken at once. Not thread-safe.
+// The wall clock for deciding what is old enough to delete. A step forward that the boot clock does not confirm does not count as time
+// passed until it has stood for an hour. A step back is taken at once. Not thread-safe.
 class DoubtingClock {
  public:
   explicit DoubtingClock(Clock& clock) : clock_(clock) {}
   // Never later than the wall clock.
   int64_t wall_ns();
-  static constexpr int64_t kStepNs = 60'000'000'000;  // ahead by less is no step: clocks are slewed, and the two drift
-  static constexpr int64_t kPatienceNs = 3'600'000'000'000;  // after which it stands
+  static constexpr int64_t kStepNs = 60'000'000'000;  // less than this is drift or slewing, not a step
+  static constexpr int64_t kPatienceNs = 3'600'000'000'000;  // a step that has stood so long is believed
 
  private:
   Clock& clock_;

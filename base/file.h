@@ -28,7 +28,7 @@ class File {
   virtual Status start_writeback(uint64_t at, uint64_t size) = 0;
   // A hint: these bytes are wanted soon. Begins to fetch them without waiting, where that is possible.
   virtual void prefetch(uint64_t /*at*/, uint64_t /*size*/) {}
-  // A hint: these bytes are not wanted again, and whoever reads them is to have them from the disk.
+  // Drops these bytes from the page cache, where that is possible: the next read comes from the disk.
   virtual void forget(uint64_t /*at*/, uint64_t /*size*/) {}
   virtual Status truncate(uint64_t size) = 0;
   virtual Result<uint64_t> size() = 0;

@@ -94,7 +94,7 @@ void TaskPool::run() {
   if (self != threads_.end()) ended_.splice(ended_.end(), threads_, self);
 }
 
-// Whoever has just been at work goes on at once.
+// A thread that has just finished a job takes the next one before another is woken for it.
 TaskPool::Time TaskPool::time_to_take() const {
   return due_.begin()->first + (at_work_ == 0 ? std::chrono::milliseconds(0) : kPatience);
 }

@@ -51,7 +51,7 @@ Alert& tell_at_risk(Alerts& alerts, const std::string& what, const std::string& 
   return alerts.tell(AlertKind::kAtRisk, Standing::kAtRisk, TIDEMARK_EXIT_PARTIAL, what, since, to_do);
 }
 
-// It could not be looked at, or not by who asks.
+// The volume could not be read, or this user may not read it.
 void tell_error(Alerts& alerts, const Json& volume) {
   if (!volume.contains("error")) return;
   const std::string what = text_field(volume, "error");

@@ -10,11 +10,11 @@
 
 namespace tidemark::cli {
 
-// Of a volume, in one word. The worse the later, but that nobody was allowed to look is between.
+// Of a volume, in one word, from good to bad.
 enum class Standing {
   kLocal,      // it serves, and no copy is configured: nothing to act on
   kProtected,  // it serves, and every copy is up to date
-  kUnknown,    // whoever asks may not see it
+  kUnknown,    // this user may not see it
   kAtRisk,     // it serves, but a copy is missing, behind or damaged, or the room for one runs out
   kDown,       // it does not serve its purpose now: it does not answer, refuses writes, or cannot be opened
 };

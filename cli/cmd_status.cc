@@ -298,7 +298,7 @@ void add_status(CLI::App& app, Invocation& invocation) {
       "serve now. Why, since when and what to do stands below it, and on stderr, the worst first.\n"
       "Exit code 0: nobody has to act. 1: something is DOWN (13, 14: damaged, not reached). 3: AT RISK. 15: the\n"
       "log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more than DURATION or has not been\n"
-      "duplex for longer (what is within it is no reason for 3). 12: a volume may not be seen by this user.");
+      "duplex for longer (a pair within DURATION does not count as AT RISK). 12: this user may not see a volume.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

@@ -44,7 +44,7 @@ ControlServer::ControlServer(std::string directory, int listener, ControlHandler
     : directory_(std::move(directory)), listener_(listener), handler_(std::move(handler)) {}
 
 ControlServer::~ControlServer() {
-  unlisten_in_directory(directory_, kSocketName);  // first: who asks from now on finds nobody instead of a closed door
+  unlisten_in_directory(directory_, kSocketName);  // first: a new client gets "nobody listens", not a refused connection
   acceptor_->remove(listener_);
   reap(true);
   ::close(listener_);

@@ -12,7 +12,7 @@ namespace tidemark::cli {
 // Both return a descriptor (close-on-exec) that the caller closes.
 Result<int> listen_in_directory(const std::string& directory, const std::string& name);  // mode 0600; replaces what is there
 Result<int> connect_in_directory(const std::string& directory, const std::string& name);  // kNotFound: nobody listens
-// Takes the name away: who asks from now on finds nobody.
+// Removes the name: connect_in_directory() is kNotFound from now on.
 void unlisten_in_directory(const std::string& directory, const std::string& name);
 
 // One line, without its newline, of at most `bytes_max` bytes. kTimeout after the socket's receive timeout, kTooLarge, kIo;

@@ -114,6 +114,7 @@ Status LogWriter::cut(const Position& to) {
   live->header = kept.header;
   live->file = *file;
   live->born = true;
+  live->bytes_max = bytes_of_next_segment();
   live->used = live->file_bytes = end.offset;
   segments_.cut(live->known, *file, to.seq);
   tail_ = {live, end.offset, end.offset, kept.records, end.offset, to, time_ns};
@@ -127,7 +128,7 @@ Status LogWriter::cut(const Position& to) {
     syncing_.store(to.seq.value(), std::memory_order_release);
     durable_.store(to.seq.value(), std::memory_order_release);
     damaged_.erase(damaged_.upper_bound(to.seq), damaged_.end());
-    changed_.notify_all();
+    tell_all();
   }
   log_warning(directory_ + ": records " + std::to_string(to.seq.next().value()) + " to " + std::to_string(last.value()) +
               " were cut, because their source lost them before it promised them to anybody; they are kept in " +

@@ -254,7 +254,7 @@ class Log {
   // Wall time of record `seq`, which must be held or the base.
   virtual Result<int64_t> time_of(Seq seq) = 0;
 
-  // The newest seq whose time is at most `time_ns`; 0 if all are younger. Times never fall within a log.
+  // The newest seq whose time is at most `time_ns`; 0 if all are younger. Where the clock was set back: LOG_FORMAT.md, Times.
   virtual Result<Seq> seq_at_time(int64_t time_ns) = 0;
 
   // Where damaged records are fetched from when somebody comes upon them, in this order, until all is put right; none (as at first):

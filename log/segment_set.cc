@@ -70,9 +70,12 @@ void SegmentSet::cut(const KnownSegment& last, std::shared_ptr<File> file, Seq t
     bytes_ -= newest->second.known.bytes;
     entries_.erase(newest);
   }
-  std::erase_if(by_time_, [&](const auto& each) { return each.second >= last.first_seq.value(); });
   points_.erase(points_.upper_bound(to.value()), points_.end());
   add_locked(last, std::move(file));
+  by_time_.clear();  // what goes may have taken the place of what stays
+  for (const auto& [first, entry] : entries_) {
+    if (entry.known.bytes > kSegmentHeaderSize) note_time(Seq(first), entry.known.first_time_ns);
+  }
 }
 
 void SegmentSet::remove_before(Seq kept) {

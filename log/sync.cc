@@ -27,7 +27,7 @@ void LogWriter::lead_sync() {
   for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
   leading_ = true;
   syncing_.store(plan.target.seq.value(), std::memory_order_release);
-  changed_.notify_all();  // sites may have it meanwhile
+  progressed_.notify_all();  // sites may have it meanwhile
   state_mutex_.unlock();
   const Status done = make_durable(plan);
   if (!done.ok()) (void)poison(done);
@@ -47,7 +47,12 @@ void LogWriter::lead_sync() {
       live_.pop_front();
     }
   }
+  tell_all();
+}
+
+void LogWriter::tell_all() {
   changed_.notify_all();
+  progressed_.notify_all();
 }
 
 // In this order, which is what recovery relies on: a segment's header is written when the segment before it is durable, whole
@@ -96,7 +101,7 @@ bool LogWriter::wait_progress(const LogProgress& known, std::chrono::millisecond
     if (progress().is_beyond(known)) return true;
     const auto left = deadline - std::chrono::steady_clock::now();
     if (!poison_.ok() || closing_ || left <= left.zero()) return false;
-    (void)changed_.wait_for(state_mutex_, left);
+    (void)progressed_.wait_for(state_mutex_, left);
   }
 }
 
@@ -105,7 +110,7 @@ void LogWriter::settle(Seq upto) {
   if (upto <= settled()) return;
   MutexLock lock(state_mutex_);
   settled_.store(std::max(upto, settled()).value(), std::memory_order_release);
-  changed_.notify_all();
+  progressed_.notify_all();
 }
 
 Status LogWriter::poison(const Status& cause) {
@@ -118,7 +123,7 @@ Status LogWriter::poison(const Status& cause) {
     poisoned_.store(true, std::memory_order_release);
     log_error(poison_.text());
   }
-  changed_.notify_all();
+  tell_all();
   return poison_;
 }
 
@@ -187,7 +192,7 @@ void LogWriter::close() {
   {
     MutexLock lock(state_mutex_);
     closing_ = true;
-    changed_.notify_all();
+    tell_all();
   }
   if (timer_.joinable()) timer_.join();
   if (Status synced = sync(kLatest); !synced.ok()) return log_error("closing the log: " + synced.text());

@@ -151,6 +151,7 @@ class LogWriter final : public LogReader {
 
   // sync.cc: durability.
   void lead_sync() TM_REQUIRES(state_mutex_);
+  void tell_all() TM_REQUIRES(state_mutex_);
   Status make_durable(const SyncPlan& plan);
   Status wait_for_room() TM_REQUIRES(append_mutex_);
   Status poison(const Status& cause) TM_EXCLUDES(state_mutex_);
@@ -192,7 +193,8 @@ class LogWriter final : public LogReader {
   bool full_ TM_GUARDED_BY(append_mutex_) = false;          // the disk was, when it was looked at last
 
   mutable Mutex state_mutex_;
-  CondVar changed_;  // durable_, poison_, leading_, closing_, live_ or the first unsynced append
+  CondVar progressed_;  // wait_progress() alone: whoever waits for a sync is not woken where one begins
+  CondVar changed_;     // durable_, poison_, leading_, closing_, live_ or the first unsynced append
   std::deque<std::shared_ptr<Live>> live_ TM_GUARDED_BY(state_mutex_);  // the first is born, the others are not
   Position tail_position_ TM_GUARDED_BY(state_mutex_);
   Position durable_position_ TM_GUARDED_BY(state_mutex_);

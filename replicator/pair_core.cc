@@ -1,7 +1,6 @@
 #include "replicator/pair_core.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/logging.h"
 #include "replicator/connection.h"
@@ -10,19 +9,11 @@
 namespace tidemark {
 namespace {
 
-// A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs). For each site that it waits for
-// itself, one behind the other, it gets as much again: the one next to the disk that hangs gives up first.
-constexpr std::chrono::seconds kSyncStallMax{10};
-constexpr size_t kPatientDepthMax = 8;
-
 // A site that got records early hears not much later that they are durable here.
 constexpr std::chrono::milliseconds kSettledTellMax{20};
 
 // A pair that is to be suspended drains over a new connection where it loses one, but does not wait longer than this for it.
 constexpr std::chrono::seconds kDrainReconnectMax{30};
-
-// A site that forwards says so right after BEGIN.
-constexpr std::chrono::seconds kDownstreamToldMax{3};
 
 constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
 std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
@@ -37,30 +28,6 @@ bool is_refusal(const Status& status) {
     case Code::kUnsupported: return true;
     default: return false;
   }
-}
-
-// What a site acknowledges may wait for this one.
-bool holds_back(const DownstreamSite& site) {
-  const bool away =
-      site.state == PairState::kSimplex || site.state == PairState::kSuspended || site.state == PairState::kFailed;
-  return site.mode == PairMode::kSync && !away;
-}
-
-// How many sites, one behind the other, hold back what a site acknowledges that has these behind it.
-size_t waiting_depth(const std::vector<DownstreamSite>& sites) {
-  std::set<std::string, std::less<>> waited_for{""};
-  size_t depth = 0;
-  for (bool more = true; more && depth < kPatientDepthMax; depth += more) {
-    std::set<std::string, std::less<>> behind;
-    for (const DownstreamSite& site : sites) {
-      const size_t slash = site.name.rfind('/');
-      const std::string before = slash == std::string::npos ? "" : site.name.substr(0, slash);
-      if (holds_back(site) && waited_for.contains(before)) behind.insert(site.name);
-    }
-    more = !behind.empty();
-    waited_for = std::move(behind);
-  }
-  return depth;
 }
 
 }  // namespace
@@ -369,49 +336,6 @@ Status PairCore::take_ack(Bytes body) {
   TM_TRY(advance());
   publish();
   return Status();
-}
-
-Status PairCore::take_downstream(Bytes body) {
-  TM_ASSIGN(std::vector<DownstreamSite> sites, decode_downstream(body));
-  std::vector<std::string> names;
-  for (const DownstreamSite& site : sites) {
-    SiteProgress progress;
-    progress.downstream = true;
-    progress.state = pair_state_name(site.state);
-    progress.mode = pair_mode_name(site.mode);
-    progress.connected = site.connected;
-    progress.sent = progress.received = progress.durable = site.durable;
-    progress.acked_ns = site.acked_ns;
-    names.push_back(config_.site + "/" + site.name);
-    group_.watermarks().update(names.back(), progress);
-  }
-  for (const std::string& name : downstream_) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) group_.watermarks().remove(name);
-  }
-  downstream_ = std::move(names);
-  downstream_told_ = true;
-  const std::chrono::seconds patience = kSyncStallMax * static_cast<int64_t>(1 + waiting_depth(sites));
-  if (patience < stall_max_) progress_ns_ = now();  // one of them was given up: what waited for it comes now
-  stall_max_ = patience;
-  return Status();
-}
-
-void PairCore::cut_off_downstream() {
-  const auto known = group_.watermarks().snapshot();
-  for (const std::string& name : downstream_) {
-    auto found = known.find(name);
-    if (found == known.end() || found->second.cut_off) continue;
-    SiteProgress progress = found->second;
-    progress.cut_off = true;
-    progress.connected = false;
-    group_.watermarks().update(name, progress);
-  }
-}
-
-void PairCore::drop_untold_downstream() {
-  if (downstream_told_ || downstream_.empty() || now() - begun_ns_ < as_ns(kDownstreamToldMax)) return;
-  for (const std::string& name : downstream_) group_.watermarks().remove(name);
-  downstream_.clear();
 }
 
 void PairCore::note_covered() {

@@ -22,6 +22,10 @@
 
 namespace tidemark {
 
+// A sync pair whose site answers, but makes nothing durable for this long, is lost (its disk hangs). For each site that it waits for
+// itself, one behind the other, it gets as much again: the one next to the disk that hangs gives up first.
+inline constexpr std::chrono::seconds kSyncStallMax{10};
+
 class PairCore {
  public:
   // Makes a status durable. What fails did not happen: the pair stays in the state it was in.

@@ -2,20 +2,13 @@
 #include <catch2/catch.hpp>
 
 #include "tests/log/log_fixture.h"
+#include "tests/support/clocks.h"
 
 namespace tidemark::test {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kYear = 365 * 86'400 * kSecond;
-
-class SteppedClock final : public Clock {
- public:
-  int64_t now = 1'700'000'000'000'000'000;
-  int64_t ahead = 0;  // by so much the wall clock is wrong
-  int64_t wall_ns() override { return (now += 1000) + ahead; }
-  int64_t steady_ns() override { return now; }
-};
 
 struct SteppedLog {
   FaultFileSystem files;

@@ -63,13 +63,13 @@ Status begin(RawPeer& peer, uint64_t session, const Position& agreed) {
   return Status(Code::kTimeout, "no answer to BEGIN");
 }
 
-// A whole log as the body of a DATA message.
-std::string data_of(Group& group, Seq from) {
+// A whole log as the body of a DATA message, of which the source says that it is durable up to `settled`.
+std::string data_of(Group& group, Seq from, Seq settled = Seq()) {
   LogCursor cursor(group.log(), from);
   auto run = cursor.read(kRunMax, group.log().durable());
   REQUIRE(run.ok());
   std::string message(kWireHeaderSize + kDataFixed + run->bytes.size(), '\0');
-  encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {from, run->last, run->bytes}, 1, 0);
+  encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {from, run->last, run->bytes, settled}, 1, 0);
   return message.substr(kWireHeaderSize);
 }
 
@@ -266,4 +266,46 @@ TEST_CASE("the first key that ships a group owns it; another one needs the right
   CHECK(site.core.owner() == "second key");
   CHECK(site.hello(hello, second).ok());  // the right is no longer needed
   CHECK(site.hello(hello, first).code() == Code::kNotAuthorised);
+}
+
+TEST_CASE("a copy gives up what its source has lost, and nothing that this said is durable, of another history or of another epoch") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  for (int i = 0; i < 6; ++i) touch(*primary, "f" + std::to_string(i), "content");
+  REQUIRE(primary->log().sync(kLatest).ok());
+  const Seq end = primary->log().durable();
+  Core site(work / "site");
+  const Hello hello = shipper_hello(*primary);
+  REQUIRE(site.hello(hello).ok());
+  REQUIRE(site.begin(hello).ok());
+  const Seq settled(4);
+  REQUIRE(site.core.take(Epoch(1), as_bytes(data_of(*primary, Seq(1), settled))).ok());
+  REQUIRE(site.core.commit().ok());
+  const auto at = [&](Seq seq) { return primary->log().position_at(seq).value(); };
+  const auto told = [&](std::vector<Position> openings, uint64_t epoch = 1) {
+    Hello again = hello;
+    again.epoch = Epoch(epoch);
+    again.openings = std::move(openings);
+    Retry retry{};
+    auto welcome = site.core.hello(again, {}, retry);
+    return welcome.ok() ? welcome->cut_to : Position();
+  };
+  Position other = at(Seq(5));
+  other.chain ^= 1;
+  CHECK(told({}) == Position());
+  CHECK(told({at(Seq(1)), at(Seq(3))}) == Position());     // it is settled up to 4
+  CHECK(told({other}) == Position());                      // another history
+  CHECK(told({at(end)}) == Position());                    // nothing is above
+  CHECK(told({at(Seq(5))}, 2) == Position());              // of another tenure
+  CHECK(told({at(Seq(1)), at(Seq(5)), other}) == at(Seq(5)));  // the newest that it holds
+  // BEGIN has to say the same.
+  Claim claim{{}, Epoch(1), hello.position, {at(Seq(1)), at(Seq(5))}};
+  CHECK(site.core.begin(claim, at(Seq(3))).code() == Code::kStale);
+  CHECK(site.core.begin(claim, at(Seq(6))).code() == Code::kStale);
+  CHECK(site.core.group()->position() == at(end));
+  REQUIRE(site.core.begin(claim, at(Seq(5))).ok());
+  CHECK(site.core.group()->position() == at(Seq(5)));
+  CHECK(site.core.durable() == Seq(5));
+  REQUIRE(site.core.take(Epoch(1), as_bytes(data_of(*primary, Seq(6), end))).ok());
+  CHECK(site.core.group()->position() == at(end));
 }

@@ -3,6 +3,7 @@
 
 #include "replicator/pair_core.h"
 #include "tests/replicator/support.h"
+#include "tests/support/clocks.h"
 #include "volume/sealed_json.h"
 
 using namespace tidemark;
@@ -10,16 +11,6 @@ using namespace tidemark::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-class ManualClock final : public Clock {
- public:
-  int64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
-  int64_t steady_ns() override { return now_; }
-  void advance(std::chrono::nanoseconds time) { now_ += time.count(); }
-
- private:
-  int64_t now_ = 1'000'000'000;
-};
 
 PairConfig pair_with(PairMode mode, PairFence fence = PairFence::kNever) {
   return {"away", "tcp://127.0.0.1:1", "", "", mode, fence, 0};

@@ -12,19 +12,12 @@
 
 #include "replicator/pair_core.h"
 #include "replicator/replica_core.h"
+#include "tests/support/clocks.h"
 #include "tests/support/fault_file.h"
 
 namespace tidemark::test {
 
-class SimClock final : public Clock {
- public:
-  int64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
-  int64_t steady_ns() override { return now_; }
-  void advance(std::chrono::nanoseconds time) { now_ += time.count(); }
-
- private:
-  int64_t now_ = 1'000'000'000;
-};
+using SimClock = ManualClock;
 
 // A machine: its disk, and a group on it as primary or as a site's copy.
 struct SimNode {

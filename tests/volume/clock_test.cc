@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
+#include "tests/support/clocks.h"
 #include "tests/support/scratch.h"
 #include "volume/group.h"
 #include "volume/point.h"
@@ -11,14 +12,6 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kDay = 86'400 * kSecond;
-
-class SteppedClock final : public Clock {
- public:
-  int64_t now = 1'700'000'000'000'000'000;
-  int64_t ahead = 0;  // by so much the wall clock is wrong
-  int64_t wall_ns() override { return (now += 1000) + ahead; }
-  int64_t steady_ns() override { return now; }
-};
 
 struct SteppedGroup {
   Scratch scratch;

@@ -1,4 +1,5 @@
 // A group that is read again and again: damage is found, put right where there is another copy, told where there is none.
+#include "tests/support/clocks.h"
 #include "volume/scrub.h"
 
 #include <sys/stat.h>
@@ -17,16 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-
-class HandClock final : public Clock {
- public:
-  int64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
-  int64_t steady_ns() override { return now_; }
-  void advance(std::chrono::nanoseconds time) { now_ += time.count(); }
-
- private:
-  int64_t now_ = 1'000'000'000;
-};
 
 // The log as it was before anything happened to it.
 class Copy final : public RecordSource {
@@ -68,7 +59,7 @@ void write_file(Group& group, const std::string& name, size_t bytes, uint64_t se
 // A group with a pack and several segments, and a copy of its log.
 struct Place {
   Scratch work;
-  HandClock clock;
+  ManualClock clock;
   ScrubOptions options;
   std::string directory = work / "g";
   std::unique_ptr<Group> group;

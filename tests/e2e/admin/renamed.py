@@ -4,6 +4,7 @@ and by the mount.
 
 usage: renamed.py BINARY
 """
+import json
 import os
 import sys
 import time
