@@ -10,7 +10,8 @@ void DurableReplies::start() {
     stopping_ = false;
   }
   for (size_t i = 0; i < kSyncers; ++i) threads_.emplace_back([this] { sync_in_turn(); });
-  threads_.emplace_back([this] { wait_for_sites(); });
+  threads_.emplace_back([this] { watch_deadlines(); });
+  if (group_.identity().role == Role::kPrimary) group_.watermarks().on_change([this] { answer_copied(); });
 }
 
 void DurableReplies::stop() {
@@ -21,6 +22,7 @@ void DurableReplies::stop() {
   unsynced_came_.notify_all();
   uncopied_came_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  if (!threads_.empty() && group_.identity().role == Role::kPrimary) group_.watermarks().on_change(nullptr);
   threads_.clear();
 }
 
@@ -57,9 +59,12 @@ void DurableReplies::sync_for(std::vector<Waiting> waiting) {
   }
   answer(waiting, synced);
   if (waiting.empty()) return;
-  MutexLock lock(mutex_);
-  for (Waiting& one : waiting) uncopied_.push_back(std::move(one));
-  uncopied_came_.notify_one();
+  {
+    MutexLock lock(mutex_);
+    for (Waiting& one : waiting) uncopied_.push_back(std::move(one));
+    if (!watches_) uncopied_came_.notify_one();
+  }
+  answer_copied();  // where the last one has just answered
 }
 
 void DurableReplies::sync_in_turn() {
@@ -76,47 +81,53 @@ void DurableReplies::sync_in_turn() {
   }
 }
 
-bool DurableReplies::copied(Seq upto) const {
-  if (group_.identity().role != Role::kPrimary) return true;
-  return group_.watermarks().may_write().ok() && group_.watermarks().may_acknowledge(upto);
+std::optional<Status> DurableReplies::site_answer(const Waiting& one) const {
+  if (group_.identity().role != Role::kPrimary) return Status();
+  return group_.watermarks().answer(one.upto);
 }
 
 void DurableReplies::answer(std::vector<Waiting>& waiting, const Status& synced) {
   const size_t before = waiting.size();
   std::erase_if(waiting, [&](const Waiting& one) {
-    if (synced.ok() && !copied(one.upto)) return false;
-    one.done(synced);
-    return true;
+    const std::optional<Status> answer = synced.ok() ? site_answer(one) : synced;
+    if (answer) one.done(*answer);
+    return answer.has_value();
   });
   MutexLock lock(mutex_);
   count_ -= before - waiting.size();
 }
 
-void DurableReplies::wait_for_sites() {
+void DurableReplies::answer_copied() {
+  std::vector<std::pair<Waiting, Status>> answered;
+  {
+    MutexLock lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    while (!uncopied_.empty()) {
+      std::optional<Status> answer = site_answer(uncopied_.front());
+      if (!answer && stopping_) answer = {Code::kInterrupted, "the mount ended before a site had what was to be durable there"};
+      if (!answer && now >= uncopied_.front().deadline) answer = group_.watermarks().wait_copied(uncopied_.front().upto, now);
+      if (!answer) break;
+      answered.emplace_back(std::move(uncopied_.front()), *answer);
+      uncopied_.pop_front();
+    }
+  }
+  for (const auto& [one, status] : answered) one.done(status);
+  MutexLock lock(mutex_);
+  count_ -= answered.size();
+}
+
+// The sites' answers are heard of elsewhere: who gets none in time is found here.
+void DurableReplies::watch_deadlines() {
   for (;;) {
-    Waiting first;
-    bool last = false;
     {
       MutexLock lock(mutex_);
       while (uncopied_.empty() && !stopping_) uncopied_came_.wait(mutex_);
-      // At the end the syncers may still bring some.
-      while (uncopied_.empty() && count_ > 0) uncopied_came_.wait_for(mutex_, kSlice);
-      if (uncopied_.empty()) return;
-      first = std::move(uncopied_.front());
-      uncopied_.pop_front();
-      last = stopping_;
+      if (stopping_ && count_ == 0) return;
+      watches_ = true;
+      uncopied_came_.wait_for(mutex_, stopping_ ? kStopStep : kSlice);
+      watches_ = false;
     }
-    const auto slice = std::chrono::steady_clock::now() + (last ? std::chrono::milliseconds{0} : kSlice);
-    Status status = group_.watermarks().wait_copied(first.upto, std::min(slice, first.deadline));
-    const bool again = status.code() == Code::kTimeout && std::chrono::steady_clock::now() < first.deadline;
-    if (again && last) status = {Code::kInterrupted, "the mount ended before a site had what was to be durable there"};
-    if (!again || last) first.done(status);
-    MutexLock lock(mutex_);
-    if (again && !last) {
-      uncopied_.push_front(std::move(first));
-    } else {
-      --count_;
-    }
+    answer_copied();
   }
 }
 

@@ -55,6 +55,7 @@ Status LogWriter::cross(const CrossOrder& order) {
   settled_.store(order.to.seq.value(), std::memory_order_release);  // a source gives no base that it may lose
   syncing_.store(order.to.seq.value(), std::memory_order_release);
   durable_.store(order.to.seq.value(), std::memory_order_release);
+  tell(LogProgress::kSyncing);
   tell_all();
   return Status();
 }

@@ -101,14 +101,8 @@ struct RetireReport {
   uint64_t bytes_written = 0;  // of packs
 };
 
-struct LogProgress {
-  Seq syncing;
-  Seq durable;
-  Seq settled;
-  [[nodiscard]] bool is_beyond(const LogProgress& other) const {
-    return syncing > other.syncing || durable > other.durable || settled > other.settled;
-  }
-};
+// In what a log has come further: a sync of more has begun, or more is durable or settled.
+enum class LogProgress { kSyncing, kDurable };
 
 // At most so many bytes of records are cut: more than a source can have on the way.
 inline constexpr size_t kCutMax = size_t{64} << 20;
@@ -217,12 +211,9 @@ class Log {
 
   // The newest record that a sync has begun for: it is durable, or will be in a moment, unless that fails.
   [[nodiscard]] virtual Seq syncing() const { return durable(); }
-  // How far it has come, all in all; and waiting until it has come further in anything, the log is poisoned or closed, or the time is
-  // over. True if it has.
-  [[nodiscard]] LogProgress progress() const { return {syncing(), durable(), settled()}; }
-  virtual bool wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) {
-    return wait_durable(known.durable, timeout);
-  }
+  // `told` is called whenever the log has come further, on the thread that brought it there: quickly, with locks of the log held, so it may
+  // take leaf locks only. One at most; null: none. On return the one before is not called any more.
+  virtual void on_progress(std::function<void(LogProgress)> /*told*/) {}
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;

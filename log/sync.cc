@@ -27,8 +27,8 @@ void LogWriter::lead_sync() {
   for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
   leading_ = true;
   syncing_.store(plan.target.seq.value(), std::memory_order_release);
-  progressed_.notify_all();  // sites may have it meanwhile
   state_mutex_.unlock();
+  tell(LogProgress::kSyncing);  // sites may have it meanwhile
   const Status done = make_durable(plan);
   if (!done.ok()) (void)poison(done);
   state_mutex_.lock();
@@ -52,7 +52,17 @@ void LogWriter::lead_sync() {
 
 void LogWriter::tell_all() {
   changed_.notify_all();
-  progressed_.notify_all();
+  tell(LogProgress::kDurable);
+}
+
+void LogWriter::on_progress(std::function<void(LogProgress)> told) {
+  MutexLock lock(told_mutex_);
+  told_ = std::move(told);
+}
+
+void LogWriter::tell(LogProgress progress) {
+  MutexLock lock(told_mutex_);
+  if (told_) told_(progress);
 }
 
 // In this order, which is what recovery relies on: a segment's header is written when the segment before it is durable, whole
@@ -94,23 +104,12 @@ bool LogWriter::wait_durable(Seq above, std::chrono::milliseconds timeout) {
   }
 }
 
-bool LogWriter::wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  MutexLock lock(state_mutex_);
-  for (;;) {
-    if (progress().is_beyond(known)) return true;
-    const auto left = deadline - std::chrono::steady_clock::now();
-    if (!poison_.ok() || closing_ || left <= left.zero()) return false;
-    (void)progressed_.wait_for(state_mutex_, left);
-  }
-}
-
 void LogWriter::settle(Seq upto) {
   upto = std::min(upto, appended());
   if (upto <= settled()) return;
   MutexLock lock(state_mutex_);
   settled_.store(std::max(upto, settled()).value(), std::memory_order_release);
-  progressed_.notify_all();
+  tell(LogProgress::kDurable);
 }
 
 Status LogWriter::poison(const Status& cause) {

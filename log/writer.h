@@ -64,7 +64,7 @@ class LogWriter final : public LogReader {
   [[nodiscard]] std::vector<PoolUse> pool() override { return pool_->use(); }
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
   std::chrono::nanoseconds note_now_and_then() override;
-  bool wait_progress(const LogProgress& known, std::chrono::milliseconds timeout) override;
+  void on_progress(std::function<void(LogProgress)> told) override;
   Result<RetireReport> retire(const RetireOrder& order) override;
   Status cross(const CrossOrder& order) override;
   [[nodiscard]] Seq sound() const override;
@@ -152,6 +152,7 @@ class LogWriter final : public LogReader {
   // sync.cc: durability.
   void lead_sync() TM_REQUIRES(state_mutex_);
   void tell_all() TM_REQUIRES(state_mutex_);
+  void tell(LogProgress progress) TM_EXCLUDES(told_mutex_);
   Status make_durable(const SyncPlan& plan);
   Status wait_for_room() TM_REQUIRES(append_mutex_);
   Status poison(const Status& cause) TM_EXCLUDES(state_mutex_);
@@ -193,8 +194,7 @@ class LogWriter final : public LogReader {
   bool full_ TM_GUARDED_BY(append_mutex_) = false;          // the disk was, when it was looked at last
 
   mutable Mutex state_mutex_;
-  CondVar progressed_;  // wait_progress() alone: whoever waits for a sync is not woken where one begins
-  CondVar changed_;     // durable_, poison_, leading_, closing_, live_ or the first unsynced append
+  CondVar changed_;  // durable_, poison_, leading_, closing_, live_ or the first unsynced append
   std::deque<std::shared_ptr<Live>> live_ TM_GUARDED_BY(state_mutex_);  // the first is born, the others are not
   Position tail_position_ TM_GUARDED_BY(state_mutex_);
   Position durable_position_ TM_GUARDED_BY(state_mutex_);
@@ -213,6 +213,9 @@ class LogWriter final : public LogReader {
     uint64_t from = 0, to = 0;
   };
   Stretch unwritten_ TM_GUARDED_BY(state_mutex_);  // appended, and writeback not started
+
+  Mutex told_mutex_;  // a leaf but for what on_progress() was given; held while that is called
+  std::function<void(LogProgress)> told_ TM_GUARDED_BY(told_mutex_);
 
   int64_t stepped_at_ TM_GUARDED_BY(append_mutex_) = 0;  // by the steady clock, when times last went back
   Status retire_failed_;  // of whoever calls retire() or cross()

@@ -42,6 +42,7 @@ void PairLink::stop() {
 void PairLink::end() {
   stop();
   thread_.join();
+  const WatermarkNews news(group_.watermarks());
   MutexLock lock(mutex_);
   core_.end();
   ended_ = true;
@@ -55,16 +56,19 @@ Status PairLink::command(const std::function<Status()>& change) {
 }
 
 Status PairLink::suspend() {
+  const WatermarkNews news(group_.watermarks());
   MutexLock lock(mutex_);
   return command([core = &core_] { return core->suspend(); });
 }
 
 Status PairLink::resume() {
+  const WatermarkNews news(group_.watermarks());
   MutexLock lock(mutex_);
   return command([core = &core_] { return core->resume(); });
 }
 
 Status PairLink::park(const std::string& cause) {
+  const WatermarkNews news(group_.watermarks());
   MutexLock lock(mutex_);
   return command([core = &core_, &cause] { return core->park(cause); });
 }
@@ -91,6 +95,7 @@ void PairLink::run() {
     Status status = attempt();
     if (std::chrono::steady_clock::now() - began > kSessionCounts) backoff_.reset();
     {
+      const WatermarkNews news(group_.watermarks());
       MutexLock lock(mutex_);
       // An orderly end of ours is no failure of the pair: it stays what it was.
       if (stopping_) break;
@@ -127,15 +132,17 @@ Status PairLink::attempt() {
 
 Status PairLink::converse(Connection& connection, Lines& lines) {
   {
+    const WatermarkNews news(group_.watermarks());
     MutexLock lock(mutex_);
     TM_TRY(core_.greet());
   }
   while (!stopping_) {
     work_.clear();
     std::chrono::milliseconds pause{0};
-    bool full = false;
+    bool full = false, again = false;
     std::optional<PairReading> wanted;
     {
+      const WatermarkNews news(group_.watermarks());
       MutexLock lock(mutex_);
       TM_TRY(take_messages(connection));  // before anybody is called silent: it may be us who slept
       TM_TRY(lines.keep(core_.under_way() ? core_.session() : 0));
@@ -143,19 +150,21 @@ Status PairLink::converse(Connection& connection, Lines& lines) {
         return core->one_line() ? connection.try_send(message) : lines.try_send(connection, message);
       }));
       if (core_.done()) return Status();
-      early_ = core_.early();
-      prompt_ = core_.prompt();
+      // What happened before it was known what to be woken for is looked at now.
+      again = early_.exchange(core_.early()) != core_.early();
+      again = prompt_.exchange(core_.prompt()) != core_.prompt() || again;
       pause = core_.pause();
       full = core_.full();
       wanted = core_.wants_reading();
     }
     if (wanted) {
       TM_ASSIGN(PairMessage message, read(*wanted, connection, lines));
+      const WatermarkNews news(group_.watermarks());
       MutexLock lock(mutex_);
       core_.take_reading(std::move(message));
       continue;
     }
-    TM_TRY(connection.wait(pause, full, &work_));
+    if (!again) TM_TRY(connection.wait(pause, full, &work_));
   }
   return Status();
 }
@@ -172,9 +181,9 @@ Result<PairMessage> PairLink::read(const PairReading& wanted, Connection& connec
 }
 
 // A site that gets records early need not be woken for their sync, unless others behind it wait for that.
-void PairLink::poke(const LogProgress& before, const LogProgress& now) {
-  const bool settled = now.durable > before.durable || now.settled > before.settled;
-  if (early_ ? now.syncing > before.syncing || (prompt_ && settled) : settled) work_.wake();
+void PairLink::poke(LogProgress progress) {
+  const bool settled = progress == LogProgress::kDurable;
+  if (early_ ? !settled || prompt_ : settled) work_.wake();
 }
 
 void PairLink::beat() {

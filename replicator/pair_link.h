@@ -33,8 +33,8 @@ class PairLink {
   PairLink(const PairLink&) = delete;
   PairLink& operator=(const PairLink&) = delete;
 
-  // The log has come further than it was at `before`. Any thread.
-  void poke(const LogProgress& before, const LogProgress& now);
+  // The log has come further. Any thread; takes no lock.
+  void poke(LogProgress progress);
   // Now and then, on any thread: while ours is in a read that takes long, a heartbeat says for it that we live. Quick.
   void beat();
   // As PairCore's; kNotFound after end(). Any thread.

@@ -275,6 +275,7 @@ Result<Position> ReplicaCore::take(Epoch epoch, Bytes body) {
   TM_TRY(check_epoch(epoch));
   TM_ASSIGN(DataHeader data, decode_data_message(body));
   TM_TRY(check_records(data.run, epoch));
+  if (data.settled.value() > source_newest_) source_newest_ = data.settled.value();
   return group_->ingest(data.run, data.settled);
 }
 

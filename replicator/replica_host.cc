@@ -9,6 +9,9 @@ namespace {
 constexpr size_t kHellosQueuedMax = 64;
 // While more is waiting to be taken, a sync is put off this long: it is cheaper for many records than for few.
 constexpr std::chrono::milliseconds kSyncDelayMax{20};
+// A message of at most this size that nothing follows is synced by the ingestion itself: waking the committer, and telling first that it
+// is received, can take as long as a quick disk.
+constexpr size_t kOwnSyncMax = size_t{64} << 10;
 
 // Progress behind this site is passed on at most this often.
 constexpr std::chrono::milliseconds kReportEvery{500};
@@ -389,15 +392,16 @@ void ReplicaHost::take_data(const Item& item) {
   session.received = position->seq.value();
   core_.settle(Seq(session.told), position->seq);
   count_consumed(item);
+  bool own = false;
   {
     MutexLock lock(mutex_);
-    if (!unsynced_) {
-      unsynced_ = true;
-      unsynced_since_ns_ = clock_.steady_ns();
-    }
-    commit_.notify_one();
+    if (!unsynced_) unsynced_since_ns_ = clock_.steady_ns();
+    own = message.size() <= kOwnSyncMax && queue_.empty() && early_.empty() && !committing_;
+    unsynced_ = !own;
+    committing_ = committing_ || own;
+    if (!own) commit_.notify_one();
   }
-  outbox_.post_ack(item.session);
+  if (!own || !commit_once()) outbox_.post_ack(item.session);
 }
 
 // --- the committer
@@ -408,7 +412,7 @@ void ReplicaHost::run_commit() {
     bool sync = false, heard = false;
     {
       MutexLock lock(mutex_);
-      while (!unsynced_ && !progressed_ && !heard_ && !stopping_) {
+      while ((!unsynced_ || committing_) && !progressed_ && !heard_ && !stopping_) {
         if (again.count() == 0) {
           commit_.wait(mutex_);
         } else if (!commit_.wait_for(mutex_, again)) {
@@ -416,47 +420,57 @@ void ReplicaHost::run_commit() {
         }
       }
       // Everything that is here goes into one sync; a steady stream is synced every so often.
-      while (unsynced_ && !stopping_ && !queue_.empty()) {
+      while (unsynced_ && !committing_ && !stopping_ && !queue_.empty()) {
         auto waited = std::chrono::nanoseconds(clock_.steady_ns() - unsynced_since_ns_);
         if (waited >= kSyncDelayMax) break;
         commit_.wait_for(mutex_, kSyncDelayMax - waited);
       }
       if (stopping_) return;
-      sync = std::exchange(unsynced_, false);
+      sync = !committing_ && std::exchange(unsynced_, false);
+      committing_ = committing_ || sync;
       progressed_ = false;
       heard = std::exchange(heard_, false);
     }
-    if (sync) commit_once();
-    acknowledge();
+    if (sync) {
+      commit_once();
+    } else {
+      acknowledge();
+    }
     if (heard) note_heard();
     again = sooner(report_downstream(), core_.note_now_and_then());
   }
 }
 
-void ReplicaHost::commit_once() {
-  Status status = core_.commit();
-  if (status.ok()) return;
-  log_error("group " + name_ + ": " + status.text());
+bool ReplicaHost::commit_once() {
+  const Status status = core_.commit();
   std::shared_ptr<ShipSession> session;
   {
     MutexLock lock(mutex_);
+    committing_ = false;
+    if (unsynced_) commit_.notify_one();
     session = active_;
   }
+  if (status.ok()) return acknowledge();
+  log_error("group " + name_ + ": " + status.text());
   if (session != nullptr) fail_session(session, status.within("group " + name_ + " at the site"), Retry::kLater);
+  return acknowledge();
 }
 
-void ReplicaHost::acknowledge() {
+bool ReplicaHost::acknowledge() {
   std::shared_ptr<ShipSession> session;
   {
     MutexLock lock(mutex_);
     session = active_;
   }
-  if (session == nullptr) return;
+  if (session == nullptr) return false;
   // Not above what this session knows to be received: `received` is stored after the record is in the log.
-  uint64_t durable = std::min(core_.durable().value(), session->received.load());
-  if (durable <= session->durable.load()) return;
-  session->durable = durable;
+  const uint64_t durable = std::min(core_.durable().value(), session->received.load());
+  uint64_t known = session->durable.load();
+  while (durable > known && !session->durable.compare_exchange_weak(known, durable)) {
+  }
+  if (durable <= known) return false;
   outbox_.post_ack(session);
+  return true;
 }
 
 void ReplicaHost::note_heard() {

@@ -1,7 +1,8 @@
 // One group at a site: takes what its shipper sends, makes it durable, says so; and the views readers ask for.
 //
 // Two threads, from the first HELLO on: the ingestion verifies, appends and applies in order (ReplicaCore); the committer syncs
-// behind it, so that a sync never holds up what arrives meanwhile, and tells the shipper what became of it. Exactly one session ships at a time: the newest whose BEGIN fits.
+// behind it, so that a sync does not hold up what arrives meanwhile, and tells the shipper what became of it. A little that nothing follows
+// is synced by the ingestion itself. Exactly one session ships at a time: the newest whose BEGIN fits.
 #pragma once
 
 #include <deque>
@@ -115,8 +116,9 @@ class ReplicaHost {
   static void count_consumed(const Item& item);
   void fail_session(const std::shared_ptr<ShipSession>& session, const Status& status, Retry retry);
   void opened(Group& group);
-  void commit_once();
-  void acknowledge();
+  // What is here becomes durable, and the shipper is told. Of whoever has set committing_. True where there was something to tell.
+  bool commit_once();
+  bool acknowledge();
   void note_heard();
   // Tells the shipper how far the sites have come to which this one forwards. Returns when to be asked again; 0: when it changes.
   std::chrono::nanoseconds report_downstream();
@@ -139,6 +141,7 @@ class ReplicaHost {
   bool stopping_ TM_GUARDED_BY(mutex_) = false;
   bool unsynced_ TM_GUARDED_BY(mutex_) = false;
   int64_t unsynced_since_ns_ TM_GUARDED_BY(mutex_) = 0;
+  bool committing_ TM_GUARDED_BY(mutex_) = false;  // one of the two threads is
   std::shared_ptr<ShipSession> active_ TM_GUARDED_BY(mutex_);
   bool progressed_ TM_GUARDED_BY(mutex_) = false;  // the sites behind this one have
   bool heard_ TM_GUARDED_BY(mutex_) = false;       // the source was, since it was last written down

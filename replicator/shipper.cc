@@ -1,4 +1,4 @@
-// The pairs of a group: one link each, and, where there is one, a thread that tells them when more is durable.
+// The pairs of a group: one link each, and, where there is one, a thread that keeps heartbeats going.
 #include <map>
 #include <set>
 
@@ -10,7 +10,7 @@
 namespace tidemark {
 namespace {
 
-constexpr std::chrono::milliseconds kWatchMax{200};
+constexpr std::chrono::milliseconds kBeatsEvery{200};
 constexpr std::chrono::milliseconds kDrainStep{5};
 constexpr size_t kPairDescriptors = 12;  // before its first line: what wakes its thread, and libzmq's own
 
@@ -30,7 +30,7 @@ class ShipperImpl final : public Shipper {
   void stop() override;
 
  private:
-  void watch();
+  void beat();
   // Whatever is wrong with the pair's keys or address shows in its progress, and goes away when it is put right.
   void run(const Pair& pair) TM_REQUIRES(mutex_);
   // Commands are given without the table's lock: one that has to wait keeps nobody else from anything.
@@ -49,37 +49,44 @@ class ShipperImpl final : public Shipper {
   std::set<std::string> removing_
       TM_GUARDED_BY(mutex_);  // their links are ending, and may still write what they have to say
   std::map<std::string, std::shared_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
-  std::thread watcher_ TM_GUARDED_BY(mutex_);  // from the first pair on
+  std::thread beats_ TM_GUARDED_BY(mutex_);  // from the first pair on
+  Mutex poked_mutex_;                        // a leaf
+  std::vector<std::shared_ptr<PairLink>> poked_ TM_GUARDED_BY(poked_mutex_);  // whom the log wakes: all that are in links_
 };
 
 void ShipperImpl::start() {
+  // On the thread that syncs the log: one more between it and the link's would cost as much as a quick disk's sync.
+  group_.log().on_progress([this](LogProgress progress) {
+    MutexLock lock(poked_mutex_);
+    for (const auto& link : poked_) link->poke(progress);
+  });
   MutexLock lock(mutex_);
   for (const Pair& pair : store_->list()) run(pair);
 }
 
-void ShipperImpl::watch() {
-  LogProgress known = group_.log().progress();
+void ShipperImpl::beat() {
   for (;;) {
-    const bool more = group_.log().wait_progress(known, kWatchMax);
-    const bool failed = !more && !group_.log().health().ok();
-    const LogProgress before = std::exchange(known, group_.log().progress());
     {
       MutexLock lock(mutex_);
+      if (!stopping_) stopped_.wait_for(mutex_, kBeatsEvery);
       if (stopping_) return;
-      if (failed) stopped_.wait_for(mutex_, kWatchMax);  // it answers at once, every time
     }
-    for (const auto& link : links()) {
-      if (more) link->poke(before, known);
-      link->beat();
-    }
+    for (const auto& link : links()) link->beat();
   }
 }
 
 void ShipperImpl::run(const Pair& pair) {
   // Under the lock, which comes before that of the watermarks: nobody sees a pair that remove() does not find.
   auto persist = [this, site = pair.config.site](const PairStatus& status) { return store_->set_status(site, status); };
-  links_.emplace(pair.config.site, std::make_shared<PairLink>(group_, pair, *context_, persist));
-  if (!watcher_.joinable()) watcher_ = std::thread([this] { watch(); });
+  auto link = std::make_shared<PairLink>(group_, pair, *context_, persist);
+  {
+    MutexLock lock(poked_mutex_);
+    poked_.push_back(link);
+  }
+  link->poke(LogProgress::kSyncing);  // what came before it was on the list
+  link->poke(LogProgress::kDurable);
+  links_.emplace(pair.config.site, std::move(link));
+  if (!beats_.joinable()) beats_ = std::thread([this] { beat(); });
 }
 
 std::vector<std::shared_ptr<PairLink>> ShipperImpl::links() {
@@ -118,8 +125,13 @@ Status ShipperImpl::remove(const std::string& site) {
     }
     removing_.insert(site);
   }
+  {
+    MutexLock lock(poked_mutex_);
+    std::erase(poked_, link);
+  }
   if (link != nullptr) link->end();  // outside the lock: it waits for the thread
   group_.watermarks().remove(site);
+  group_.watermarks().tell();
   MutexLock lock(mutex_);
   removing_.erase(site);
   removed_.notify_all();
@@ -172,17 +184,18 @@ Status ShipperImpl::drain(std::chrono::milliseconds timeout) {
 
 void ShipperImpl::stop() {
   std::map<std::string, std::shared_ptr<PairLink>> links;
-  std::thread watcher;
+  std::thread beats;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     links.swap(links_);
-    watcher.swap(watcher_);
+    beats.swap(beats_);
     stopped_.notify_all();
   }
+  group_.log().on_progress(nullptr);
   for (auto& [site, link] : links) link->stop();
   for (auto& [site, link] : links) link->end();
-  if (watcher.joinable()) watcher.join();
+  if (beats.joinable()) beats.join();
 }
 
 }  // namespace

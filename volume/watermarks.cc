@@ -1,26 +1,21 @@
 #include "volume/watermarks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tidemark {
 
 void Watermarks::update(const std::string& site, const SiteProgress& progress) {
-  {
-    MutexLock lock(mutex_);
-    sites_[site] = progress;
-    refresh();
-  }
-  tell();
+  MutexLock lock(mutex_);
+  sites_[site] = progress;
+  refresh();
 }
 
 void Watermarks::remove(const std::string& site) {
-  {
-    MutexLock lock(mutex_);
-    sites_.erase(site);
-    std::erase_if(sites_, [&](const auto& entry) { return entry.second.downstream && entry.first.starts_with(site + "/"); });
-    refresh();
-  }
-  tell();
+  MutexLock lock(mutex_);
+  sites_.erase(site);
+  std::erase_if(sites_, [&](const auto& entry) { return entry.second.downstream && entry.first.starts_with(site + "/"); });
+  refresh();
 }
 
 void Watermarks::refresh() {
@@ -33,6 +28,7 @@ void Watermarks::refresh() {
     if (progress.fenced) fencing_ = site;
   }
   fenced_.store(!fencing_.empty() || !refused_.empty(), std::memory_order_release);
+  untold_ = true;
   changed_.notify_all();
 }
 
@@ -40,7 +36,7 @@ void Watermarks::tell() {
   std::function<void()> changed;
   {
     MutexLock lock(mutex_);
-    if (!on_change_) return;
+    if (!std::exchange(untold_, false) || !on_change_) return;
     changed = on_change_;
     ++telling_;
   }
@@ -102,13 +98,23 @@ bool Watermarks::may_acknowledge(Seq upto) const {
   return copied_ >= upto && !withheld_;
 }
 
+std::optional<Status> Watermarks::answer(Seq upto) const {
+  MutexLock lock(mutex_);
+  return answer_now(upto);
+}
+
+std::optional<Status> Watermarks::answer_now(Seq upto) const {
+  Status refused = refusal();  // first: a pair that fences waits for nothing any more
+  if (!refused.ok() || (copied_ >= upto && !withheld_)) return refused;
+  return {};
+}
+
 Status Watermarks::wait_copied(Seq upto) { return wait_copied(upto, std::chrono::steady_clock::now() + kCopiedMax); }
 
 Status Watermarks::wait_copied(Seq upto, std::chrono::steady_clock::time_point deadline) {
   MutexLock lock(mutex_);
   for (;;) {
-    TM_TRY(refusal());  // first: a pair that fences waits for nothing any more
-    if (copied_ >= upto && !withheld_) return Status();
+    if (const std::optional<Status> answer = answer_now(upto)) return *answer;
     const auto left = deadline - std::chrono::steady_clock::now();
     if (left <= left.zero()) {
       return Status(Code::kTimeout,
@@ -125,12 +131,9 @@ Status Watermarks::may_write() const {
 }
 
 void Watermarks::refuse_writes(std::string why) {
-  {
-    MutexLock lock(mutex_);
-    refused_ = std::move(why);
-    refresh();
-  }
-  tell();
+  MutexLock lock(mutex_);
+  refused_ = std::move(why);
+  refresh();
 }
 
 Status Watermarks::refusal() const {

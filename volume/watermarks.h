@@ -45,6 +45,7 @@ struct SiteProgress {
 
 class Watermarks {
  public:
+  // Whoever changes something, here or with remove() or refuse_writes(), calls tell() once it holds no lock (WatermarkNews).
   void update(const std::string& site, const SiteProgress& progress);
   void remove(const std::string& site);
   [[nodiscard]] std::map<std::string, SiteProgress> snapshot() const;
@@ -60,6 +61,8 @@ class Watermarks {
   [[nodiscard]] Seq copied() const;
   // Records up to `upto` may count as durable: copied() ≥ upto, and no pair withholds.
   [[nodiscard]] bool may_acknowledge(Seq upto) const;
+  // What may be answered by now to whoever waits until `upto` counts as durable: ok, or kReadOnly as wait_copied(). None: nothing yet.
+  [[nodiscard]] std::optional<Status> answer(Seq upto) const;
   // Returns once may_acknowledge(upto). kReadOnly: writes are refused meanwhile. kTimeout: a bound of last resort; a pair that gets no
   // answer gives up long before.
   Status wait_copied(Seq upto);
@@ -69,16 +72,17 @@ class Watermarks {
   // From now on, as long as this process lives, nothing may be written. `why` says what to do. Whoever waits is answered so.
   void refuse_writes(std::string why);
 
-  // `changed` is called after every update, on the thread that made it, without a lock held. One at most; null: none. On return the
-  // one before is not called any more.
+  // `changed` is called by tell() where something has changed, on its thread. One at most; null: none. On return the one before is not
+  // called any more.
   void on_change(std::function<void()> changed);
+  void tell() TM_EXCLUDES(mutex_);
 
  private:
   static constexpr std::chrono::seconds kCopiedMax{60};
   void refresh() TM_REQUIRES(mutex_);
   [[nodiscard]] Status refusal() const TM_REQUIRES(mutex_);
   [[nodiscard]] bool has_pair() const TM_REQUIRES(mutex_);
-  void tell() TM_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<Status> answer_now(Seq upto) const TM_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   CondVar changed_;
@@ -89,7 +93,20 @@ class Watermarks {
   std::string refused_ TM_GUARDED_BY(mutex_);  // why nothing may be written for good; "": it may
   std::atomic<bool> fenced_{false};
   std::function<void()> on_change_ TM_GUARDED_BY(mutex_);
+  bool untold_ TM_GUARDED_BY(mutex_) = false;
   size_t telling_ TM_GUARDED_BY(mutex_) = 0;
+};
+
+// Tells what has changed when its scope ends: made before the lock under which something may change.
+class WatermarkNews {
+ public:
+  explicit WatermarkNews(Watermarks& watermarks) : watermarks_(watermarks) {}
+  ~WatermarkNews() { watermarks_.tell(); }
+  WatermarkNews(const WatermarkNews&) = delete;
+  WatermarkNews& operator=(const WatermarkNews&) = delete;
+
+ private:
+  Watermarks& watermarks_;
 };
 
 }  // namespace tidemark
