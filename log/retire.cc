@@ -309,6 +309,12 @@ Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& or
   for (const Position& position : floor().known) {
     if (wanted(position.seq)) known.push_back(position);
   }
+  // Where held records follow what is not held (the base, the far side of a gap), a copy may end as well.
+  for (const HeldStretch& held : held_stretches(*this, Seq(1))) {
+    if (!wanted(held.first.prev())) continue;
+    const Result<Position> before = position_at(held.first.prev());
+    if (before.ok()) known.push_back(*before);
+  }
   for (const auto& [first, last] : ranges) {
     for (const HeldStretch& held : held_stretches(*this, first)) {
       LogCursor cursor(*this, held.first, false);

@@ -110,6 +110,36 @@ TEST_CASE("of the positions of copies both ends of each range are kept, in even 
   CHECK(likeliest_positions({range(1, 100), range(1, 100)}, 1) == Ranges{range(1, 1)});
 }
 
+TEST_CASE("retire: a copy may end at the far side of a gap, where no record is held") {
+  TestLog t;
+  Content content;
+  note(*t.log, t.add(20), content);
+  must(t.log->sync(kLatest));
+  const Position before = t.log->tail_position();
+  const Position behind{Epoch(1), Seq(90), 0x1234};
+  must(t.log->cross({behind, t.clock.wall_ns(), {}, true}));
+  // What comes behind a gap is a copy's: records that another log made.
+  TestLog source;
+  must(source.log->cross({behind, source.clock.wall_ns(), {}, true}));
+  const auto receive = [&](size_t records) {
+    const Seq from = source.log->appended().next();
+    source.add(records);
+    must(source.log->sync(kLatest));
+    LogCursor cursor(*source.log, from);
+    while (t.log->appended() < source.log->appended()) must(t.log->append_verified(must(cursor.read(1u << 20, kLatest)).bytes));
+    must(t.log->sync(kLatest));
+  };
+  for (const uint64_t base : {150u, 190u}) {
+    receive(50);
+    RetireOrder order = order_to(Seq(std::min(base, t.log->appended().value())), content);
+    order.standing = {{before.seq, behind.seq}};
+    must(t.log->retire(order));
+    REQUIRE(t.log->first() > behind.seq);
+    CHECK(must(t.log->position_at(behind.seq)) == behind);
+    CHECK(must(t.log->position_at(before.seq)) == before);
+  }
+}
+
 TEST_CASE("retire: where a copy most likely ends stays known, however much may be on its way to it") {
   TestLog t(quiet_options(1u << 20));
   constexpr uint64_t kRecords = kKnownMax + 3000;
