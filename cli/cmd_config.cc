@@ -1,7 +1,4 @@
 // tidemark config check [FILE], tidemark config show: the configuration file, and what counts because of it.
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <memory>
 
 #include "cli/command.h"
@@ -70,18 +67,18 @@ Outcome run_show(const ConfigFlags& flags) {
 
 }  // namespace
 
-void add_config(CLI::App& app, Invocation& invocation) {
+void add_config(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<ConfigFlags>();
-  CLI::App* config = app.add_subcommand("config", "Check the configuration file, show what counts");
-  config->require_subcommand(1);
-  CLI::App* check = config->add_subcommand("check", "Read a configuration file strictly; exit code 2 if it has a fault");
+  Command* config = app.add_subcommand("config", "Check the configuration file, show what counts");
+  config->require_subcommand();
+  Command* check = config->add_subcommand("check", "Read a configuration file strictly; exit code 2 if it has a fault");
   check->add_option("FILE", flags->file, std::string("Default: --config, or ") + kConfigFile);
   add_json_flag(*check, flags->json);
   check->callback([&invocation, flags] {
     invocation.checks_config = true;
     invocation.run = [flags] { return finish([&] { return run_check(*flags); }); };
   });
-  CLI::App* show = config->add_subcommand("show", "Every setting, its value, and where that comes from");
+  Command* show = config->add_subcommand("show", "Every setting, its value, and where that comes from");
   add_json_flag(*show, flags->json);
   show->footer("A flag on a command's own line goes before what is shown here.");
   show->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run_show(*flags); }); }; });

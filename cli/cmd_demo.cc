@@ -1,7 +1,4 @@
 // tidemark demo: the whole story on loopback, in under a minute.
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <cstdlib>
 #include <memory>
 
@@ -21,9 +18,9 @@ std::string default_parent() {
 
 }  // namespace
 
-void add_demo(CLI::App& app, Invocation& invocation) {
+void add_demo(Command& app, Invocation& invocation) {
   auto options = std::make_shared<DemoOptions>();
-  CLI::App* command = app.add_subcommand("demo", "The whole story on this machine, in under a minute");
+  Command* command = app.add_subcommand("demo", "The whole story on this machine, in under a minute");
   command->add_option("--dir", options->parent, "Where to work (default: $TMPDIR or /var/tmp); about 300 MiB are needed")
       ->option_text("DIR");
   command->add_flag("--keep", options->keep, "Leave everything it made there");

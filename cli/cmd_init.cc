@@ -1,9 +1,6 @@
 // tidemark init DIR [--name NAME] [--from EXISTING_DIR]
 #include <unistd.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -81,9 +78,9 @@ Outcome run_init(const InitFlags& flags) {
 
 }  // namespace
 
-void add_init(CLI::App& app, Invocation& invocation) {
+void add_init(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<InitFlags>();
-  CLI::App* command = app.add_subcommand("init", "Make a volume, empty or with the content of an existing directory");
+  Command* command = app.add_subcommand("init", "Make a volume, empty or with the content of an existing directory");
   command->add_option("DIR", flags->directory, "Where the volume's log is kept: not there yet, or empty")->required();
   command->add_option("--name", flags->name, "The group's name, [A-Za-z0-9._-]; default: DIR's last name")
       ->option_text("NAME");

@@ -1,7 +1,4 @@
 // tidemark keygen FILE
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <memory>
 
 #include "base/file.h"
@@ -34,9 +31,9 @@ Outcome run(const KeygenFlags& flags) {
 
 }  // namespace
 
-void add_keygen(CLI::App& app, Invocation& invocation) {
+void add_keygen(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<KeygenFlags>();
-  CLI::App* command = app.add_subcommand("keygen", "Make a key pair for connections between sites");
+  Command* command = app.add_subcommand("keygen", "Make a key pair for connections between sites");
   command->add_option("FILE", flags->file, "Gets the key pair; FILE.pub gets the public half")->required();
   add_json_flag(*command, flags->json);
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });

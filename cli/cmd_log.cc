@@ -1,7 +1,4 @@
 // tidemark log SOURCE [--from POINT] [--to POINT] [--path PATH]
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -104,9 +101,9 @@ Outcome run(const LogFlags& flags) {
 
 }  // namespace
 
-void add_log(CLI::App& app, Invocation& invocation) {
+void add_log(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<LogFlags>();
-  CLI::App* command = app.add_subcommand("log", "Show the records: what was changed, and when");
+  Command* command = app.add_subcommand("log", "Show the records: what was changed, and when");
   command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
       ->required();
   add_at_option(*command, flags->at);

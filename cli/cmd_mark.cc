@@ -1,7 +1,4 @@
 // tidemark mark create|list|show|hold|release
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <memory>
 
 #include "cli/command.h"
@@ -98,24 +95,24 @@ Outcome run_hold(const MarkFlags& flags, bool held) {
   return 0;
 }
 
-CLI::App* add_source(CLI::App* command, MarkFlags& flags, const char* what) {
+Command* add_source(Command* command, MarkFlags& flags, const char* what) {
   command->add_option("SOURCE", flags.source, what)->required();
   add_json_flag(*command, flags.json);
   return command;
 }
 
-void on_chosen(CLI::App* command, Invocation& invocation, std::function<Outcome()> run) {
+void on_chosen(Command* command, Invocation& invocation, std::function<Outcome()> run) {
   command->callback([&invocation, run = std::move(run)] { invocation.run = [run] { return finish(run); }; });
 }
 
 }  // namespace
 
-void add_mark(CLI::App& app, Invocation& invocation) {
+void add_mark(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<MarkFlags>();
-  CLI::App* mark = app.add_subcommand("mark", "Name good states, and see which there are");
-  mark->require_subcommand(1);
+  Command* mark = app.add_subcommand("mark", "Name good states, and see which there are");
+  mark->require_subcommand();
 
-  CLI::App* create = mark->add_subcommand("create", "Make a mark: it holds every write that has returned");
+  Command* create = mark->add_subcommand("create", "Make a mark: it holds every write that has returned");
   add_source(create, *flags, "A path in a mount, or a volume's DIR")
       ->add_option("NAME", flags->name, "Its name")
       ->required();
@@ -126,19 +123,19 @@ void add_mark(CLI::App& app, Invocation& invocation) {
   create->add_option("--timeout", flags->timeout, "How long to wait for sites (default 30s)")->option_text("30s");
   on_chosen(create, invocation, [flags] { return run_create(*flags); });
 
-  CLI::App* list = mark->add_subcommand("list", "List marks");
+  Command* list = mark->add_subcommand("list", "List marks");
   add_source(list, *flags, "DIR, a path in a mount, or tcp://HOST:PORT/GROUP");
   add_at_option(*list, flags->at);
   add_key_options(*list, flags->keys);
   on_chosen(list, invocation, [flags] { return run_list(*flags); });
 
-  CLI::App* show = mark->add_subcommand("show", "Show one mark");
+  Command* show = mark->add_subcommand("show", "Show one mark");
   add_source(show, *flags, "As for list")->add_option("NAME", flags->name, "Its name")->required();
   add_key_options(*show, flags->keys);
   on_chosen(show, invocation, [flags] { return run_show(*flags); });
 
   for (bool held : {true, false}) {
-    CLI::App* hold = mark->add_subcommand(held ? "hold" : "release",
+    Command* hold = mark->add_subcommand(held ? "hold" : "release",
                                           held ? "Keep a mark beyond retention" : "Let retention have a mark again");
     add_source(hold, *flags, "DIR or a path in a mount")->add_option("NAME", flags->name, "Its name")->required();
     hold->add_option("--timeout", flags->timeout, "How long to wait for the sites of sync pairs (default 30s)")

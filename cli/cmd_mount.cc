@@ -1,7 +1,4 @@
 // tidemark mount SOURCE MOUNTPOINT [-f] [-o OPT,…] [--at POINT]
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <filesystem>
 #include <memory>
 #include <sstream>
@@ -85,9 +82,9 @@ int run(const MountFlags& flags) {
 
 }  // namespace
 
-void add_mount(CLI::App& app, Invocation& invocation) {
+void add_mount(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<MountFlags>();
-  CLI::App* command = app.add_subcommand("mount", "Mount a volume, or any point of it read-only");
+  Command* command = app.add_subcommand("mount", "Mount a volume, or any point of it read-only");
   command->add_option("SOURCE", flags->source, "DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
       ->required();
   command->add_option("MOUNTPOINT", flags->mountpoint, "An existing directory")->required();

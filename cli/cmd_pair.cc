@@ -1,8 +1,4 @@
 // tidemark pair create|list|suspend|resume|delete
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <CLI/Validators.hpp>
 #include <memory>
 
 #include "cli/command.h"
@@ -153,25 +149,25 @@ Outcome run_delete(const PairFlags& flags) {
   return agreed ? run_verb(flags, kDelete) : Outcome(not_confirmed());
 }
 
-CLI::App* add_verb(CLI::App* pair, const char* verb, const char* about, PairFlags& flags, bool with_site) {
-  CLI::App* command = pair->add_subcommand(verb, about);
+Command* add_verb(Command* pair, const char* verb, const char* about, PairFlags& flags, bool with_site) {
+  Command* command = pair->add_subcommand(verb, about);
   command->add_option("DIR", flags.source, "The volume, a path in its mount, or a site's copy of it")->required();
   if (with_site) command->add_option("SITE", flags.site, "The site's name, as this volume calls it")->required();
   add_json_flag(*command, flags.json);
   return command;
 }
 
-void on_chosen(CLI::App* command, Invocation& invocation, std::function<Outcome()> run) {
+void on_chosen(Command* command, Invocation& invocation, std::function<Outcome()> run) {
   command->callback([&invocation, run = std::move(run)] { invocation.run = [run] { return finish(run); }; });
 }
 
 }  // namespace
 
-void add_pair(CLI::App& app, Invocation& invocation) {
+void add_pair(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<PairFlags>();
-  CLI::App* pair = app.add_subcommand("pair", "Which sites a volume is copied to");
-  pair->require_subcommand(1);
-  CLI::App* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
+  Command* pair = app.add_subcommand("pair", "Which sites a volume is copied to");
+  pair->require_subcommand();
+  Command* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
   create
       ->add_option("ENDPOINT", flags->endpoint,
                    "tcp://HOST:PORT or ipc://PATH of `tidemark serve`; several lines to it with commas between")
@@ -187,7 +183,7 @@ void add_pair(CLI::App& app, Invocation& invocation) {
             [flags] { return run_verb(*flags, kSuspend); });
   on_chosen(add_verb(pair, "resume", "Go on copying, with what is missing", *flags, true), invocation,
             [flags] { return run_verb(*flags, kResume); });
-  CLI::App* remove = add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true);
+  Command* remove = add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true);
   remove->add_flag("-y,--yes", flags->yes, "Do not ask; needed where there is no terminal");
   on_chosen(remove, invocation, [flags] { return run_delete(*flags); });
 }

@@ -1,7 +1,4 @@
 // tidemark prune SOURCE [--to POINT] [--keep 7d] [--keep-bytes 10GiB] [-n] [--yes]: lets old history go.
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <memory>
 #include <optional>
 
@@ -136,9 +133,9 @@ Outcome run(const PruneFlags& flags) {
 
 }  // namespace
 
-void add_prune(CLI::App& app, Invocation& invocation) {
+void add_prune(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<PruneFlags>();
-  CLI::App* command = app.add_subcommand("prune", "Let old history go, and give its space back");
+  Command* command = app.add_subcommand("prune", "Let old history go, and give its space back");
   command
       ->add_option("SOURCE", flags->source,
                    "A volume's DIR (or a site's DIR/GROUP), mounted or not, a path in a mount, or tcp://HOST:PORT/GROUP")

@@ -1,7 +1,4 @@
 // tidemark serve --dir DIR --listen ENDPOINT [--key FILE --allow FILE]
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <map>
 #include <memory>
 #include <set>
@@ -148,9 +145,9 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
 
 }  // namespace
 
-void add_serve(CLI::App& app, Invocation& invocation) {
+void add_serve(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<ServeFlags>();
-  CLI::App* command = app.add_subcommand("serve", "Run a site: take copies of volumes and serve reading at any point");
+  Command* command = app.add_subcommand("serve", "Run a site: take copies of volumes and serve reading at any point");
   add_setting(*command, kServeDir, flags->directory);
   add_setting(*command, kServeListen, flags->listen);
   add_setting(*command, kServeKey, flags->key);

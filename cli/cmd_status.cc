@@ -2,9 +2,6 @@
 #include <tidemark/exit_code.h>
 #include <unistd.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -282,9 +279,9 @@ Outcome run(const StatusFlags& flags) {
 
 }  // namespace
 
-void add_status(CLI::App& app, Invocation& invocation) {
+void add_status(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<StatusFlags>();
-  CLI::App* command = app.add_subcommand("status", "How volumes and their pairs stand");
+  Command* command = app.add_subcommand("status", "How volumes and their pairs stand");
   command->add_option("SOURCE", flags->source,
                       "DIR, a mountpoint, a site's directory, tcp://HOST:PORT/GROUP; default: everything that is mounted");
   command->add_flag("--watch", flags->watch, "Again every second, until interrupted");

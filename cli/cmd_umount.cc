@@ -1,7 +1,4 @@
 // tidemark umount MOUNTPOINT: returns when the log is closed and the process gone.
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <memory>
 
 #include "cli/closing.h"
@@ -53,9 +50,9 @@ Outcome run(const UmountFlags& flags) {
 
 }  // namespace
 
-void add_umount(CLI::App& app, Invocation& invocation) {
+void add_umount(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<UmountFlags>();
-  CLI::App* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process gone");
+  Command* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process gone");
   command->add_option("MOUNTPOINT", flags->mountpoint, "Where it is mounted")->required();
   command->add_flag("-l,--lazy", flags->lazy, "Even if it is in use: it goes away when nobody uses it any more");
   command->add_option("--timeout", flags->timeout, "How long to wait for the process to end (default 120s)")

@@ -1,7 +1,4 @@
 // tidemark verify SOURCE [--repair [--from COPY]] [--against SOURCE2 [--deep]]: reads and checks every byte.
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -134,9 +131,9 @@ Outcome run(const VerifyFlags& flags) {
 
 }  // namespace
 
-void add_verify(CLI::App& app, Invocation& invocation) {
+void add_verify(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<VerifyFlags>();
-  CLI::App* command = app.add_subcommand("verify", "Read and check every byte, or compare two copies");
+  Command* command = app.add_subcommand("verify", "Read and check every byte, or compare two copies");
   command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
       ->required();
   add_at_option(*command, flags->at);

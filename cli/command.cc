@@ -1,8 +1,5 @@
 #include "cli/command.h"
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <exception>
 
 #include "cli/exit_map.h"
@@ -27,14 +24,14 @@ int finish(const std::function<Outcome()>& command) {
   return exit_code(failure.code());
 }
 
-void add_json_flag(CLI::App& command, bool& json) { command.add_flag("--json", json, "Print JSON, for programs"); }
+void add_json_flag(Command& command, bool& json) { command.add_flag("--json", json, "Print JSON, for programs"); }
 
-void add_at_option(CLI::App& command, std::string& at) {
+void add_at_option(Command& command, std::string& at) {
   command.add_option("--at", at, "The point, as after '@': a mark, seq:N, an RFC 3339 time, -10m, latest")
       ->option_text("POINT");
 }
 
-void add_key_options(CLI::App& command, RemoteKeys& keys) {
+void add_key_options(Command& command, RemoteKeys& keys) {
   add_setting(command, kOwnKey, keys.own_key);
   add_setting(command, kServerKey, keys.server_key);
 }

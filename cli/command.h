@@ -5,10 +5,7 @@
 #include <string>
 
 #include "base/status.h"
-
-namespace CLI {
-class App;
-}
+#include "cli/command_line.h"
 
 namespace tidemark::cli {
 
@@ -26,23 +23,23 @@ struct Invocation {
 int finish(const std::function<Outcome()>& command);
 
 // Flags that several commands share, declared the same way everywhere.
-void add_json_flag(CLI::App& command, bool& json);
-void add_at_option(CLI::App& command, std::string& at);
-void add_key_options(CLI::App& command, RemoteKeys& keys);
+void add_json_flag(Command& command, bool& json);
+void add_at_option(Command& command, std::string& at);
+void add_key_options(Command& command, RemoteKeys& keys);
 
-void add_init(CLI::App& app, Invocation& invocation);
-void add_mount(CLI::App& app, Invocation& invocation);
-void add_umount(CLI::App& app, Invocation& invocation);
-void add_mark(CLI::App& app, Invocation& invocation);
-void add_serve(CLI::App& app, Invocation& invocation);
-void add_keygen(CLI::App& app, Invocation& invocation);
-void add_pair(CLI::App& app, Invocation& invocation);
-void add_prune(CLI::App& app, Invocation& invocation);
-void add_restore(CLI::App& app, Invocation& invocation);
-void add_log(CLI::App& app, Invocation& invocation);
-void add_verify(CLI::App& app, Invocation& invocation);
-void add_status(CLI::App& app, Invocation& invocation);
-void add_config(CLI::App& app, Invocation& invocation);
-void add_demo(CLI::App& app, Invocation& invocation);
+void add_init(Command& app, Invocation& invocation);
+void add_mount(Command& app, Invocation& invocation);
+void add_umount(Command& app, Invocation& invocation);
+void add_mark(Command& app, Invocation& invocation);
+void add_serve(Command& app, Invocation& invocation);
+void add_keygen(Command& app, Invocation& invocation);
+void add_pair(Command& app, Invocation& invocation);
+void add_prune(Command& app, Invocation& invocation);
+void add_restore(Command& app, Invocation& invocation);
+void add_log(Command& app, Invocation& invocation);
+void add_verify(Command& app, Invocation& invocation);
+void add_status(Command& app, Invocation& invocation);
+void add_config(Command& app, Invocation& invocation);
+void add_demo(Command& app, Invocation& invocation);
 
 }  // namespace tidemark::cli

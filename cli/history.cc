@@ -6,7 +6,7 @@
 
 namespace tidemark::cli {
 
-void add_history_options(CLI::App& command, HistoryFlags& flags) {
+void add_history_options(Command& command, HistoryFlags& flags) {
   add_setting(command, kRetention, flags.retention);
   add_setting(command, kRetentionBytes, flags.retention_bytes);
   add_setting(command, kMaxLog, flags.max_log);

@@ -22,7 +22,7 @@ struct HistoryFlags {  // "" where the command line says nothing
            !pool.empty();
   }
 };
-void add_history_options(CLI::App& command, HistoryFlags& flags);
+void add_history_options(Command& command, HistoryFlags& flags);
 
 struct History {
   RetentionPolicy retention;

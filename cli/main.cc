@@ -31,7 +31,7 @@ constexpr const char* kExamples =
     "            13 corruption found, 14 site not reached in time, 15 RPO exceeded or log limit near (status),\n"
     "            130 interrupted";
 
-void add_commands(CLI::App& app, tidemark::cli::Invocation& invocation) {
+void add_commands(tidemark::cli::Command& app, tidemark::cli::Invocation& invocation) {
   using namespace tidemark::cli;
   add_init(app, invocation);
   add_mount(app, invocation);
@@ -60,7 +60,8 @@ int parse_and_run(int argc, char** argv) {
       ->option_text("FILE");
   app.fallthrough();  // so that --config may stand anywhere
   tidemark::cli::Invocation invocation;
-  add_commands(app, invocation);
+  tidemark::cli::Command program(app);
+  add_commands(program, invocation);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version

@@ -1,12 +1,10 @@
 #include "cli/settings.h"
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
 #include <initializer_list>
 
+#include "cli/command_line.h"
 #include "cli/duration.h"
 #include "cli/pool.h"
 #include "cli/size.h"
@@ -210,19 +208,19 @@ std::span<const Setting* const> all_settings() {
 
 namespace {
 template <class Given>
-CLI::Option* declare(CLI::App& command, const Setting& setting, Given& given) {
+Option* declare(Command& command, const Setting& setting, Given& given) {
   std::string about(setting.about);
   if (!setting.fallback.empty()) about += "; default: " + std::string(setting.fallback);
   return command.add_option(std::string(setting.flag), given, about)->option_text(std::string(setting.placeholder));
 }
 }  // namespace
 
-CLI::Option* add_setting(CLI::App& command, const Setting& setting, std::string& given) {
+Option* add_setting(Command& command, const Setting& setting, std::string& given) {
   return declare(command, setting, given);
 }
 
-CLI::Option* add_setting(CLI::App& command, const Setting& setting, std::vector<std::string>& given) {
-  return declare(command, setting, given)->allow_extra_args(false);
+Option* add_setting(Command& command, const Setting& setting, std::vector<std::string>& given) {
+  return declare(command, setting, given)->one_value_each();
 }
 
 }  // namespace tidemark::cli

@@ -10,12 +10,10 @@
 
 #include "base/status.h"
 
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
-
 namespace tidemark::cli {
+
+class Command;
+class Option;
 
 // How a value is written in the file. On the command line all are texts, a list with commas.
 enum class ValueForm { kText, kPath /* absolute */, kSize /* a text, or a number of bytes */, kList /* of texts */ };
@@ -54,7 +52,7 @@ Result<uint64_t> parse_limit(const std::string& value);
 Result<std::chrono::milliseconds> parse_rhythm(const std::string& value);
 
 // Declares the setting's flag; what is given there goes to `given`.
-CLI::Option* add_setting(CLI::App& command, const Setting& setting, std::string& given);
-CLI::Option* add_setting(CLI::App& command, const Setting& setting, std::vector<std::string>& given);
+Option* add_setting(Command& command, const Setting& setting, std::string& given);
+Option* add_setting(Command& command, const Setting& setting, std::vector<std::string>& given);
 
 }  // namespace tidemark::cli
