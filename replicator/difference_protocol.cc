@@ -53,7 +53,7 @@ Result<Accept> decode_accept(Bytes bytes) {
   return accept;
 }
 
-std::string encode_difference(const DifferencePart& part, uint64_t session) {
+std::string encode_difference(const DifferencePart& part, uint64_t session, uint64_t number) {
   CHECK_INVARIANT(part.piece.kind != DifferencePiece::Kind::kNothing);
   MessageWriter writer;
   Encoder body = writer.body();
@@ -66,7 +66,7 @@ std::string encode_difference(const DifferencePart& part, uint64_t session) {
     body.put(static_cast<uint8_t>(part.held_marks.has_value())).put(static_cast<uint32_t>(held));
     for (size_t i = 0; i < held; ++i) body.put((*part.held_marks)[i].value());
   }
-  return writer.finish(MessageType::kDifference, session, 0);
+  return writer.finish(MessageType::kDifference, session, number);
 }
 
 Result<DifferencePart> decode_difference(Bytes bytes) {

@@ -160,6 +160,7 @@ class PairCore {
   int64_t progress_ns_ = 0;           // when the site last had everything, or made more of it durable
   std::shared_ptr<DifferenceReader> difference_;
   bool accepted_ = false;  // the difference was
+  uint64_t pieces_ = 0;    // of it that were sent
 
   Seq goal_;  // what is to be durable there next: duplex begins with it, and is lost where it takes too long (async)
   int64_t goal_ns_ = 0;  // when that was all that was durable here

@@ -24,6 +24,7 @@ std::optional<PairReading> PairCore::wants_reading() {
     if (!accepted_ || sent_ >= difference_->offer().target.base.seq || !may_send()) return std::nullopt;
     reading.kind = PairReading::Kind::kPiece;
     reading.difference = difference_;
+    reading.request = pieces_ + 1;
     return reading;
   }
   if (!may_send()) return std::nullopt;
@@ -67,6 +68,7 @@ Status PairCore::take_accept(Bytes body) {
   if (!difference_ || accepted_) return Status(Code::kCorrupt, "the site accepts what was not offered");
   difference_->begin(accept.next_ino, accept.staged);
   accepted_ = true;
+  pieces_ = 0;
   return Status();
 }
 
@@ -94,6 +96,7 @@ Status PairCore::send_data(const TrySend& try_send) {
   count_sent(size, ready_.kind == PairReading::Kind::kRun ? ready_.last : Seq());
   const PairMessage done = std::exchange(ready_, PairMessage());
   if (done.kind == PairReading::Kind::kPiece) {
+    ++pieces_;
     if (done.whole) sent_ = reached_ = difference_->offer().target.base.seq;
     return Status();
   }

@@ -22,7 +22,7 @@ Status read_piece(const PairReading& wanted, PairMessage& out) {
   if (part.piece.kind == DifferencePiece::Kind::kNothing) return Status();
   out.whole = part.piece.kind == DifferencePiece::Kind::kEnd;
   if (out.whole) part.held_marks = wanted.difference->held_marks();
-  out.message = Message::own(encode_difference(part, wanted.session));
+  out.message = Message::own(encode_difference(part, wanted.session, wanted.request));
   out.ready = true;
   return Status();
 }

@@ -25,7 +25,7 @@ struct PairReading {
   Seq from;                                      // kDifference: where the site stands
   std::shared_ptr<DifferenceReader> difference;  // kPiece
   FetchRequest fetch;                            // kFetched
-  uint64_t request = 0;                          // likewise: the number of it
+  uint64_t request = 0;                          // kPiece: the number of the piece; kFetched: that of the question
 };
 
 struct PairMessage {

@@ -33,7 +33,7 @@
 namespace tidemark {
 
 inline constexpr uint32_t kWireMagic = 0x314b4d54;  // "TMK1"
-inline constexpr uint8_t kWireVersion = 3;
+inline constexpr uint8_t kWireVersion = 4;
 inline constexpr size_t kWireHeaderSize = 32;
 
 // Limits. Each is checked before memory is taken or time is spent.
@@ -228,7 +228,8 @@ struct DifferencePart {
   DifferencePiece piece;                          // kRecords, kRows or kEnd
   std::optional<std::vector<MarkId>> held_marks;  // of kEnd
 };
-std::string encode_difference(const DifferencePart& part, uint64_t session);
+// `number`: of the piece in its difference, from 1 on, in the header's request.
+std::string encode_difference(const DifferencePart& part, uint64_t session, uint64_t number);
 Result<DifferencePart> decode_difference(Bytes body);
 
 // Records that a site wants again, because its own are damaged: of the log from `from` on, or of what is kept of pruned segments.

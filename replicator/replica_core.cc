@@ -296,7 +296,7 @@ Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
                       "it from another copy with `tidemark verify --repair`");
   }
   TM_ASSIGN(difference_, group_->begin_difference(offer));
-  difference_bytes_ = 0;
+  difference_bytes_ = difference_pieces_ = 0;
   // A copy without anything needs every symbolic link, whatever its number.
   const Ino next_ino = offer.from.seq == Seq() ? Ino() : difference_->next_ino();
   log_info("group " + name_ + ": the source no longer holds what follows seq " + std::to_string(offer.from.seq.value()) +
@@ -304,9 +304,14 @@ Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
   return Accept{next_ino, difference_->staged()};
 }
 
-Result<Position> ReplicaCore::piece(Epoch epoch, Bytes body) {
+Result<Position> ReplicaCore::piece(Epoch epoch, uint64_t number, Bytes body) {
   TM_TRY(check_epoch(epoch));
   if (difference_ == nullptr) return Status(Code::kInvalid, "no difference was offered");
+  // The tree may be whole without what a lost piece has: that has to be found here.
+  if (number != ++difference_pieces_) {
+    return Status(Code::kCorrupt, "piece " + std::to_string(difference_pieces_) + " of the difference is missing: piece " +
+                                      std::to_string(number) + " came instead");
+  }
   TM_ASSIGN(const DifferencePart part, decode_difference(body));
   difference_bytes_ += body.size();
   switch (part.piece.kind) {

@@ -66,10 +66,10 @@ class ReplicaCore {
   // `epoch`: of the session it came in, as are the next two; kStaleEpoch where a higher one is promised by now.
   // A DATA message's body: verified, appended, applied. Not durable yet.
   Result<Position> take(Epoch epoch, Bytes body);
-  // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body; the position
-  // moves with the last one. What was taken is given up when the session ends, but for what the next one may take up again.
+  // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body, and which piece
+  // it is: kCorrupt where one before it is missing; the position moves with the last one. What was taken is given up when the session ends, but for what the next one may take up again.
   Result<Accept> offer(Epoch epoch, const DifferenceOffer& offer);
-  Result<Position> piece(Epoch epoch, Bytes body);
+  Result<Position> piece(Epoch epoch, uint64_t number, Bytes body);
   // Whether a shipper may try again after take() or piece() failed so.
   static Retry retry_after(const Status& status);
   // The source has told that records up to here are durable there, as far as they were received. From any thread.
@@ -125,7 +125,8 @@ class ReplicaCore {
 
   std::unique_ptr<Group> group_;  // set once, before open_group_
   std::unique_ptr<DifferenceWriter> difference_;
-  uint64_t difference_bytes_ = 0;  // taken of it in this session
+  uint64_t difference_bytes_ = 0;   // taken of it in this session
+  uint64_t difference_pieces_ = 0;  // likewise
   std::atomic<Group*> open_group_{nullptr};
   std::atomic<bool> wants_again_{true};  // damaged records are to be sent again; false: the source no longer holds them
   std::atomic<int64_t> heard_ns_{0};  // as in SourceRecord, as are the next two

@@ -76,7 +76,7 @@ std::vector<std::string> fuzz_seeds() {
   DifferencePart end;
   end.piece.kind = DifferencePiece::Kind::kEnd;
   end.held_marks = {MarkId(1), MarkId(4)};
-  add(21, body_of(encode_difference(end, 1)));
+  add(21, body_of(encode_difference(end, 1, 1)));
   add(6, body_of(encode_error(Status(Code::kCorrupt, "text"), Retry::kLater, 1, 2)));
   const auto encoded = [&](char type, auto&& encode) {
     std::string out;

@@ -167,7 +167,7 @@ TEST_CASE("what comes in a session of a lower epoch than promised is not taken")
   REQUIRE(site.begin(newer).ok());
   CHECK(site.core.highest() == Epoch(2));
   CHECK(site.core.take(Epoch(1), as_bytes(more)).status().code() == Code::kStaleEpoch);
-  CHECK(site.core.piece(Epoch(1), as_bytes(more)).status().code() == Code::kStaleEpoch);
+  CHECK(site.core.piece(Epoch(1), 1, as_bytes(more)).status().code() == Code::kStaleEpoch);
   CHECK(site.core.offer(Epoch(1), DifferenceOffer()).status().code() == Code::kStaleEpoch);
   CHECK(site.core.group()->log().appended().next() == next);
   CHECK(site.begin(old).code() == Code::kStaleEpoch);
@@ -219,6 +219,7 @@ TEST_CASE("a refused HELLO leaves a difference that is running alone") {
   stale.epoch = Epoch(0);
   Hello other = hello;
   other.group_id[0] ^= std::byte{1};
+  uint64_t number = 0;
   for (bool end = false; !end;) {
     DifferencePart part;
     auto piece = (*reader)->next(kRunMax);
@@ -229,11 +230,52 @@ TEST_CASE("a refused HELLO leaves a difference that is running alone") {
     if (end) part.held_marks = (*reader)->held_marks();
     CHECK(!site.hello(other).ok());
     (void)site.hello(stale);
-    const auto taken = site.core.piece(Epoch(1), as_bytes(encode_difference(part, 1)).subspan(kWireHeaderSize));
+    const std::string message = encode_difference(part, 1, ++number);
+    const auto taken = site.core.piece(Epoch(1), number, as_bytes(message).subspan(kWireHeaderSize));
     INFO(taken.status().text());
     REQUIRE(taken.ok());
   }
   CHECK(site.core.group()->log().tail_position() == primary->log().tail_position());
+}
+
+TEST_CASE("a difference of which a piece is lost is not taken") {
+  Scratch work;
+  auto primary = make_primary(work / "p");
+  for (int i = 0; i < 300; ++i) touch(*primary, "file" + std::to_string(i), "x");
+  REQUIRE(primary->sync().ok());
+  PruneRequest request;
+  request.to = primary->newest();
+  REQUIRE(primary->prune(request).ok());
+  Core site(work / "copy");
+  const Hello hello = shipper_hello(*primary);
+  REQUIRE(site.hello(hello).ok());
+  REQUIRE(site.begin(hello).ok());
+  auto reader = primary->read_difference(Position());
+  REQUIRE(reader.ok());
+  auto accept = site.core.offer(Epoch(1), (*reader)->offer());
+  REQUIRE(accept.ok());
+  (*reader)->begin(accept->next_ino, accept->staged);
+  std::vector<std::string> pieces;
+  for (bool end = false; !end;) {
+    DifferencePart part;
+    auto piece = (*reader)->next(4096);
+    REQUIRE(piece.ok());
+    part.piece = *piece;
+    if (part.piece.kind == DifferencePiece::Kind::kNothing) continue;
+    end = part.piece.kind == DifferencePiece::Kind::kEnd;
+    if (end) part.held_marks = (*reader)->held_marks();
+    pieces.push_back(encode_difference(part, 1, pieces.size() + 1));
+  }
+  REQUIRE(pieces.size() > 3);
+  const size_t lost = pieces.size() - 2;  // names and files that nothing else refers to
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i == lost) continue;
+    const auto taken = site.core.piece(Epoch(1), i + 1, as_bytes(pieces[i]).subspan(kWireHeaderSize));
+    CHECK(taken.ok() == (i < lost));
+    if (!taken.ok()) CHECK(taken.status().code() == Code::kCorrupt);
+    if (!taken.ok()) break;
+  }
+  CHECK(site.core.group()->log().tail_position() == Position());
 }
 
 TEST_CASE("the first key that ships a group owns it; another one needs the right 'own'") {

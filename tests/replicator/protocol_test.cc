@@ -92,7 +92,7 @@ std::vector<Decodable> everything() {
        [](Bytes b) { return decode_error(b).ok(); }},
       {"offer", tail(encode_offer(offer, 1)), [](Bytes b) { return decode_offer(b).ok(); }},
       {"accept", tail(encode_accept({Ino(5), Seq(7)}, 1)), [](Bytes b) { return decode_accept(b).ok(); }},
-      {"difference", tail(encode_difference(end, 1)), [](Bytes b) { return decode_difference(b).ok(); }},
+      {"difference", tail(encode_difference(end, 1, 1)), [](Bytes b) { return decode_difference(b).ok(); }},
       {"tree request", body_text([&](Encoder to) { encode_tree_request(to, request); }),
        [](Bytes b) { return decode_tree_request(b).ok(); }},
       {"list", body_text([&](Encoder to) {
@@ -256,7 +256,7 @@ TEST_CASE("a difference comes back as it was, and nothing that cannot be one") {
   const std::string rows(100, 'r');
   DifferencePart part;
   part.piece = {DifferencePiece::Kind::kRows, as_bytes(rows)};
-  const std::string message = encode_difference(part, 1);
+  const std::string message = encode_difference(part, 1, 1);
   auto decoded = decode_difference(body_of(message));
   REQUIRE(decoded.ok());
   CHECK(decoded->piece.kind == DifferencePiece::Kind::kRows);
