@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <unordered_map>
 #include <unordered_set>
@@ -37,6 +38,9 @@ class InodeTable {
   [[nodiscard]] bool released_after_write(Ino ino);
   // Files that may have dirty pages: the kernel writes all of a file's pages back before it releases it.
   [[nodiscard]] std::vector<Ino> open_for_write() const;
+  // A page that the kernel wrote back could not be taken; and how many that were so far.
+  void page_lost() { pages_lost_.fetch_add(1, std::memory_order_acq_rel); }
+  [[nodiscard]] uint64_t pages_lost() const { return pages_lost_.load(std::memory_order_acquire); }
 
   // --- how many blocks of a file the kernel believes in (fs/telling.cc) ---
   struct Telling {
@@ -83,6 +87,7 @@ class InodeTable {
   const Shard& shard(Ino ino) const { return shards_[ino.value() % kShards]; }
 
   std::array<Shard, kShards> shards_;
+  std::atomic<uint64_t> pages_lost_{0};
 };
 
 }  // namespace tidemark::fs

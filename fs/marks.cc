@@ -1,55 +1,17 @@
 #include "fs/marks.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
-#include "fs/node.h"
-#include "fs/time_travel.h"
+#include "fs/own_inodes.h"
 #include "volume/point.h"
 
 namespace tidemark::fs {
 namespace {
 
 constexpr std::chrono::milliseconds kWaitSlice{200};
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// Asks nobody: a device does not change.
-bool is_on_device(int fd, uint64_t device) {
-  struct statx about {};
-  return fd >= 0 && statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &about) == 0 &&
-         makedev(about.stx_dev_major, about.stx_dev_minor) == device;
-}
-
-Status fsync_path(int root, const std::string& path) {
-  constexpr int kFlags = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
-  int fd = openat(root, path.c_str(), O_RDONLY | kFlags);
-  // A mount of an ordinary user: a file may be closed to its owner for reading, for writing, or (EACCES again) for both.
-  if (fd < 0 && errno == EACCES) fd = openat(root, path.c_str(), O_WRONLY | kFlags);
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ESTALE) return {};  // closed and gone meanwhile
-    return errno_status(errno, "opening it");
-  }
-  Descriptor file(fd);
-  return fsync(fd) == 0 ? Status() : errno_status(errno, "writing its dirty pages");
-}
 
 }  // namespace
 
@@ -143,37 +105,40 @@ Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::m
 }
 
 // Only files that are open for writing can have pages on their way: the kernel writes the others' before it closes them (or unmaps
-// them). fsync() of each waits for those, through /.tidemark/ino/NUMBER, which leads to an inode whatever its name is now, if it has one
-// at all. Where there are many, syncfs() before that hands all dirty pages to the daemon many at a time; alone it does not do, for it does
-// not wait until the daemon has taken them (a kernel must not hang on a FUSE daemon in sync(2)). Where there are few, each request saved
-// counts: it would be a fifth of a mark.
+// them). So each of these is opened and closed once more (fs/own_inodes.h). Where there are many, syncfs() before that hands all dirty
+// pages to the daemon many at a time; alone it does not do, for it does not wait until the daemon has taken them (a kernel must not hang on
+// a FUSE daemon in sync(2)). Where there are few, each request saved counts: it would be a tenth of a mark.
 Status MarkMaker::flush() {
   const std::vector<Ino> writers = inodes_.open_for_write();
   if (writers.empty()) return {};
+  const uint64_t lost_before = inodes_.pages_lost();
   const Flushing flushing(*this);
   const bool many = writers.size() > kFilesPerThread;
-  // Held open only meanwhile: a descriptor of our own would make every umount fail.
-  const Descriptor root(open(mountpoint_.c_str(), (many ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC));
-  if (!is_on_device(root.get(), device_)) {
+  const OwnRoot root(mountpoint_, device_, many);
+  if (!root.reached()) {
     if (!mounted_) return {};
     return {Code::kBusy, mountpoint_ + " no longer leads to the mount (detached, or covered by another): cannot flush it"};
   }
-  if (many && syncfs(root.get()) != 0) return errno_status(errno, "flushing dirty pages before a mark");
-  return flush_files(root.get(), writers);
+  if (many && syncfs(root.fd()) != 0) return errno_status(errno, "flushing dirty pages before a mark");
+  TM_TRY(flush_files(root, writers));
+  // The kernel tells one only of those who close a file.
+  if (inodes_.pages_lost() == lost_before) return {};
+  return {Code::kIo, "dirty pages could not be written before a mark"};
 }
 
 // Each file takes a few requests one after the other; other files need not wait for them.
-Status MarkMaker::flush_files(int root, const std::vector<Ino>& files) {
+Status MarkMaker::flush_files(const OwnRoot& root, const std::vector<Ino>& files) {
   std::atomic<size_t> next{0};
   Mutex mutex;
   Status failure;
   const auto flush_some = [&] {
+    OwnInodes own(root, session_);
     for (size_t i = next++; i < files.size(); i = next++) {
-      Status flushed = flush_file(root, files[i]);
+      Status flushed = own.flush(files[i]);
       if (flushed.ok()) continue;
       next = files.size();
       MutexLock lock(mutex);
-      failure = std::move(flushed);
+      failure = flushed.within("flushing inode " + std::to_string(files[i].value()) + " before a mark");
     }
   };
   std::vector<std::thread> helpers;
@@ -186,14 +151,6 @@ Status MarkMaker::flush_files(int root, const std::vector<Ino>& files) {
   flush_some();
   for (std::thread& helper : helpers) helper.join();
   return failure;
-}
-
-Status MarkMaker::flush_file(int root, Ino ino) const {
-  const std::string number = std::to_string(ino.value());
-  Status result = fsync_path(root, std::string(kTidemarkName) + "/" + std::string(kInoName) + "/" + number);
-  // The kernel would keep that name, and with it the inode, though its last real name be gone.
-  fuse_lowlevel_notify_inval_entry(session_, kInoDir, number.data(), number.size());
-  return result.within("flushing inode " + number + " before a mark");
 }
 
 bool MarkMaker::is_flusher(pid_t tid) const {

@@ -19,6 +19,8 @@ struct fuse_session;
 
 namespace tidemark::fs {
 
+class OwnRoot;
+
 // Thread-safe.
 class MarkMaker {
  public:
@@ -43,8 +45,7 @@ class MarkMaker {
   // Writes every dirty page and time of the mount to the volume. kIo: something could not be written. kBusy: the mount cannot
   // be reached at its mountpoint.
   Status flush();
-  // True where `tid` is a thread of ours that flushes just now: its fsync needs no sync of the log, and it alone may use
-  // /.tidemark/ino.
+  // True where `tid` is a thread of ours that flushes just now: its close must flush, and it alone may use /.tidemark/ino.
   [[nodiscard]] bool is_flusher(pid_t tid) const;
 
  private:
@@ -57,8 +58,7 @@ class MarkMaker {
   static constexpr size_t kThreadsMax = 8;
 
   void run();
-  Status flush_files(int root, const std::vector<Ino>& files);
-  Status flush_file(int root, Ino ino) const;
+  Status flush_files(const OwnRoot& root, const std::vector<Ino>& files);
   Status wait_for_sites(const std::string& who, Seq seq, std::chrono::milliseconds timeout,
                         const std::function<bool()>& abandoned);
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 
 #include "base/buffer.h"
 #include "fs/daemon.h"
@@ -43,7 +44,7 @@ Status truncate_on_open(Daemon& daemon, fuse_ino_t id, const Caller& caller) {
 
 void reply_opened(fuse_req_t req, Daemon& daemon, fuse_ino_t id, fuse_file_info info) {
   info.keep_cache = daemon.only_writer || slot_of(id) != kMainSlot;
-  info.noflush = 1;
+  info.noflush = daemon.marks && daemon.marks->is_flusher(fuse_req_ctx(req)->pid) ? 0 : 1;
   if (writes(info)) daemon.opened_for_write(Ino(id));
   if (fuse_reply_open(req, &info) != 0 && writes(info)) daemon.released_after_write(Ino(id));
 }
@@ -79,16 +80,22 @@ void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t at, fuse_file_inf
   daemon_of(req).reads.run([req, id, size, at, cached = !is_direct(*info)] { read_content(req, id, size, at, cached); });
 }
 
+Result<Attr> take_content(fuse_req_t req, fuse_ino_t id, std::span<const std::byte> data, uint64_t at, bool keep_times) {
+  Daemon& daemon = daemon_of(req);
+  TM_ASSIGN(Volume * volume, daemon.writable(id));
+  if (request_kills_privileges()) TM_TRY(daemon.kill_privileges(Ino(id), caller_of(req)));
+  return volume->write(Ino(id), at, data, keep_times);
+}
+
 // The data lies in one piece in libfuse's buffer, where read(2) of the device put it: splicing would only add a copy, as the
 // volume needs to see every byte.
 void op_write(fuse_req_t req, fuse_ino_t id, const char* data, size_t size, off_t at, fuse_file_info* info) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
-  if (request_kills_privileges()) TM_REPLY(req, daemon.kill_privileges(Ino(id), caller_of(req)));
   // A page out of the writeback cache: the kernel has its times, and sends them when it likes.
   const bool keep_times = info->writepage != 0;
-  TM_REPLY_ASSIGN(req, const Attr attr,
-                  volume->write(Ino(id), static_cast<uint64_t>(at), as_bytes({data, size}), keep_times));
+  Result<Attr> taken = take_content(req, id, as_bytes({data, size}), static_cast<uint64_t>(at), keep_times);
+  if (keep_times && !taken.ok()) daemon.inodes.page_lost();
+  TM_REPLY_ASSIGN(req, const Attr attr, std::move(taken));
   if (keep_times && daemon.inodes.blocks_changed(attr.ino, attr.blocks_taken())) daemon.ask_again(attr.ino);
   const bool drops_pages = !keep_times && is_direct(*info) && daemon.inodes.may_be_cached(Ino(id));
   settle_file(req, daemon, id, [req, &daemon, id, at, size, drops_pages] {
@@ -105,8 +112,6 @@ Status kill_others_privileges(Daemon& daemon, fuse_ino_t id, const Caller& calle
 void op_fsync(fuse_req_t req, fuse_ino_t id, int, fuse_file_info*) {
   Daemon& daemon = daemon_of(req);
   if (!daemon.volume || slot_of(id) != kMainSlot) return reply(req, 0);
-  // A mark only wants the pages to arrive; it syncs the log itself, once.
-  if (daemon.marks && daemon.marks->is_flusher(fuse_req_ctx(req)->pid)) return reply(req, 0);
   daemon.durable->when_durable([req](const Status& status) { reply(req, status); });
 }
 

@@ -137,6 +137,63 @@ TEST_CASE("A mark contains every page of a large file that is dirty all over") {
   ::close(fd);
 }
 
+TEST_CASE("With -o sync, too, a mark contains dirty mappings") {
+  if (!can_mount()) return;
+  Mounted mounted({.options = {"sync"}});
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(::ftruncate(fd, 8192) == 0);
+  auto* map = static_cast<char*>(::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  map[5000] = 'm';
+  REQUIRE(mark(mounted.path(), "good") == 0);
+  CHECK(read_file(mounted / ".tidemark/at/good/f")[5000] == 'm');
+  ::munmap(map, 8192);
+  ::close(fd);
+}
+
+TEST_CASE("A page that nobody was told is lost costs a mark, once") {
+  if (!can_mount()) return;
+  Mounted mounted({.sync_pair = true});
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  REQUIRE(::write(fd, "lost", 4) == 4);
+  mounted.site("lost");  // writes are refused
+  ::sync();              // tells nobody
+  ::usleep(300'000);
+  mounted.site("quick");
+  CHECK(mark(mounted.path(), "first") == EIO);
+  CHECK(::access((mounted / ".tidemark/at/first").c_str(), F_OK) == -1);
+  REQUIRE(::pwrite(fd, "kept", 4, 0) == 4);
+  CHECK(mark(mounted.path(), "second") == 0);
+  CHECK(read_file(mounted / ".tidemark/at/second/f") == "kept");
+  ::close(fd);
+}
+
+TEST_CASE("Marks beside processes that open, change, close and remove files") {
+  if (!can_mount()) return;
+  Mounted mounted({.commit_interval_ms = 3'600'000});
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> others;
+  for (int who = 0; who < 6; ++who) {
+    others.emplace_back([&, who] {
+      for (int i = 0; !stop; ++i) {
+        const std::string path = mounted / ("o" + std::to_string(who) + "-" + std::to_string(i % 3));
+        std::ofstream(path) << i;
+        if (i % 2 == 0) ::unlink(path.c_str());
+      }
+    });
+  }
+  int fd = ::open((mounted / "f").c_str(), O_RDWR | O_CREAT, 0644);
+  for (int i = 0; i < 200; ++i) {
+    const std::string content = std::to_string(1'000'000 + i), name = "m" + std::to_string(i);
+    REQUIRE(::pwrite(fd, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()));
+    REQUIRE(mark(mounted.path(), name.c_str()) == 0);
+    if (i % 20 == 0) CHECK(read_file(mounted / (".tidemark/at/" + name + "/f")) == content);
+  }
+  stop = true;
+  for (std::thread& other : others) other.join();
+  ::close(fd);
+  CHECK(mounted.unmount() == 0);
+}
+
 TEST_CASE("What is written after a mark is not in it") {
   if (!can_mount()) return;
   Mounted mounted;
