@@ -19,6 +19,7 @@
 #include "fs/node.h"
 #include "fs/options.h"
 #include "fs/past_rights.h"
+#include "fs/process_names.h"
 #include "fs/reaper.h"
 #include "fs/time_travel.h"
 
@@ -82,6 +83,7 @@ struct Daemon {
   std::optional<Reaper> reaper;
   std::optional<MarkMaker> marks;
   std::optional<MarkGate> mark_gate;
+  ProcessNames process_names;
   std::optional<DurableReplies> durable;
   Invalidator invalidator;
 

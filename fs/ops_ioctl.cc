@@ -25,13 +25,6 @@ std::optional<std::string> text_of(const char (&field)[size]) {
   return std::string(field, static_cast<const char*>(end));
 }
 
-std::string process_name(uint32_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
-  std::string name;
-  std::getline(file, name);
-  return name;
-}
-
 // True where the thread has been killed: it waits for our answer alone. Other signals do not end a mark's wait.
 bool is_killed(uint32_t tid) {
   std::ifstream file("/proc/" + std::to_string(tid) + "/status");
@@ -63,7 +56,7 @@ Result<MarkJob> decode(fuse_req_t req, const void* data, size_t size) {
   const bool zeros = std::all_of(std::begin(job.in.reserved), std::end(job.in.reserved), [](char c) { return c == 0; });
   if (job.in.struct_size != sizeof job.in || !name || !wait || !application || !note || !zeros) return malformed;
   const Caller caller = caller_of(req);
-  job.mark = {*name, *note, application->empty() ? process_name(caller.pid) : *application, caller.pid, caller.uid};
+  job.mark = {*name, *note, application->empty() ? job.daemon->process_names.of(caller.pid) : *application, caller.pid, caller.uid};
   job.wait = *wait;
   return job;
 }
