@@ -97,12 +97,13 @@ Status Committer::admit(std::span<const RecordDraft> drafts) const {
   return Status();
 }
 
-Status Committer::commit(std::span<const RecordDraft> drafts) {
+Status Committer::commit(std::span<const RecordDraft> drafts, RecordHeader* last) {
   TM_TRY(writable());
   TM_TRY(admit(drafts));
   TM_ASSIGN(auto appended, log_.append(drafts, epoch));
   uint64_t bytes = 0;
   for (const Appended& each : appended) bytes += each.header.size_in_log();
+  if (last) *last = appended.back().header;
   Status applied;
   for (size_t i = 0; i < drafts.size() && applied.ok(); ++i) {
     applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);

@@ -412,6 +412,7 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
   body.application = std::string_view(request.application).substr(0, 255);
   body.pid = request.pid;
   body.uid = request.uid;
+  RecordHeader header;
   {
     MutexLock lock(committer_.mutex);
     TM_TRY(committer_.writable());
@@ -421,10 +422,11 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
     }
     body.id = core_->state->meta().next_mark;
     const RecordDraft draft = make_draft(RecordType::kMark, 0, Ino(0), encode_mark(body));
-    TM_TRY(committer_.commit({&draft, 1}));
+    TM_TRY(committer_.commit({&draft, 1}, &header));
   }
   TM_TRY(sync());
-  return find_mark(request.name);
+  if (header.seq < core_->views.floor()) return find_mark(request.name);  // pruned meanwhile: says so
+  return Mark{body.id, request.name, header.seq, header.time_ns, std::string(body.application), body.pid, body.uid, request.note, false};
 }
 
 Result<Mark> OpenGroup::find_mark(std::string_view name) {
