@@ -80,6 +80,21 @@ class PosixFile final : public File {
     return Status();
   }
 
+  Status punch(uint64_t at, uint64_t size) override {
+    struct statvfs info {};
+    if (::fstatvfs(fd_, &info) != 0) return failure(errno, "reading the block size of", path_);
+    const uint64_t block = std::max<uint64_t>(info.f_bsize, 1);
+    const uint64_t from = (at + block - 1) / block * block;
+    const uint64_t to = (at + size) / block * block;
+    if (from >= to) return Status();
+    if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                    static_cast<off_t>(to - from)) == 0)
+      return Status();
+    if (errno == EOPNOTSUPP || errno == ENOSYS)
+      return Status(Code::kUnsupported, "the file system of " + where_now(path_) + " has no holes in files", errno);
+    return failure(errno, "making a hole in", path_);
+  }
+
   Result<uint64_t> size() override {
     struct stat info {};
     if (::fstat(fd_, &info) != 0) return failure(errno, "reading the size of", path_);

@@ -31,6 +31,11 @@ class File {
   // Drops these bytes from the page cache, where that is possible: the next read comes from the disk.
   virtual void forget(uint64_t /*at*/, uint64_t /*size*/) {}
   virtual Status truncate(uint64_t size) = 0;
+  // Gives the disk back the file system's blocks that lie wholly in this range, which read as zeros from then on; other bytes stay as they are, and
+  // so does the size. Durable with the next sync(). Behind the end: nothing, but what it answers. kUnsupported: the file system has no holes.
+  virtual Status punch(uint64_t /*at*/, uint64_t /*size*/) {
+    return Status(Code::kUnsupported, "no holes can be made here");
+  }
   virtual Result<uint64_t> size() = 0;
 };
 

@@ -103,14 +103,17 @@ Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last, b
   TM_ASSIGN(const auto open, segments_.open(part.segment));
   if (from_disk) open.file->forget(0, known->bytes);
   const bool sealed = is_sealed(*known);
+  const auto digest = [&] { return digest_of(*open.file, false, known->bytes); };
   std::optional<Digest> before;
   if (sealed) {
-    TM_ASSIGN(before, first_digest(part, *open.file, known->bytes));
+    TM_ASSIGN(before, first_digest(part, known->bytes, digest));
   }
   auto damage = SegmentCheck(*open.file, *known, last, advance).run(end_of(*known, tail));
-  if (damage.ok() && damage->empty() && sealed)
-    TM_TRY(hold_against_digest(part, *open.file, known->bytes, before, *damage));
+  if (damage.ok() && damage->empty() && sealed) TM_TRY(hold_against_digest(part, known->bytes, digest, before, *damage));
   if (from_disk) open.file->forget(0, known->bytes);
+  // Adopted meanwhile: what is not needed of it is gone.
+  if (!segments_.find(part.segment))
+    return Status(Code::kNotFound, "segment " + segment_name(part.segment) + " is not held here");
   return damage;
 }
 
@@ -163,19 +166,20 @@ std::optional<LogPart> LogReader::undigested(const std::function<bool(const LogP
   return std::nullopt;
 }
 
-Result<std::optional<Digest>> LogReader::first_digest(const LogPart& part, File& file, uint64_t bytes) {
+Result<std::optional<Digest>> LogReader::first_digest(const LogPart& part, uint64_t bytes,
+                                                      const std::function<Result<Digest>()>& read) {
   TM_ASSIGN(const auto known, digest_for(part));
   if (known && known->bytes == bytes) return std::optional<Digest>();
-  TM_ASSIGN(const Digest digest, digest_of(file, part.pack.has_value(), bytes));
+  TM_ASSIGN(const Digest digest, read());
   return std::optional<Digest>(digest);
 }
 
 // What is checked and what is digested are two looks at the part. A digest that is not the same before and after says nothing of what was
 // found sound in between: it would have every later repair refused. The next check makes one.
-Status LogReader::hold_against_digest(const LogPart& part, File& file, uint64_t bytes, const std::optional<Digest>& before,
-                                      std::vector<LogDamage>& damage) {
+Status LogReader::hold_against_digest(const LogPart& part, uint64_t bytes, const std::function<Result<Digest>()>& read,
+                                      const std::optional<Digest>& before, std::vector<LogDamage>& damage) {
   TM_ASSIGN(const auto known, digest_for(part));
-  TM_ASSIGN(const Digest digest, digest_of(file, part.pack.has_value(), bytes));
+  TM_ASSIGN(const Digest digest, read());
   if (known && known->bytes == bytes) {
     if (known->digest != digest) damage.push_back({part_name(part), 0, part.segment, Ino(), RecordFault::kForged});
     return Status();
@@ -194,20 +198,21 @@ Result<std::vector<LogDamage>> LogReader::check_pack_part(const PackInfo& info, 
     if (damage.size() < kPlacesMax) damage.push_back(each);
   };
   auto pack = Pack::open(mended_files_, mended_directory_, info, group_);
-  if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
+  if (pack.ok() && from_disk) (*pack)->forget();
+  const auto digest = [&] { return (*pack)->digest(); };
   std::optional<Digest> before;
   if (pack.ok()) {
-    TM_ASSIGN(before, first_digest({Seq(), info}, *(*pack)->file(), info.bytes));
+    TM_ASSIGN(before, first_digest({Seq(), info}, info.bytes, digest));
   }
   Status checked = pack.ok() ? check_pack_content(**pack, tell, advance) : pack.status();
-  if (checked.ok() && damage.empty())
-    checked = hold_against_digest({Seq(), info}, *(*pack)->file(), info.bytes, before, damage);
-  if (pack.ok() && from_disk) (*pack)->file()->forget(0, info.bytes);
-  if (checked.ok()) return damage;
+  if (checked.ok() && damage.empty()) checked = hold_against_digest({Seq(), info}, info.bytes, digest, before, damage);
+  if (pack.ok() && from_disk) (*pack)->forget();
   const auto packs = packs_.floor().packs;
+  if (checked.ok() && damage.empty()) return damage;
   if (std::find(packs.begin(), packs.end(), info) == packs.end()) {
     return Status(Code::kNotFound, "pack " + pack_name(info) + " is not held here any more");
   }
+  if (checked.ok()) return damage;
   if (checked.code() != Code::kCorrupt && checked.code() != Code::kNotFound) return checked;
   tell({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
   return damage;

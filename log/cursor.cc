@@ -90,7 +90,13 @@ Result<Position> LogCursor::position() {
 
 Result<LogCursor::Run> LogCursor::read(size_t bytes_max, Seq last) {
   auto run = read_once(bytes_max, last);
-  if (run.ok() || run.status().code() != Code::kCorrupt || !state_->placed || !state_->mends) return run;
+  if (run.ok() || run.status().code() != Code::kCorrupt || !state_->placed) return run;
+  const Seq segment(state_->location.segment);
+  if (state_->log.let_go(segment)) {
+    return Status(Code::kNotFound,
+                  "record " + std::to_string(state_->next.value()) + " is no longer held: it was pruned meanwhile");
+  }
+  if (!state_->mends) return run;
   return state_->log.mend(state_->location).ok() ? read_once(bytes_max, last) : std::move(run);
 }
 
@@ -105,6 +111,7 @@ Result<LogCursor::Run> LogCursor::read_once(size_t bytes_max, Seq last) {
   SegmentSet::OpenSegment segment;
   TM_TRY(state.enter_segment(segment));
   run.location = state.location;
+  const uint64_t moves = state.log.moves();
 
   constexpr size_t kLeast = kRecordHeaderSize + kPayloadMax + kRecordAlignment;  // any one record
   TM_ASSIGN(Bytes held, state.fill(segment, std::max<size_t>(bytes_max, kHopStep)));
@@ -128,6 +135,10 @@ Result<LogCursor::Run> LogCursor::read_once(size_t bytes_max, Seq last) {
     taken += *size;
     state.before = header.position();
     state.next = state.next.next();
+  }
+  // What payloads nobody checked here may be holes.
+  if (state.log.moves() != moves && state.log.let_go(Seq(run.location.segment))) {
+    return state.corrupt(run.location.offset, RecordFault::kPayloadDamaged);
   }
   if (taken == 0) return state.corrupt(run.location.offset, RecordFault::kPayloadDamaged);
   state.location.offset += taken;

@@ -32,9 +32,14 @@ static_assert(8 + 8 + 8 + sizeof(Digest) + 8 == kDigestEntrySize);
 
 Result<Digest> digest_of(File& file, bool packed, uint64_t bytes, const Patches& patches) {
   Digester digester;
-  Buffer buffer(kReadStep);
-  for (uint64_t at = packed ? 0 : kSegmentHeaderSize; at < bytes;) {
-    const auto size = static_cast<size_t>(std::min<uint64_t>(kReadStep, bytes - at));
+  TM_TRY(add_to_digest(digester, file, packed ? 0 : kSegmentHeaderSize, bytes, patches));
+  return digester.finish();
+}
+
+Status add_to_digest(Digester& digester, File& file, uint64_t from_byte, uint64_t end, const Patches& patches) {
+  Buffer buffer(static_cast<size_t>(std::min<uint64_t>(kReadStep, end - std::min(from_byte, end))));
+  for (uint64_t at = from_byte; at < end;) {
+    const auto size = static_cast<size_t>(std::min<uint64_t>(kReadStep, end - at));
     TM_ASSIGN(const size_t got, file.read(at, buffer.span().first(size)));
     if (got < size) return Status(Code::kCorrupt, "the file ends before its part does");
     for (auto patch = patches.begin(); patch != patches.end() && patch->first < at + size; ++patch) {
@@ -45,7 +50,7 @@ Result<Digest> digest_of(File& file, bool packed, uint64_t bytes, const Patches&
     digester.add(buffer.bytes().first(size));
     at += size;
   }
-  return digester.finish();
+  return Status();
 }
 
 DigestBook::Key DigestBook::key_of(const LogPart& part) {

@@ -43,6 +43,9 @@ using Patches = std::map<uint64_t, std::string>;  // by byte in the file
 // Reads the file. `packed`: it is a pack, else a segment; `bytes` of it, with the patches laid over them.
 Result<Digest> digest_of(File& file, bool packed, uint64_t bytes, const Patches& patches = {});
 
+// The same of the bytes from `from` up to `end`, added to others.
+Status add_to_digest(Digester& digester, File& file, uint64_t from, uint64_t end, const Patches& patches = {});
+
 // The file. Not thread-safe.
 class DigestBook {
  public:

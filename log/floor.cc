@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/logging.h"
+#include "log/adopt.h"
 #include "log/pack.h"
 #include "log/position.h"
 #include "log/segment.h"
@@ -15,9 +16,12 @@ namespace {
 constexpr std::string_view kMagic = "TIDEFLOR";
 constexpr uint16_t kVersion = 1;
 constexpr uint16_t kVersionHeldFrom = 2;  // with held_from behind everything else; written only where there is one
+constexpr uint16_t kVersionAdopted =
+    3;  // the same, held_from always, and longer entries of packs; where a segment is adopted
 constexpr size_t kHeldFromSize = 8;
 constexpr size_t kFixedSize = 72;
 constexpr size_t kPackSize = 48;
+constexpr size_t kAdoptedSize = 8;  // more of each pack, in kVersionAdopted
 constexpr size_t kGapSize = 56;
 constexpr size_t kKnownSize = 24;
 constexpr size_t kCheckSize = 8;
@@ -25,12 +29,16 @@ constexpr size_t kCopyAlignment = 4096;  // the two copies share no sector
 
 Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's floor is damaged: " + std::string(what)); }
 
+size_t pack_size(uint16_t version) { return version == kVersionAdopted ? kPackSize + kAdoptedSize : kPackSize; }
+size_t held_from_size(uint16_t version) { return version == kVersion ? 0 : kHeldFromSize; }
+
 // What the counts in the header of the floor at the start of `bytes` make of it.
 uint64_t floor_size(Bytes bytes) {
   if (bytes.size() < kFixedSize) return bytes.size();
   const auto count = [&](size_t at) { return uint64_t{load_le<uint32_t>(bytes.data() + at)}; };
-  const size_t held_from = load_le<uint16_t>(bytes.data() + kMagic.size()) == kVersionHeldFrom ? kHeldFromSize : 0;
-  return kFixedSize + count(12) * kPackSize + count(64) * kGapSize + count(68) * kKnownSize + held_from + kCheckSize;
+  const auto version = load_le<uint16_t>(bytes.data() + kMagic.size());
+  return kFixedSize + count(12) * pack_size(version) + count(64) * kGapSize + count(68) * kKnownSize +
+         held_from_size(version) + kCheckSize;
 }
 
 Status check_packs(const Floor& floor) {
@@ -60,6 +68,14 @@ Status check_order(const Floor& floor) {
   return Status();
 }
 
+// The oldest one that says all of it: so a program that knows no later one reads what it can.
+uint16_t version_for(const Floor& floor) {
+  const bool adopted =
+      std::any_of(floor.packs.begin(), floor.packs.end(), [](const PackInfo& pack) { return pack.adopted != 0; });
+  if (adopted) return kVersionAdopted;
+  return floor.held_from != Seq() ? kVersionHeldFrom : kVersion;
+}
+
 }  // namespace
 
 std::string floor_path(const std::string& directory) { return directory + "/floor"; }
@@ -67,11 +83,8 @@ std::string floor_path(const std::string& directory) { return directory + "/floo
 std::string encode_floor(const Floor& floor) {
   std::string bytes;
   Encoder out(bytes);
-  const bool holds = floor.held_from != Seq();
-  out.put_raw(kMagic)
-      .put(holds ? kVersionHeldFrom : kVersion)
-      .put(uint16_t{0})
-      .put(static_cast<uint32_t>(floor.packs.size()));
+  const uint16_t version = version_for(floor);
+  out.put_raw(kMagic).put(version).put(uint16_t{0}).put(static_cast<uint32_t>(floor.packs.size()));
   out.put_raw(as_text(floor.group));
   put_position(out, floor.base);
   out.put(floor.time_ns).put(static_cast<uint32_t>(floor.gaps.size())).put(static_cast<uint32_t>(floor.known.size()));
@@ -79,6 +92,7 @@ std::string encode_floor(const Floor& floor) {
   for (const PackInfo& pack : floor.packs) {
     out.put(pack.first.value()).put(pack.end.value()).put(pack.made_for.value());
     out.put(pack.bytes).put(pack.entries).put(pack.check);
+    if (version == kVersionAdopted) out.put(pack.adopted);
   }
   for (const Gap& gap : floor.gaps) {
     put_position(out, gap.from);
@@ -86,7 +100,7 @@ std::string encode_floor(const Floor& floor) {
     out.put(gap.time_ns);
   }
   for (const Position& position : floor.known) put_position(out, position);
-  if (holds) out.put(floor.held_from.value());
+  if (version != kVersion) out.put(floor.held_from.value());
   out.put(hash64(as_bytes(bytes)));
   return bytes;
 }
@@ -98,7 +112,7 @@ Result<Floor> decode_floor(Bytes bytes) {
   if (hash64(content) != load_le<uint64_t>(content.data() + content.size())) return damaged("its sum is wrong");
   Decoder in(content.subspan(kMagic.size()));
   const auto version = in.get<uint16_t>();
-  if (version != kVersion && version != kVersionHeldFrom)
+  if (version < kVersion || version > kVersionAdopted)
     return Status(Code::kUnsupported, "the log's floor has a format newer than this program");
   const auto flags = in.get<uint16_t>();
   const auto packs = in.get<uint32_t>();
@@ -110,8 +124,8 @@ Result<Floor> decode_floor(Bytes bytes) {
   const auto gaps = in.get<uint32_t>();
   const auto known = in.get<uint32_t>();
   if (flags != 0) return damaged("it has unknown fields");
-  const size_t held_from = version == kVersionHeldFrom ? kHeldFromSize : 0;
-  const size_t lists = size_t{packs} * kPackSize + size_t{gaps} * kGapSize + size_t{known} * kKnownSize;
+  const size_t held_from = held_from_size(version);
+  const size_t lists = size_t{packs} * pack_size(version) + size_t{gaps} * kGapSize + size_t{known} * kKnownSize;
   if (content.size() != kFixedSize + lists + held_from) return damaged("its length is wrong");
   for (uint32_t i = 0; i < packs; ++i) {
     PackInfo pack;
@@ -121,6 +135,7 @@ Result<Floor> decode_floor(Bytes bytes) {
     pack.bytes = in.get<uint64_t>();
     pack.entries = in.get<uint64_t>();
     pack.check = in.get<uint64_t>();
+    if (version == kVersionAdopted) pack.adopted = in.get<uint64_t>();
     floor.packs.push_back(pack);
   }
   for (uint32_t i = 0; i < gaps; ++i) {
@@ -130,8 +145,8 @@ Result<Floor> decode_floor(Bytes bytes) {
   }
   for (uint32_t i = 0; i < known; ++i) floor.known.push_back(get_position(in));
   if (held_from != 0) floor.held_from = Seq(in.get<uint64_t>());
-  if (held_from != 0 && (floor.held_from == Seq() || floor.held_from > floor.base.seq))
-    return damaged("its content is wrong");
+  if (version_for(floor) != version) return damaged("its content is wrong");
+  if (floor.held_from > floor.base.seq) return damaged("its content is wrong");
   if (!in.finished() || (floor.base.seq == Seq() && gaps == 0)) return damaged("its content is wrong");
   TM_TRY(check_order(floor));
   TM_TRY(check_packs(floor));
@@ -158,7 +173,7 @@ Result<Floor> decode_floor_file(Bytes bytes, bool& damaged) {
   if (second_at >= bytes.size()) return first;
   auto second = decode_floor(bytes.subspan(second_at));
   damaged = second.ok();
-  return second.ok() ? second : first;
+  return second.ok() || second.status().code() == Code::kUnsupported ? second : first;
 }
 
 Result<Floor> read_floor(FileSystem& files, const std::string& directory, bool* damaged) {
@@ -186,6 +201,18 @@ Status write_floor(FileSystem& files, const std::string& directory, const Floor&
   return write_file_atomically(files, floor_path(directory), encode_floor_file(floor));
 }
 
+bool adopts(const Floor& floor, Seq first_seq) {
+  const auto found = std::lower_bound(floor.packs.begin(), floor.packs.end(), first_seq,
+                                      [](const PackInfo& pack, Seq wanted) { return pack.first < wanted; });
+  return found != floor.packs.end() && found->first == first_seq && found->adopted != 0;
+}
+
+Result<std::vector<Seq>> list_log_segments(FileSystem& files, const std::string& directory, const Floor& floor) {
+  TM_ASSIGN(auto segments, list_segments(files, directory));
+  std::erase_if(segments, [&](Seq segment) { return adopts(floor, segment); });
+  return segments;
+}
+
 std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, const Floor& floor) {
   if (floor.held_from != Seq()) {
     const bool there = std::binary_search(segments.begin(), segments.end(), floor.held_from);
@@ -203,7 +230,7 @@ Status finish_retirement(FileSystem& files, const std::string& directory, const 
     TM_TRY(check_pack(files, directory, pack, floor.group));
     wanted.insert(pack_name(pack));
   }
-  TM_ASSIGN(const auto segments, list_segments(files, directory));
+  TM_ASSIGN(const auto segments, list_log_segments(files, directory, floor));
   const auto kept = oldest_kept(segments, floor);
   if (floor.base.seq != Seq() && !kept) {
     return Status(Code::kCorrupt, directory + ": the oldest segment that is needed (the base is record " +
@@ -217,13 +244,15 @@ Status finish_retirement(FileSystem& files, const std::string& directory, const 
   bool removed = false;
   for (const std::string& name : names) {
     const auto segment = segment_first_seq(name);
-    const bool below = segment && kept && *segment < *kept;
+    const bool below = segment && kept && *segment < *kept && !adopts(floor, *segment);
     const bool unnamed = is_pack_name(name) && !wanted.contains(name);
     if (!below && !unnamed && directory + "/" + name != floor_path(directory) + ".new") continue;
     TM_TRY(files.remove(directory + "/" + name));
     removed = true;
   }
-  return removed ? files.sync_directory(directory) : Status();
+  if (removed) TM_TRY(files.sync_directory(directory));
+  release_last_adopted(files, directory, floor);
+  return Status();
 }
 
 }  // namespace tidemark

@@ -21,6 +21,9 @@ struct PackInfo {
   uint64_t bytes = 0;  // of the file
   uint64_t entries = 0;
   uint64_t check = 0;  // of its header: the floor names exactly this pack
+  // Not 0: an adopted segment. The records, this many bytes of them, stay in the file of segment `first`, which is no part of the log any
+  // more; the pack's own file has the table alone.
+  uint64_t adopted = 0;
   bool operator==(const PackInfo&) const = default;
 };
 inline constexpr size_t kPacksMax = 250'000;  // the floor stays below 16 MiB
@@ -67,6 +70,11 @@ Result<Floor> read_floor(FileSystem& files, const std::string& directory, bool* 
 Result<Floor> heal_floor(FileSystem& files, const std::string& directory);
 // Durable on return. A failure leaves it open which floor the disk has.
 Status write_floor(FileSystem& files, const std::string& directory, const Floor& floor);
+
+// Segment `first_seq` is there only for what a pack needs of it.
+bool adopts(const Floor& floor, Seq first_seq);
+// The segments that are there, rising, without the adopted ones.
+Result<std::vector<Seq>> list_log_segments(FileSystem& files, const std::string& directory, const Floor& floor);
 
 // The oldest segment that a floor keeps: held_from, or the one that holds the base. `segments` rise. Nothing where it is not there.
 std::optional<Seq> oldest_kept(const std::vector<Seq>& segments, const Floor& floor);

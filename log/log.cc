@@ -24,7 +24,7 @@ class LogSnapshot final : public ReadOnlyLog {
     files_ = &files;
     TM_ASSIGN(cuts_, read_cut_note(files, directory_, list.group));
     segments_.on_open([this] { return check_uncut(); });
-    base_ = floor.base;
+    opened_ = floor;
     packs_.replace(floor);
     tail_ = list.born.front().known.before;
     if (tail_.seq > Seq() && tail_.seq >= floor.base.seq) {
@@ -53,12 +53,35 @@ class LogSnapshot final : public ReadOnlyLog {
   // What is not where it was may have moved into a pack since; what is gone was below the new base.
   Status look_again(const Status& not_found) override {
     TM_ASSIGN(const Floor now, read_floor(*files_, directory_));
-    if (now.base == base_) return not_found;
+    if (now == opened_) return not_found;
     packs_.replace(now);
     return Status();
   }
 
+  bool let_go(Seq first_seq) override {
+    const auto now = read_floor(*files_, directory_);
+    return now.ok() && !keeps(*now, first_seq);
+  }
+  // What is a hole by now was below the new base.
+  Status damaged_at(const Location& location, Seq seq, std::string_view what) override {
+    const auto now = read_floor(*files_, directory_);
+    if (now.ok() && now->base != opened_.base && !keeps(*now, Seq(location.segment))) {
+      PackSet packs(*files_, directory_);
+      packs.replace(*now);
+      if (const Status found = packs.find(location).status(); found.code() == Code::kNotFound)
+        return pruned_meanwhile(found);
+    }
+    return ReadOnlyLog::damaged_at(location, seq, what);
+  }
+
  private:
+  // That segment is still one of the log's.
+  [[nodiscard]] bool keeps(const Floor& now, Seq segment) const {
+    if (now.held_from != Seq()) return segment >= now.held_from;
+    const auto oldest = segments_.covering(now.base.seq);
+    return !oldest || segment >= oldest->first_seq;
+  }
+
   Status find_end(FileSystem& files, uint64_t file_bytes, Seq last, KnownSegment& known) {
     TM_ASSIGN(const auto file, files.open(segment_path(directory_, known.first_seq), FileSystem::Open::kRead));
     SegmentWindow window(*file, file_bytes, last == kLatest ? kWalkStep : kHopStep);
@@ -85,13 +108,14 @@ class LogSnapshot final : public ReadOnlyLog {
   Status check_uncut() {
     TM_ASSIGN(const CutNote now, read_cut_note(*files_, directory_, group()));
     if (now == cuts_ || (now.cuts == cuts_.cuts + 1 && now.after.seq >= tail_.seq)) return Status();
-    return Status(Code::kNoSuchPoint, "records from " + std::to_string(now.after.seq.next().value()) +
-                                          " on were cut from this copy meanwhile, since its source has lost them; open it again");
+    return Status(Code::kNoSuchPoint,
+                  "records from " + std::to_string(now.after.seq.next().value()) +
+                      " on were cut from this copy meanwhile, since its source has lost them; open it again");
   }
 
   FileSystem* files_ = nullptr;
-  Position base_;  // when it was opened
-  CutNote cuts_;   // likewise
+  Floor opened_;  // as it was then
+  CutNote cuts_;  // likewise
 };
 
 void add_line(std::string& text, const std::string& more) { text += (text.empty() ? "" : "; ") + more; }

@@ -97,6 +97,7 @@ struct RetireReport {
   size_t steps = 0;            // one, where the disk has room
   size_t segments = 0;         // that went
   uint64_t segment_bytes = 0;  // in them
+  size_t adopted = 0;          // of them: they stay where they are, and what is not needed of them goes
   uint64_t packs_written = 0;
   uint64_t bytes_written = 0;  // of packs
 };

@@ -250,8 +250,8 @@ struct Head {
 };
 
 // The segments in order, without those at the end that were never born.
-Result<std::vector<Head>> read_heads(FileSystem& files, const std::string& directory) {
-  TM_ASSIGN(const auto names, list_segments(files, directory));
+Result<std::vector<Head>> read_heads(FileSystem& files, const std::string& directory, const Floor& floor) {
+  TM_ASSIGN(const auto names, list_log_segments(files, directory, floor));
   std::vector<Head> heads;
   for (const Seq first_seq : names) {
     TM_ASSIGN(const auto file, files.open(segment_path(directory, first_seq), FileSystem::Open::kRead));
@@ -292,7 +292,9 @@ Result<MendReport> mend_segment(FileSystem& files, const std::string& directory,
 
 Status mend_log(FileSystem& files, const std::string& directory, const GroupId& group, const Position& newest, bool in_use,
                 RecordSource& source, const std::function<void(const std::string& where, const MendReport&)>& told) {
-  TM_ASSIGN(const auto heads, read_heads(files, directory));
+  const auto floor = read_floor(files, directory);
+  if (!floor.ok() && floor.status().code() != Code::kCorrupt) return floor.status();
+  TM_ASSIGN(const auto heads, read_heads(files, directory, floor.ok() ? *floor : Floor()));
   TM_ASSIGN(const DigestBook book, DigestBook::load(files, directory, group));
   for (size_t i = 0; i < heads.size() && !(in_use && heads[i].first_seq > newest.seq); ++i) {
     MendTarget target = describe(heads, i, group, newest, in_use);
@@ -300,12 +302,10 @@ Status mend_log(FileSystem& files, const std::string& directory, const GroupId& 
     TM_ASSIGN(const MendReport report, mend_segment(files, directory, target, source));
     if (!report.mended.empty() || !report.left.ok()) told("segment " + segment_name(heads[i].first_seq), report);
   }
-  const auto floor = read_floor(files, directory);
-  if (floor.status().code() == Code::kCorrupt) {
+  if (!floor.ok()) {
     told("floor", {{}, floor.status()});
     return Status();
   }
-  TM_TRY(floor.status());
   for (const PackInfo& pack : floor->packs) {
     TM_ASSIGN(const MendReport report, mend_pack(files, directory, pack, *floor, source, book.find({Seq(), pack})));
     if (!report.mended.empty() || !report.left.ok()) told("pack " + pack_name(pack), report);

@@ -121,18 +121,13 @@ class PackMender {
  public:
   PackMender(FileSystem& files, const std::string& directory, const PackInfo& info, const Floor& floor, RecordSource& source,
              const std::optional<PartDigest>& digest)
-      : files_(files),
-        path_(pack_path(directory, info)),
-        directory_(directory),
-        info_(info),
-        floor_(floor),
-        digest_(digest),
-        copy_(source) {}
+      : files_(files), directory_(directory), info_(info), floor_(floor), digest_(digest), copy_(source) {}
 
   Result<MendReport> run() {
     Status walked = mend();
     TM_TRY(write_proven(walked));
-    if (!report_.mended.empty()) TM_TRY(file_->sync());
+    if (!own_.empty()) TM_TRY(file_->sync());
+    if (!patches_.empty()) TM_TRY(records_->sync());
     if (walked.code() == Code::kIo || walked.code() == Code::kNoSpace || walked.code() == Code::kReadOnly) return walked;
     report_.left = std::move(walked);
     return std::move(report_);
@@ -140,12 +135,16 @@ class PackMender {
 
  private:
   Status mend() {
-    TM_ASSIGN(const auto pack, Pack::open(files_, directory_, info_, floor_.group));
-    TM_ASSIGN(const auto spoilt, pack->spoilt());
-    TM_ASSIGN(const std::vector<Stretch> stretches, examine(*pack));
+    TM_ASSIGN(pack_, Pack::open(files_, directory_, info_, floor_.group));
+    TM_ASSIGN(const auto spoilt, pack_->spoilt());
+    TM_ASSIGN(const std::vector<Stretch> stretches, examine(*pack_));
     if (stretches.empty() && spoilt.empty()) return Status();
-    TM_ASSIGN(file_, files_.open(path_, FileSystem::Open::kReadWrite));
-    for (const Pack::Spoilt& each : spoilt) put(each.at, each.content, Seq());
+    TM_ASSIGN(file_, files_.open(pack_path(directory_, info_), FileSystem::Open::kReadWrite));
+    TM_ASSIGN(records_, files_.open(records_path(directory_, info_), FileSystem::Open::kReadWrite));
+    for (const Pack::Spoilt& each : spoilt) {
+      own_[each.at] = each.content;
+      report_.mended.push_back({each.at, each.content.size(), Seq(), Seq()});
+    }
     Status first;
     for (const Stretch& stretch : stretches) {
       Status mended = mend_stretch(stretch);
@@ -184,7 +183,7 @@ class PackMender {
 
   static Result<Bytes> read_entry(const Pack& pack, const PackEntry& entry, Buffer& buffer) {
     if (buffer.size() < entry.size) buffer = Buffer(entry.size);
-    TM_ASSIGN(const size_t got, pack.file()->read(entry.at, buffer.span().first(entry.size)));
+    TM_ASSIGN(const size_t got, pack.records()->read(entry.at, buffer.span().first(entry.size)));
     return buffer.bytes().first(got);
   }
 
@@ -243,7 +242,7 @@ class PackMender {
   Status mend_unnamed(const Stretch& stretch, size_t number, const Candidates& candidates) {
     const PackEntry& entry = stretch.wounds[number].entry;
     std::string there(entry.size, '\0');
-    TM_ASSIGN(const size_t got, file_->read(entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
+    TM_ASSIGN(const size_t got, records_->read(entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
     there.resize(got);
     std::vector<const Candidate*> fitting;
     std::vector<const Candidate*> named;
@@ -285,7 +284,7 @@ class PackMender {
     if (digest_ && std::any_of(report_.mended.begin(), report_.mended.end(), fetched)) {
       Status proven = walked;
       if (proven.ok()) {
-        TM_ASSIGN(const Digest digest, digest_of(*file_, true, digest_->bytes, patches_));
+        TM_ASSIGN(const Digest digest, digest());
         if (digest != digest_->digest) {
           proven = Status(Code::kCorrupt,
                           "pack " + pack_name(info_) +
@@ -301,9 +300,22 @@ class PackMender {
         std::erase_if(report_.mended, fetched);
       }
     }
-    for (const auto& [at, content] : patches_) {
+    if (!own_.empty()) TM_TRY(write_all(*file_, own_));
+    return patches_.empty() ? Status() : write_all(*records_, patches_);
+  }
+
+  // Of the pack as it is once all is written.
+  Result<Digest> digest() const {
+    if (info_.adopted != 0) return pack_->digest(own_, patches_);
+    Patches all = own_;
+    all.insert(patches_.begin(), patches_.end());
+    return pack_->digest(all);
+  }
+
+  static Status write_all(File& file, const Patches& patches) {
+    for (const auto& [at, content] : patches) {
       const iovec part{const_cast<char*>(content.data()), content.size()};
-      TM_TRY(file_->write(at, {&part, 1}));
+      TM_TRY(file.write(at, {&part, 1}));
     }
     return Status();
   }
@@ -313,15 +325,17 @@ class PackMender {
   }
 
   FileSystem& files_;
-  const std::string path_;
   const std::string& directory_;
   const PackInfo& info_;
   const Floor& floor_;
   const std::optional<PartDigest>& digest_;
   Copy copy_;
-  std::unique_ptr<File> file_;
+  std::shared_ptr<Pack> pack_;
+  std::unique_ptr<File> file_;     // its own
+  std::unique_ptr<File> records_;  // the same, or the adopted segment's
   std::optional<bool> shares_;
-  Patches patches_;  // at most kMendBytesMax, and the table
+  Patches own_;      // header and table
+  Patches patches_;  // records, at most kMendBytesMax
   MendReport report_;
 };
 

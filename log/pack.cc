@@ -83,8 +83,9 @@ Result<PackHeader> derive_header(File& file, const PackInfo& pack, const GroupId
     header.table_check = hash64(as_bytes(table).subspan(done - sizeof(uint64_t), sizeof(uint64_t)), header.table_check);
   }
   const PackEntry last = load_entry(as_bytes(table).last(kPackEntrySize + sizeof(uint64_t)).data());
-  header.table_at = last.at + last.size;  // the records end where the first table begins
-  for (const uint16_t version : {kPackVersion, kPackOneTable}) {
+  // The records end where the first table begins.
+  header.table_at = pack.adopted != 0 ? kPackHeaderSize : last.at + last.size;
+  for (const uint16_t version : {kPackVersion, kPackOneTable, kPackAdopted}) {
     header.version = version;
     if (load_le<uint64_t>(as_bytes(encode_header(header)).data() + kCheckAt) == pack.check) return header;
   }
@@ -106,7 +107,7 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
   Decoder in(Bytes(bytes).subspan(kMagic.size()));
   PackHeader header;
   header.version = in.get<uint16_t>();
-  if (header.version == 0 || header.version > kPackVersion) {
+  if (header.version == 0 || header.version > kPackAdopted) {
     return Status(Code::kUnsupported, "pack " + pack_name(pack) + " has a format newer than this program");
   }
   const bool blank = in.get<uint16_t>() == 0 && in.get<uint32_t>() == 0;
@@ -120,7 +121,7 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
   header.info.entries = in.get<uint64_t>();
   header.table_check = in.get<uint64_t>();
   if (!blank || header.info != pack || header.group != group) return bad_pack(pack, 0, "it is not the pack the floor names");
-  if (header.table_at > size || pack_size(header) != size) {
+  if ((header.version == kPackAdopted) != (pack.adopted != 0) || header.table_at > size || pack_size(header) != size) {
     return bad_pack(pack, 0, "its table does not fit its size");
   }
   return header;
@@ -139,6 +140,11 @@ std::vector<PackEntry> load_block(Bytes bytes) {
 
 }  // namespace
 
+uint64_t pack_file_bytes(uint64_t entries, uint64_t record_bytes) {
+  const uint64_t size = table_size(entries);
+  return second_table(kPackHeaderSize + record_bytes, size) + size;
+}
+
 std::string pack_name(const PackInfo& pack) {
   return digits(pack.first) + "-" + digits(pack.made_for) + std::string(kSuffix);
 }
@@ -156,13 +162,17 @@ Status check_pack(FileSystem& files, const std::string& directory, const PackInf
   auto file = files.open(pack_path(directory, pack), FileSystem::Open::kRead);
   if (!file.ok() && file.status().code() == Code::kNotFound) return bad_pack(pack, 0, "the pack is missing");
   if (!file.ok()) return file.status();
-  return read_header(**file, pack, group).status();
+  TM_TRY(read_header(**file, pack, group).status());
+  if (pack.adopted == 0) return Status();
+  TM_ASSIGN(const bool there, files.exists(records_path(directory, pack)));
+  return there ? Status() : bad_pack(pack, 0, "segment " + segment_name(pack.first) + ", where its records are, is missing");
 }
 
 Status Pack::damaged(uint64_t at, std::string_view what) const { return bad_pack(info_, at, what); }
 
 Status Pack::damaged(uint64_t at, Seq seq, std::string_view what) const {
-  return Status(Code::kCorrupt, "pack " + pack_name(info_) + ", byte " + std::to_string(at) + ", seq " +
+  const std::string where = info_.adopted != 0 ? ", segment " + segment_name(info_.first) : std::string();
+  return Status(Code::kCorrupt, "pack " + pack_name(info_) + where + ", byte " + std::to_string(at) + ", seq " +
                                     std::to_string(seq.value()) + ": " + std::string(what));
 }
 
@@ -170,7 +180,11 @@ Result<std::shared_ptr<Pack>> Pack::open(FileSystem& files, const std::string& d
                                          const GroupId& group) {
   TM_ASSIGN(std::shared_ptr<File> file, files.open(pack_path(directory, pack), FileSystem::Open::kRead));
   TM_ASSIGN(const PackHeader header, read_header(*file, pack, group));
-  std::shared_ptr<Pack> made(new Pack(std::move(file), pack));
+  std::shared_ptr<File> records = file;
+  if (pack.adopted != 0) {
+    TM_ASSIGN(records, files.open(records_path(directory, pack), FileSystem::Open::kRead));
+  }
+  std::shared_ptr<Pack> made(new Pack(std::move(file), std::move(records), pack));
   made->header_ = encode_header(header);
   made->table_at_ = header.table_at;
   made->table_check_ = header.table_check;
@@ -187,7 +201,9 @@ size_t Pack::blocks() const { return static_cast<size_t>((info_.entries + kPackB
 
 Status Pack::read_table() {
   uint64_t sum = 0;
-  uint64_t expected = kPackHeaderSize;  // where the next record must lie
+  // Where the next record must lie; in an adopted segment not before.
+  uint64_t expected = info_.adopted != 0 ? kSegmentHeaderSize : kPackHeaderSize;
+  uint64_t bytes_of_records = 0;
   Location last;
   for (size_t number = 0; number < blocks(); ++number) {
     TM_ASSIGN(const std::string bytes, block_bytes(number));
@@ -196,15 +212,21 @@ Status Pack::read_table() {
     for (const PackEntry& entry : entries) {
       const bool rises = before(last, entry.location) && entry.location.segment >= info_.first.value() &&
                          entry.location.segment < info_.end.value();
-      if (!rises || entry.at != expected || entry.size < kRecordHeaderSize || entry.size % kRecordAlignment != 0) {
+      if (info_.adopted != 0) expected = std::max<uint64_t>(expected, entry.location.offset);
+      const bool placed =
+          entry.at == expected &&
+          (info_.adopted == 0 || (entry.at == entry.location.offset && entry.location.segment == info_.first.value()));
+      if (!rises || !placed || entry.size < kRecordHeaderSize || entry.size % kRecordAlignment != 0) {
         return damaged(table_at_ + number * kPackBlockSize, "the table is out of order");
       }
       last = entry.location;
       expected += entry.size;
+      bytes_of_records += entry.size;
     }
     sum = hash64(as_bytes(bytes).last(sizeof(uint64_t)), sum);
   }
-  if (expected != table_at_) return damaged(table_at_, "the table does not cover every record");
+  if (info_.adopted != 0 ? bytes_of_records != info_.adopted : expected != table_at_)
+    return damaged(table_at_, "the table does not cover every record");
   return sum == table_check_ ? Status() : damaged(table_at_, "the table is damaged");
 }
 
@@ -282,7 +304,7 @@ Result<uint64_t> Pack::first_from(Seq seq) const {
     TM_ASSIGN(const auto entries, entries_from(middle));
     HeaderBytes head;
     RecordHeader header;
-    TM_ASSIGN(const size_t got, file_->read(entries.front().at, head));
+    TM_ASSIGN(const size_t got, records_->read(entries.front().at, head));
     if (got < head.size() || decode_header(head, header) != RecordFault::kNone) {
       return damaged(entries.front().at, record_fault_name(RecordFault::kHeaderDamaged));
     }
@@ -297,6 +319,34 @@ Status Pack::entries(const std::function<Status(const PackEntry&)>& visit) const
     for (const PackEntry& entry : entries) TM_TRY(visit(entry));
   }
   return Status();
+}
+
+Result<Digest> Pack::digest(const Patches& patches, const Patches& of_records) const {
+  if (info_.adopted == 0) return digest_of(*file_, true, info_.bytes, patches);
+  Digester digester;
+  TM_TRY(add_to_digest(digester, *file_, 0, info_.bytes, patches));
+  TM_TRY(entries([&](const PackEntry& entry) {
+    return add_to_digest(digester, *records_, entry.at, entry.at + entry.size, of_records);
+  }));
+  return digester.finish();
+}
+
+void Pack::forget() const {
+  file_->forget(0, info_.bytes);
+  if (records_ == file_) return;
+  const auto size = records_->size();
+  if (size.ok()) records_->forget(0, *size);
+}
+
+std::string records_path(const std::string& directory, const PackInfo& pack) {
+  return pack.adopted != 0 ? segment_path(directory, pack.first) : pack_path(directory, pack);
+}
+
+Result<std::unique_ptr<PackWriter>> PackWriter::adopt(FileSystem& files, const std::string& directory, const GroupId& group,
+                                                      Seq first, Seq made_for) {
+  TM_ASSIGN(auto made, create(files, directory, group, first, made_for));
+  made->adopts_ = true;
+  return made;
 }
 
 Result<std::unique_ptr<PackWriter>> PackWriter::create(FileSystem& files, const std::string& directory, const GroupId& group,
@@ -322,6 +372,12 @@ Status PackWriter::flush() {
 
 Status PackWriter::add(const Location& location, Bytes whole) {
   CHECK_INVARIANT(entries_.empty() || before(entries_.back().location, location));
+  if (adopts_) {
+    CHECK_INVARIANT(location.segment == info_.first.value());
+    entries_.push_back({location, static_cast<uint32_t>(whole.size()), location.offset});
+    info_.adopted += whole.size();
+    return Status();
+  }
   entries_.push_back({location, static_cast<uint32_t>(whole.size()), at_});
   buffer_.append(as_text(whole));
   at_ += whole.size();
@@ -330,6 +386,7 @@ Status PackWriter::add(const Location& location, Bytes whole) {
 
 Result<PackInfo> PackWriter::finish(Seq end) {
   PackHeader header;
+  if (adopts_) header.version = kPackAdopted;
   header.group = group_;
   header.table_at = at_;
   std::string table;
@@ -367,7 +424,7 @@ void PackSet::replace(const Floor& floor) {
   MutexLock lock(mutex_);
   floor_ = floor;
   bytes_ = 0;
-  for (const PackInfo& pack : floor.packs) bytes_ += pack.bytes;
+  for (const PackInfo& pack : floor.packs) bytes_ += pack.bytes + pack.adopted;
   open_.clear();  // what is being read stays open until it is read
 }
 

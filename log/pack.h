@@ -4,7 +4,7 @@
 //
 //   byte  size  field
 //      0     8  magic        "TIDEPACK"
-//      8     2  version      2
+//      8     2  version      2; 3: of an adopted segment
 //     10     2  flags        0
 //     12     4               0
 //     16    16  group
@@ -20,6 +20,9 @@
 // each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. Then the same table once more, from the
 // next multiple of 4,096 on, with which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one table.) The header follows
 // from the floor's entry and the table.
+//
+// An adopted segment (PackInfo::adopted) is a pack whose records stay where they were written: no record lies between header and table, and the
+// byte of an entry is one of the segment's file, the same as its offset.
 #pragma once
 
 #include <functional>
@@ -29,6 +32,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "log/digests.h"
 #include "log/floor.h"
 #include "log/log.h"
 
@@ -37,6 +41,7 @@ namespace tidemark {
 inline constexpr uint32_t kPackHeaderSize = 88;
 inline constexpr uint16_t kPackVersion = 2;
 inline constexpr uint16_t kPackOneTable = 1;  // version
+inline constexpr uint16_t kPackAdopted = 3;   // version
 inline constexpr uint32_t kPackEntrySize = 24;
 inline constexpr uint32_t kPackBlockEntries = 170;
 inline constexpr uint32_t kPackBlockSize = kPackBlockEntries * kPackEntrySize + 8;  // on disk, one page or two
@@ -48,10 +53,13 @@ std::string pack_path(const std::string& directory, const PackInfo& pack);
 struct PackEntry {
   Location location;
   uint32_t size = 0;  // of the record, padding included
-  uint64_t at = 0;    // byte in the pack
+  uint64_t at = 0;    // byte in the pack; of an adopted segment, in that
 };
 
-// The pack is there, of the right size, and its header is the one the floor names, or can be worked out. Reads the header alone where
+// What a pack with these entries, and these bytes of records in it, takes on the disk.
+uint64_t pack_file_bytes(uint64_t entries, uint64_t record_bytes);
+
+// The pack is there (and the segment that it adopts), of the right size, and its header is the one the floor names, or can be worked out. Reads the header alone where
 // that is sound.
 Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group);
 
@@ -82,11 +90,18 @@ class Pack {
   Status entries(const std::function<Status(const PackEntry&)>& visit) const;
   // kCorrupt, naming the pack, the byte and the record.
   [[nodiscard]] Status damaged(uint64_t at, Seq seq, std::string_view what) const;
-  [[nodiscard]] const std::shared_ptr<File>& file() const { return file_; }
+  // Of the whole pack: of its file, and the records of an adopted segment behind that. As patches, by byte in the file, stand in place
+  // of what is there.
+  Result<Digest> digest(const Patches& patches = {}, const Patches& of_records = {}) const;
+  // Drops from the page cache what it has of the pack.
+  void forget() const;
+  // What the entries speak of: the pack's own file, or the adopted segment's.
+  [[nodiscard]] const std::shared_ptr<File>& records() const { return records_; }
   [[nodiscard]] const PackInfo& info() const { return info_; }
 
  private:
-  Pack(std::shared_ptr<File> file, const PackInfo& info) : file_(std::move(file)), info_(info) {}
+  Pack(std::shared_ptr<File> file, std::shared_ptr<File> records, const PackInfo& info)
+      : file_(std::move(file)), records_(std::move(records)), info_(info) {}
   [[nodiscard]] Status damaged(uint64_t at, std::string_view what) const;
   Status read_table();
   // A block of the table, sum included, as this copy has it; empty where that is damaged.
@@ -97,6 +112,7 @@ class Pack {
   [[nodiscard]] uint64_t table_begin(uint32_t copy) const;
 
   const std::shared_ptr<File> file_;
+  const std::shared_ptr<File> records_;
   const PackInfo info_;
   std::string header_;  // as it should be
   uint64_t table_at_ = 0;
@@ -105,11 +121,17 @@ class Pack {
   std::vector<Location> firsts_;
 };
 
+// The file that the records of a pack lie in.
+std::string records_path(const std::string& directory, const PackInfo& pack);
+
 // Writes one pack. Not durable, nor anything a floor names, before finish().
 class PackWriter {
  public:
   static Result<std::unique_ptr<PackWriter>> create(FileSystem& files, const std::string& directory, const GroupId& group,
                                                     Seq first, Seq made_for);
+  // The table of segment `first`, whose records stay where they are.
+  static Result<std::unique_ptr<PackWriter>> adopt(FileSystem& files, const std::string& directory, const GroupId& group,
+                                                   Seq first, Seq made_for);
   // Records come in order of location.
   Status add(const Location& location, Bytes whole);
   // The pack stands for segments below `end`. Its content is durable on return; its name is once the directory is synced.
@@ -127,6 +149,7 @@ class PackWriter {
   std::vector<PackEntry> entries_;
   std::string buffer_;             // not written yet
   uint64_t at_ = kPackHeaderSize;  // of the next record
+  bool adopts_ = false;
 };
 
 // The packs of an open log. Thread-safe; its mutex is a leaf, and no file is touched under it.

@@ -28,7 +28,7 @@ Status check_pack_content(const Pack& pack, const std::function<void(const LogDa
       report(place);
       return advance(0);
     }
-    TM_ASSIGN(const size_t got, pack.file()->read(entry.at, buffer.span().first(entry.size)));
+    TM_ASSIGN(const size_t got, pack.records()->read(entry.at, buffer.span().first(entry.size)));
     RecordHeader header;
     RecordFault fault =
         got < entry.size ? RecordFault::kPayloadDamaged : check_packed_record(buffer.bytes().first(entry.size), header);
@@ -64,13 +64,13 @@ Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogV
     Status checked = pack.ok() ? check_pack_content(**pack, tell, count) : pack.status();
     const auto known = book.find({Seq(), info});
     if (checked.ok() && sound && known) {
-      TM_ASSIGN(const Digest digest, digest_of(*(*pack)->file(), true, info.bytes));
+      TM_ASSIGN(const Digest digest, (*pack)->digest());
       if (digest != known->digest) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kForged});
     }
     const bool lost = checked.code() == Code::kCorrupt || checked.code() == Code::kNotFound;
     if (!checked.ok() && !lost) return checked;
     if (lost) report({pack_name(info), 0, Seq(), Ino(), RecordFault::kHeaderDamaged});
-    advance(info.bytes);
+    advance(info.bytes + info.adopted);
   }
   return floor;
 }

@@ -9,6 +9,7 @@ namespace {
 
 // A segment that could not be repaired is left alone this long: each try may wait for a site that does not answer.
 constexpr std::chrono::seconds kMendPause{5};
+constexpr int kReadAttempts = 5;  // each for a step of a prune that came between
 
 Status gone(Seq seq) { return Status(Code::kNotFound, "record " + std::to_string(seq.value()) + " is not held here"); }
 
@@ -26,7 +27,7 @@ Result<LogReader::Place> LogReader::place_once(const Location& location) {
   }
   if (!segment.ok() && segment.status().code() != Code::kNotFound) return segment.status();
   const auto packed = packs_.find(location);
-  if (packed.ok()) return Place{packed->pack->file(), packed->entry.at, packed->entry.at + packed->entry.size};
+  if (packed.ok()) return Place{packed->pack->records(), packed->entry.at, packed->entry.at + packed->entry.size};
   return segment.ok() ? past_the_end(location, segment->bytes) : packed.status();
 }
 
@@ -38,17 +39,26 @@ Result<LogReader::Place> LogReader::place(const Location& location) {
   TM_TRY(look_again(found.status()));
   found = place_once(location);
   if (found.ok() || found.status().code() != Code::kNotFound) return found;
-  return Status(Code::kNoSuchPoint, found.status().text() +
+  return pruned_meanwhile(found.status());
+}
+
+Status LogReader::pruned_meanwhile(const Status& not_found) {
+  return Status(Code::kNoSuchPoint, not_found.text() +
                                         " any more: the process that holds the log has pruned it meanwhile; "
                                         "open it again, at a point from its base on");
 }
 
+// What moves while it is read is read once more where it is then: a hole may have taken its place.
 Status LogReader::read(const Location& location, uint32_t skip, MutableBytes out) {
-  TM_ASSIGN(const Place found, place(location));
-  const uint64_t at = found.at + skip;
-  if (at + out.size() > found.end) return past_the_end(location, found.end);
-  TM_ASSIGN(const size_t got, found.file->read(at, out));
-  return got == out.size() ? Status() : past_the_end(location, at + got);
+  for (int attempt = 0;; ++attempt) {
+    const uint64_t moves = moves_.load();
+    TM_ASSIGN(const Place found, place(location));
+    const uint64_t at = found.at + skip;
+    if (at + out.size() > found.end) return past_the_end(location, found.end);
+    TM_ASSIGN(const size_t got, found.file->read(at, out));
+    if (moves_.load() != moves && attempt < kReadAttempts) continue;
+    return got == out.size() ? Status() : past_the_end(location, at + got);
+  }
 }
 
 void LogReader::prefetch(const Location& location, uint32_t skip, uint32_t size) {
@@ -139,7 +149,9 @@ Result<LogReader::Hop> LogReader::find_record(Seq seq) {
   if (seq > appended() || gap_over(seq)) return gone(seq);
   const auto segment = segments_.covering(seq);
   if (!segment) return gone(seq);
-  TM_ASSIGN(Hop found, hop(*segment, segments_.point_at(*segment, seq), seq, INT64_MAX));
+  auto walked = hop(*segment, segments_.point_at(*segment, seq), seq, INT64_MAX);
+  if (walked.status().code() == Code::kCorrupt && let_go(segment->first_seq)) return gone(seq);
+  TM_ASSIGN(const Hop found, std::move(walked));
   if (found.header.seq != seq) return corrupt_segment(segment->first_seq, segment->bytes, seq, "the record is missing");
   return found;
 }

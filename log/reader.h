@@ -1,7 +1,9 @@
 // The reading half of a log, common to one that is appended to and one opened read-only.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,6 +54,9 @@ class LogReader : public Log {
   Result<Location> locate(Seq seq);
   [[nodiscard]] std::optional<Gap> gap_over(Seq seq) const;
   SegmentSet& segment_set() { return segments_; }
+  // Segment `first_seq` was let go since it was opened: what was read of it may be zeros, where it has a hole now (log/adopt.h).
+  [[nodiscard]] uint64_t moves() const { return moves_.load(); }
+  virtual bool let_go(Seq first_seq) { return !segments_.find(first_seq).has_value(); }
 
  protected:
   // Segments from `from` on are cut, and will hold something else.
@@ -63,6 +68,10 @@ class LogReader : public Log {
 
   SegmentSet segments_;
   PackSet packs_;
+  std::atomic<uint64_t> moves_{0};  // so often records went elsewhere, or nowhere, before holes were made where they were
+
+  // What to say of a record that is not found any more.
+  static Status pruned_meanwhile(const Status& not_found);
 
  private:
   // Where the bytes of a record are: in its segment, or in the pack that took its place.
@@ -91,10 +100,11 @@ class LogReader : public Log {
 
   // Of a part that is sealed and was just found sound: makes its digest, or holds it against the one there is.
   // `before`: its digest before it was looked at, where it had none.
-  Status hold_against_digest(const LogPart& part, File& file, uint64_t bytes, const std::optional<Digest>& before,
-                             std::vector<LogDamage>& damage);
+  Status hold_against_digest(const LogPart& part, uint64_t bytes, const std::function<Result<Digest>()>& read,
+                             const std::optional<Digest>& before, std::vector<LogDamage>& damage);
   // Of a part that has none in the book.
-  Result<std::optional<Digest>> first_digest(const LogPart& part, File& file, uint64_t bytes);
+  Result<std::optional<Digest>> first_digest(const LogPart& part, uint64_t bytes,
+                                             const std::function<Result<Digest>()>& read);
   [[nodiscard]] bool is_sealed(const KnownSegment& segment) const;
   // Read from its file when it is first asked for.
   Result<DigestBook*> digests() TM_REQUIRES(digest_mutex_);

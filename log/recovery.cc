@@ -80,7 +80,7 @@ Status corrupt_header(Seq first_seq, SegmentFault fault) {
 std::string distrust_path(const std::string& directory) { return directory + "/sync-failed"; }
 
 Result<SegmentList> read_segment_list(FileSystem& files, const std::string& directory, const Floor& floor) {
-  TM_ASSIGN(auto names, list_segments(files, directory));
+  TM_ASSIGN(auto names, list_log_segments(files, directory, floor));
   if (const auto kept = oldest_kept(names, floor)) names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
   if (names.empty()) return Status(Code::kNotFound, directory + " holds no log");
   SegmentList list;

@@ -6,12 +6,15 @@
 #include <thread>
 
 #include "base/logging.h"
+#include "log/adopt.h"
 #include "log/likeliest.h"
 #include "log/writer.h"
 
 namespace tidemark {
 namespace {
 
+// Of what an adopted segment holds so much has to be needed that another look at it is not worth its while.
+constexpr uint64_t kWellUsed = 3;                  // of 4
 constexpr uint64_t kPaceStep = uint64_t{1} << 20;  // bytes between two looks at the clock
 
 // Sleeps where more was copied than the time since the start allows.
@@ -52,20 +55,22 @@ class Repacker {
         report_(report),
         pace_(order.bytes_per_second) {}
 
-  Result<std::vector<PackInfo>> run(std::span<const Part> parts) {
+  // `room`: for bytes of packs, which only matters where `parts` is one.
+  Result<std::vector<PackInfo>> run(std::span<const Part> parts, uint64_t room) {
+    const bool tight = parts.size() == 1 && parts.front().bytes + parts.front().bytes / 8 > room;  // with a table
+    room_ = tight ? room : UINT64_MAX;
     result_.clear();
     written_.clear();
+    adopted_ = 0;
     for (size_t i = 0; i < parts.size(); ++i) {
       const Part& part = parts[i];
       TM_TRY(fetch(part));
       const bool joins = writer_ != nullptr || (i + 1 < parts.size() && !parts[i + 1].pack);
-      TM_ASSIGN(const bool keep, worth_keeping(part, joins));
-      if (keep) {
-        TM_TRY(close());
-        result_.push_back(*part.pack);
-      } else {
-        TM_TRY(copy(part));
-      }
+      TM_ASSIGN(const Fate fate, fate_of(part, joins));
+      if (fate != Fate::kCopy) TM_TRY(close());
+      if (fate == Fate::kKeep) result_.push_back(*part.pack);
+      if (fate == Fate::kCopy) TM_TRY(copy(part));
+      if (fate == Fate::kAdopt) TM_TRY(adopt(part));
     }
     TM_TRY(close());
     return result_;
@@ -98,35 +103,89 @@ class Repacker {
     return Status();
   }
 
-  // A pack stays as it is while at least half of it is needed, unless it is small and can be joined to a neighbour.
-  Result<bool> worth_keeping(const Part& part, bool joins) {
-    if (!part.pack) return false;
-    if (part.pack->made_for == order_.base) return true;  // by an earlier step towards this base: nothing in it is dead
-    if (joins && part.pack->bytes < pack_bytes_ / 4) return false;
+  struct Need {
     uint64_t entries = 0;
     uint64_t bytes = 0;
-    TM_ASSIGN(const auto pack, packs_.open(*part.pack));
+  };
+  Result<Need> measure(const Part& part) {
+    Need need;
+    std::shared_ptr<Pack> pack;
+    if (part.pack) {
+      TM_ASSIGN(pack, packs_.open(*part.pack));
+    }
     TM_TRY(needed(part, [&](const Location& location) -> Status {
-      TM_ASSIGN(const PackEntry entry, pack->find(location));
-      ++entries;
-      bytes += entry.size;
+      TM_ASSIGN(const uint64_t size, pack != nullptr ? size_in_pack(*pack, location) : size_in_segment(location));
+      ++need.entries;
+      need.bytes += size;
       return Status();
     }));
-    return entries > 0 && bytes >= part.pack->bytes / 2;
+    return need;
+  }
+
+  static Result<uint64_t> size_in_pack(const Pack& pack, const Location& location) {
+    TM_ASSIGN(const PackEntry entry, pack.find(location));
+    return uint64_t{entry.size};
+  }
+
+  Result<uint64_t> size_in_segment(const Location& location) {
+    HeaderBytes head;
+    RecordHeader header;
+    TM_TRY(log_.read(location, 0, head));
+    const RecordFault fault = decode_header(head, header);
+    if (fault != RecordFault::kNone) return log_.damaged_at(location, Seq(), record_fault_name(fault));
+    return uint64_t{header.size_in_log()};
+  }
+
+  enum class Fate { kKeep, kCopy, kAdopt };
+
+  // A pack stays as it is while at least half of it is needed, unless it is small and can be joined to a neighbour. A segment moves
+  // into one. Where there is no room for that, each stays where it is, a segment as an adopted one.
+  Result<Fate> fate_of(const Part& part, bool joins) {
+    if (!part.pack && room_ == UINT64_MAX) return Fate::kCopy;
+    if (part.pack && part.pack->made_for == order_.base) return Fate::kKeep;  // by an earlier step: nothing in it is dead
+    TM_ASSIGN(const Need need, measure(part));
+    if (need.entries == 0) return Fate::kCopy;
+    const bool fits = room_ == UINT64_MAX || pack_file_bytes(need.entries, need.bytes) <= room_;
+    const bool adopts = !fits && can_release(files_, directory_, part.first);
+    if (!part.pack) return adopts ? Fate::kAdopt : Fate::kCopy;
+    if (fits && joins && part.bytes < pack_bytes_ / 4) return Fate::kCopy;
+    if (part.pack->adopted == 0) return fits && need.bytes < part.bytes / 2 ? Fate::kCopy : Fate::kKeep;
+    if (need.bytes >= part.pack->adopted / 4 * kWellUsed) return Fate::kKeep;
+    if (fits && need.bytes < part.pack->adopted / 2) return Fate::kCopy;
+    if (adopted_ == kAdoptedInStep) return Fate::kKeep;  // until the next prune
+    return can_release(files_, directory_, part.first) ? Fate::kAdopt : Fate::kKeep;
   }
 
   Status copy(const Part& part) {
-    TM_TRY(needed(part, [&](const Location& location) -> Status {
+    TM_TRY(add(part, [&] { return PackWriter::create(files_, directory_, log_.group(), part.first, order_.base); }));
+    end_ = part.end;
+    return writer_ != nullptr && writer_->bytes() >= pack_bytes_ / 2 ? close() : Status();
+  }
+
+  Status adopt(const Part& part) {
+    TM_TRY(add(part, [&] { return PackWriter::adopt(files_, directory_, log_.group(), part.first, order_.base); }));
+    end_ = part.end;
+    ++adopted_;
+    if (!part.pack) {
+      ++report_.adopted;
+      log_info("segment " + segment_name(part.first) + " of " + directory_ +
+               ": there is no room to move what is needed of it; it stays, and the rest of it goes");
+    }
+    return close();
+  }
+
+  // What is needed of a part, every record verified.
+  template <class Make>
+  Status add(const Part& part, Make&& make) {
+    return needed(part, [&](const Location& location) -> Status {
       if (order_.stop != nullptr && order_.stop->load()) return Status(Code::kInterrupted, "pruning was interrupted");
       if (writer_ == nullptr) {
-        TM_ASSIGN(writer_, PackWriter::create(files_, directory_, log_.group(), part.first, order_.base));
+        TM_ASSIGN(writer_, make());
       }
       TM_ASSIGN(const RecordView record, log_.read_record(location, storage_));
       pace_.spend(record.whole.size());
       return writer_->add(location, record.whole);
-    }));
-    end_ = part.end;
-    return writer_ != nullptr && writer_->bytes() >= pack_bytes_ / 2 ? close() : Status();
+    });
   }
 
   Status close() {
@@ -149,6 +208,8 @@ class Repacker {
   const uint64_t pack_bytes_;
   RetireReport& report_;
   Pace pace_;
+  uint64_t room_ = UINT64_MAX;  // for the only part of a step; or there is enough
+  size_t adopted_ = 0;          // in this step
   LiveWindow window_{{}, 0};
   uint64_t from_ = UINT64_MAX;
   std::vector<PackInfo> result_;
@@ -193,7 +254,7 @@ Result<KnownSegment> LogWriter::check_order(const RetireOrder& order) {
 std::vector<RetirePart> LogWriter::parts_below(Seq kept, const Floor& old) const {
   std::vector<RetirePart> parts;
   for (const PackInfo& pack : old.packs) {
-    if (pack.first < kept) parts.push_back({pack.first, pack.end, pack.bytes, pack});
+    if (pack.first < kept) parts.push_back({pack.first, pack.end, pack.bytes + pack.adopted, pack});
   }
   for (const SegmentInfo& segment : segments()) {
     if (segment.first_seq >= kept) break;
@@ -209,20 +270,22 @@ std::vector<RetirePart> LogWriter::parts_below(Seq kept, const Floor& old) const
 }
 
 // How many of `parts` one step takes: all of them where there is room for whatever is needed of them, and where not, as much as half of the
-// room holds, one at least. What a step frees is room for the next.
-Result<size_t> LogWriter::step_of(std::span<const RetirePart> parts) {
+// room holds, one at least. What a step frees is room for the next. A part of the room is left to those who write meanwhile.
+Result<LogWriter::RetireStep> LogWriter::step_of(std::span<const RetirePart> parts) {
   TM_ASSIGN(const FileSystemSpace space,
             files_.space(directory_ + "/."));  // where packs go, which is not always the newest segment's disk
+  const uint64_t left_alone = options_.reserve_bytes / 8;
+  const uint64_t room = space.available_bytes - std::min(left_alone, space.available_bytes);
   uint64_t bytes = 0;
   for (const RetirePart& part : parts) bytes += part.bytes;
-  if (bytes + options_.segment_bytes <= space.available_bytes) return parts.size();
+  if (bytes + options_.segment_bytes <= space.available_bytes) return RetireStep{parts.size(), room};
   bytes = 0;
   size_t count = 0;
   for (; count < parts.size(); ++count) {
     bytes += parts[count].bytes;
     if (count > 0 && bytes > space.available_bytes / 2) break;
   }
-  return count;
+  return RetireStep{count, room};
 }
 
 Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
@@ -236,24 +299,25 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
   std::span<const RetirePart> left = parts;
   Repacker repacker(*this, packs_, files_, directory_, order, kept.first_seq, options_.segment_bytes, report);
   do {
-    TM_ASSIGN(const size_t count, step_of(left));
-    Status done = retire_step(order, kept.first_seq, left.first(count), left.subspan(count), next, repacker, report);
+    TM_ASSIGN(const RetireStep step, step_of(left));
+    const auto later = left.subspan(step.parts);
+    Status done = retire_step(order, kept.first_seq, left.first(step.parts), step.room, later, next, repacker, report);
     if (!done.ok() && report.steps > 0) {
       return done.within("the base has moved and " + std::to_string(report.segments) +
                          " segments are gone; the next prune goes on with the others");
     }
     TM_TRY(done);
     ++report.steps;
-    left = left.subspan(count);
+    left = later;
   } while (!left.empty());
   return report;
 }
 
 // Packs what is needed of `parts`; the rename of the floor is the moment at which they are gone. `later` stays as it is, whole.
-Status LogWriter::retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts,
+Status LogWriter::retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts, uint64_t room,
                               std::span<const RetirePart> later, Floor next, Repacker& repacker, RetireReport& report) {
   const Floor old = floor();
-  auto packs = repacker.run(parts);
+  auto packs = repacker.run(parts, room);
   if (!packs.ok()) {
     repacker.discard();
     return packs.status();
@@ -285,6 +349,8 @@ Status LogWriter::retire_step(const RetireOrder& order, Seq kept, std::span<cons
   }
   packs_.replace(next);  // before the segments go: who does not find a record there looks here
   segments_.remove_before(held_from);
+  ++moves_;
+  release(old, next);
   clear_away(old, next, parts);
   for (const RetirePart& part : parts) {
     if (part.pack) continue;
@@ -348,14 +414,26 @@ Status LogWriter::commit_floor(const Floor& old, const Floor& now) {
   return written;
 }
 
+// What is not needed of segments that were adopted just now. Best effort: it is done again at the next open.
+void LogWriter::release(const Floor& old, const Floor& now) {
+  for (const PackInfo& pack : now.packs) {
+    if (pack.adopted == 0 || std::find(old.packs.begin(), old.packs.end(), pack) != old.packs.end()) continue;
+    Status released = release_dead(files_, directory_, group(), pack);
+    if (!released.ok())
+      log_warning("what is not needed of segment " + segment_name(pack.first) + " stays: " + released.text());
+  }
+}
+
 // Best effort: what stays is removed at the next open.
 void LogWriter::clear_away(const Floor& old, const Floor& now, std::span<const RetirePart> going) {
   std::vector<std::string> paths;
   for (const PackInfo& pack : old.packs) {
-    if (std::find(now.packs.begin(), now.packs.end(), pack) == now.packs.end()) paths.push_back(pack_path(directory_, pack));
+    if (std::find(now.packs.begin(), now.packs.end(), pack) != now.packs.end()) continue;
+    paths.push_back(pack_path(directory_, pack));
+    if (pack.adopted != 0 && !adopts(now, pack.first)) paths.push_back(segment_path(directory_, pack.first));
   }
   for (const RetirePart& part : going) {
-    if (!part.pack) paths.push_back(segment_path(directory_, part.first));
+    if (!part.pack && !adopts(now, part.first)) paths.push_back(segment_path(directory_, part.first));
   }
   Status first;
   for (const std::string& path : paths) {

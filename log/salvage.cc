@@ -9,12 +9,15 @@ class DamagedLog final : public ReadOnlyLog {
  public:
   using ReadOnlyLog::ReadOnlyLog;
 
-  Status take(FileSystem& files, const std::vector<Seq>& names, const Position& known) {
-    for (const Seq first_seq : names) TM_TRY(take_segment(files, first_seq));
+  Status take(FileSystem& files, std::vector<Seq> names, const Position& known) {
     // Without it what was packed cannot be found; all else can.
     auto floor = read_floor(files, directory_);
     floor_status_ = floor.status();
-    if (floor.ok()) packs_.replace(*floor);
+    if (floor.ok()) {
+      packs_.replace(*floor);
+      std::erase_if(names, [&](Seq first_seq) { return adopts(*floor, first_seq); });
+    }
+    for (const Seq first_seq : names) TM_TRY(take_segment(files, first_seq));
     tail_ = known;
     return find_end();
   }

@@ -19,7 +19,7 @@ class Verifier {
   Result<LogVerdict> run() {
     TM_ASSIGN(const Floor floor, check_packs());
     gaps_ = floor.gaps;
-    TM_ASSIGN(auto names, list_segments(files_, directory_));
+    TM_ASSIGN(auto names, list_log_segments(files_, directory_, floor));
     if (const auto kept = oldest_kept(names, floor))
       names.erase(names.begin(), std::find(names.begin(), names.end(), *kept));
     if (names.empty()) return Status(Code::kNotFound, directory_ + " holds no log");

@@ -21,8 +21,8 @@ namespace tidemark {
 inline constexpr size_t kAppendMax = 1024;  // drafts in one append
 inline constexpr size_t kUnbornMax = 4;     // segments in use whose header is not written yet
 inline constexpr uint32_t kSegmentBytesMin = 4096;
-inline constexpr uint32_t kSegmentBytesMax = 1u << 30;          // offsets have 32 bits
-inline constexpr uint64_t kRoomyBytes = uint64_t{1} << 30;      // beside the reserve; with less, segments are no longer than
+inline constexpr uint32_t kSegmentBytesMax = 1u << 30;      // offsets have 32 bits
+inline constexpr uint64_t kRoomyBytes = uint64_t{1} << 30;  // beside the reserve; with less, segments are no longer than
 inline constexpr uint32_t kTightSegmentBytes = 16u << 20;
 inline constexpr int64_t kStepBackMin = 1'000'000'000;          // ns by which the clock has to go back for times to do so
 inline constexpr int64_t kStepBackEvery = 10'000'000'000;       // ns between two such steps
@@ -41,7 +41,7 @@ class Repacker;
 struct RetirePart {
   Seq first;
   Seq end;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // on the disk: of an adopted segment, with its pack
   std::optional<PackInfo> pack;
 };
 
@@ -176,9 +176,15 @@ class LogWriter final : public LogReader {
   Status commit_floor(const Floor& old, const Floor& now);
   Result<std::vector<Position>> positions_to_keep(const RetireOrder& order, Seq held_from);
   [[nodiscard]] std::vector<RetirePart> parts_below(Seq kept, const Floor& old) const;
-  Result<size_t> step_of(std::span<const RetirePart> parts);
-  Status retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts,
+  // How many parts, and how many bytes of packs there is room for.
+  struct RetireStep {
+    size_t parts = 0;
+    uint64_t room = 0;
+  };
+  Result<RetireStep> step_of(std::span<const RetirePart> parts);
+  Status retire_step(const RetireOrder& order, Seq kept, std::span<const RetirePart> parts, uint64_t room,
                      std::span<const RetirePart> later, Floor next, Repacker& repacker, RetireReport& report);
+  void release(const Floor& old, const Floor& now);
   void clear_away(const Floor& old, const Floor& now, std::span<const RetirePart> going);
 
   const std::shared_ptr<SegmentPool> pool_;
@@ -218,7 +224,7 @@ class LogWriter final : public LogReader {
   std::function<void(LogProgress)> told_ TM_GUARDED_BY(told_mutex_);
 
   int64_t stepped_at_ TM_GUARDED_BY(append_mutex_) = 0;  // by the steady clock, when times last went back
-  Status retire_failed_;  // of whoever calls retire() or cross()
+  Status retire_failed_;                                 // of whoever calls retire() or cross()
 
   std::atomic<uint64_t> appended_;
   std::atomic<uint64_t> syncing_;

@@ -73,7 +73,9 @@ void digest_all(Log& log) {
   for (const PackInfo& pack : floor.packs) CHECK(must(log.check({Seq(), pack}, log.durable(), true, no_wait)).empty());
 }
 
-// A log with the right payload in the middle of it; pruned: in a pack.
+enum class Where { kSegment, kPack, kAdopted };
+
+// A log with the right payload in the middle of it; pruned: in a pack, or in an adopted segment.
 struct Sealed {
   Twins twins;
   TestLog t;
@@ -82,7 +84,7 @@ struct Sealed {
   std::shared_ptr<RecordSource> honest;
   std::shared_ptr<RecordSource> liar;
 
-  explicit Sealed(bool packed) {
+  explicit Sealed(Where where) : t(quiet_options(where == Where::kAdopted ? 65'536 : 8192)) {
     Content content;
     note(*t.log, t.add(30), content);
     const RecordDraft draft = make_draft(RecordType::kSetXattr, 1, Ino(7), twins.right);
@@ -92,11 +94,12 @@ struct Sealed {
     note(*t.log, made, content);
     victim = made.front().header.seq;
     part.segment = Seq(made.front().location.segment);
-    note(*t.log, t.add(60), content);
+    note(*t.log, t.add(where == Where::kAdopted ? 120 : 60), content);
     must(t.log->sync(kLatest));
     honest = std::make_shared<Copy>(t.files, twins, false);
     liar = std::make_shared<Copy>(t.files, twins, true);
-    if (!packed) return;
+    if (where == Where::kSegment) return;
+    if (where == Where::kAdopted) t.files.set_capacity(t.files.taken() + (20 << 10));
     must(t.log->retire(order_to(t.log->appended(), content)));
     const Seq home = part.segment;
     const Floor floor = t.log->floor();
@@ -104,11 +107,15 @@ struct Sealed {
       if (pack.first <= home && home < pack.end) part = {Seq(), pack};
     }
     REQUIRE(part.pack);
+    REQUIRE((part.pack->adopted != 0) == (where == Where::kAdopted));
+    t.files.set_capacity(UINT64_MAX);
     REQUIRE(victim_at() != std::string::npos);
     honest = std::make_shared<Copy>(t.files, twins, false);
     liar = std::make_shared<Copy>(t.files, twins, true);
   }
-  [[nodiscard]] std::string path() const { return kDirectory + "/" + part_name(part); }
+  [[nodiscard]] std::string path() const {
+    return part.pack ? records_path(kDirectory, *part.pack) : segment_path(kDirectory, part.segment);
+  }
   [[nodiscard]] std::string content() const { return t.files.content(path()); }
   [[nodiscard]] size_t victim_at() const { return content().find(twins.right); }
   void spoil() { t.files.overwrite(path(), victim_at() + 1000, "sixteen bad byte"); }
@@ -124,9 +131,9 @@ TEST_CASE("one sum, two payloads") {
 }
 
 TEST_CASE("a forged record with the right sum is refused where the part has a digest, and taken where it has none") {
-  const bool packed = GENERATE(false, true);
+  const Where where = GENERATE(Where::kSegment, Where::kPack, Where::kAdopted);
   const bool digests = GENERATE(true, false);
-  Sealed s(packed);
+  Sealed s(where);
   if (digests) digest_all(*s.t.log);
   const std::string whole = s.content();
   s.spoil();
@@ -164,7 +171,7 @@ TEST_CASE("a forged record with the right sum is refused where the part has a di
 }
 
 TEST_CASE("what was forged before anybody looked is found by its digest, and by nothing else") {
-  Sealed s(GENERATE(false, true));
+  Sealed s(GENERATE(Where::kSegment, Where::kPack, Where::kAdopted));
   digest_all(*s.t.log);
   CHECK(s.verify().empty());
   s.t.files.overwrite(s.path(), s.victim_at(), s.twins.forged);
@@ -180,7 +187,7 @@ TEST_CASE("what was forged before anybody looked is found by its digest, and by 
 }
 
 TEST_CASE("a damaged segment header needs no digest, and with several damaged records it is all or nothing") {
-  Sealed s(false);
+  Sealed s(Where::kSegment);
   digest_all(*s.t.log);
   const std::string whole = s.content();
   s.spoil();
@@ -219,7 +226,7 @@ TEST_CASE("a part that is damaged while it is checked gets no digest, and once i
 }
 
 TEST_CASE("digests outlive a restart, power failures and damage of their own") {
-  Sealed s(true);
+  Sealed s(GENERATE(Where::kPack, Where::kAdopted));
   digest_all(*s.t.log);
   const auto load = [](FileSystem& files) { return must(DigestBook::load(files, kDirectory, test_group())); };
   const auto segments = s.t.log->segments();

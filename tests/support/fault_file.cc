@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <random>
+#include <set>
 
 namespace tidemark::test {
 namespace {
@@ -36,6 +37,11 @@ void apply_change(std::string& content, const Change& change) {
   content.replace(change.at, change.bytes.size(), change.bytes);
 }
 
+bool is_blank(const std::string& content, uint64_t block) {
+  const uint64_t at = block * kSector;
+  return at + kSector <= content.size() && content.find_first_not_of('\0', at) >= at + kSector;
+}
+
 // Applies what survives of one unsynced change: each piece of it on its own, whole sectors mostly, now and then 8 bytes.
 void apply_part(std::string& disk, const Change& change, Random& random, unsigned percent) {
   if (change.truncate) {
@@ -58,6 +64,12 @@ struct FaultFileSystem::Node {
   std::string disk;
   std::string target;           // not "": a link
   std::vector<Change> pending;  // what leads from disk to seen, unless a failed sync lost some
+  std::set<uint64_t> holes;     // numbers of blocks
+
+  void fill_holes(uint64_t from, uint64_t to) {
+    if (from < to) holes.erase(holes.lower_bound(from / kSector), holes.upper_bound((to - 1) / kSector));
+  }
+  [[nodiscard]] uint64_t taken() const { return seen.size() - std::min<uint64_t>(seen.size(), holes.size() * kSector); }
 
   void sync() {
     for (const Change& change : pending) apply_change(disk, change);
@@ -123,6 +135,20 @@ class FaultFileSystem::OpenFile final : public File {
     MutexLock lock(files_.mutex_);
     node_->pending.push_back({true, size, ""});
     apply_change(node_->seen, node_->pending.back());
+    node_->holes.erase(node_->holes.lower_bound(size / kSector), node_->holes.end());
+    return Status();
+  }
+  Status punch(uint64_t at, uint64_t size) override {
+    CHECK_INVARIANT(writable_);
+    TM_TRY(files_.begin(Operation::kPunch, path_));
+    MutexLock lock(files_.mutex_);
+    if (!files_.holes_) return Status(Code::kUnsupported, "no holes", EOPNOTSUPP);
+    const uint64_t from = (at + kSector - 1) / kSector * kSector;
+    const uint64_t to = std::min<uint64_t>(at + size, node_->seen.size()) / kSector * kSector;
+    if (from >= to) return Status();
+    node_->pending.push_back({false, from, std::string(to - from, '\0')});
+    apply_change(node_->seen, node_->pending.back());
+    for (uint64_t block = from / kSector; block < to / kSector; ++block) node_->holes.insert(block);
     return Status();
   }
   Result<uint64_t> size() override {
@@ -157,7 +183,7 @@ Status FaultFileSystem::begin(Operation operation, const std::string& path) {
 
 uint64_t FaultFileSystem::used() const {
   uint64_t sum = 0;
-  for (const auto& [path, node] : names_) sum += node->seen.size();
+  for (const auto& [path, node] : names_) sum += node->taken();
   return sum;
 }
 
@@ -177,6 +203,7 @@ Status FaultFileSystem::write_locked(Node& node, uint64_t at, std::span<const io
   }
   if (!change.bytes.empty()) {
     apply_change(node.seen, change);
+    node.fill_holes(change.at, change.at + change.bytes.size());
     node.pending.push_back(std::move(change));
   }
   return failure;
@@ -303,6 +330,9 @@ std::unique_ptr<FaultFileSystem> FaultFileSystem::after_crash(uint64_t seed) con
     auto copy = std::make_shared<Node>();
     copy->target = node->target;
     copy->disk = copy->seen = node->torn(random, percent);
+    for (const uint64_t block : node->holes) {
+      if (is_blank(copy->seen, block)) copy->holes.insert(block);
+    }
     survivor->names_[path] = survivor->durable_names_[path] = std::move(copy);
   }
   return survivor;
@@ -322,6 +352,7 @@ std::unique_ptr<FaultFileSystem> FaultFileSystem::after_exit() const {
   survivor->directories_ = directories_;
   survivor->capacity_ = capacity_;
   survivor->ignore_syncs_ = ignore_syncs_;
+  survivor->holes_ = holes_;
   for (const auto& [path, node] : names_) survivor->names_[path] = copy_of(node);
   for (const auto& [path, node] : durable_names_) survivor->durable_names_[path] = copy_of(node);
   for (const DirectoryChange& change : pending_names_) {
@@ -356,6 +387,16 @@ void FaultFileSystem::set_capacity(uint64_t bytes) {
   capacity_ = bytes;
 }
 
+void FaultFileSystem::refuse_holes() {
+  MutexLock lock(mutex_);
+  holes_ = false;
+}
+
+uint64_t FaultFileSystem::taken() const {
+  MutexLock lock(mutex_);
+  return used();
+}
+
 void FaultFileSystem::flip_bit(const std::string& path, uint64_t byte, unsigned bit) {
   MutexLock lock(mutex_);
   Node& node = *names_.at(path);
@@ -383,6 +424,7 @@ void FaultFileSystem::set_content(const std::string& path, std::string_view cont
   auto& node = names_[path];
   if (node == nullptr) node = std::make_shared<Node>();
   node->pending.clear();
+  node->holes.clear();
   node->seen = node->disk = std::string(content);
   durable_names_[path] = node;
 }

@@ -11,9 +11,9 @@
 //  - after_exit() is the same after the process was killed: the kernel's view survives, and what is synced stays known.
 //  - A sync that fails is like Linux's: some of what was unsynced is on disk, the rest never will be, although programs
 //    still read it and the next sync succeeds.
-//  - set_capacity() runs out of space, a part of the write in question being done.
+//  - set_capacity() runs out of space, a part of the write in question being done. Holes (of whole blocks of 512 bytes) take none.
 //
-// Counting: operations are write, truncate, sync, sync_directory, open with kCreateNew, make_link, remove and rename, of all files, in
+// Counting: operations are write, truncate, punch, sync, sync_directory, open with kCreateNew, make_link, remove and rename, of all files, in
 // the order in which they begin. on_operation() sees each before it happens, without a lock held, so it may call
 // after_crash(): with every number tried in turn, power fails at every possible moment.
 //
@@ -34,7 +34,7 @@ namespace tidemark::test {
 
 class FaultFileSystem final : public FileSystem {
  public:
-  enum class Operation { kWrite, kTruncate, kSync, kSyncDirectory, kCreate, kRemove, kRename };
+  enum class Operation { kWrite, kTruncate, kSync, kSyncDirectory, kCreate, kRemove, kRename, kPunch };
   struct Step {
     uint64_t number = 0;  // 0, 1, 2 … since the file system was made
     Operation operation = Operation::kWrite;
@@ -69,6 +69,10 @@ class FaultFileSystem final : public FileSystem {
   void forget_directories();
   // All files together may hold this many bytes; UINT64_MAX: no limit.
   void set_capacity(uint64_t bytes);
+  // Files cannot have holes from here on.
+  void refuse_holes();
+  // What all files take.
+  [[nodiscard]] uint64_t taken() const;
 
   // Damage that no program did, seen at once and on disk (where all of that file is then).
   void flip_bit(const std::string& path, uint64_t byte, unsigned bit);
@@ -97,6 +101,7 @@ class FaultFileSystem final : public FileSystem {
   uint64_t capacity_ TM_GUARDED_BY(mutex_) = UINT64_MAX;
   bool ignore_syncs_ TM_GUARDED_BY(mutex_) = false;
   bool forget_directories_ TM_GUARDED_BY(mutex_) = false;
+  bool holes_ TM_GUARDED_BY(mutex_) = true;
 };
 
 }  // namespace tidemark::test

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "log/pack.h"
+#include "log/segment.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
@@ -75,7 +76,11 @@ std::string look(Group& group, const Expected& expected) {
 std::string left_over(FaultFileSystem& files, const std::string& directory, Group& group) {
   const Floor floor = group.log().floor();
   size_t packs = 0;
-  for (const std::string& name : files.list(log_directory(directory)).value()) packs += is_pack_name(name);
+  for (const std::string& name : files.list(log_directory(directory)).value()) {
+    packs += is_pack_name(name);
+    const auto segment = segment_first_seq(name);
+    if (segment && *segment < group.log().first() && !adopts(floor, *segment)) return name + " is left over";
+  }
   if (packs != floor.packs.size()) return "packs are left over";
   const auto images = files.list(base_directory(directory));
   const std::string expected = base_image_path(directory, group.base());
@@ -110,8 +115,25 @@ std::string recover(const std::string& directory, Crash& crash, const Expected& 
 
 namespace {
 
-// `room`: what is free on the disk during the prune; 0: as much as it likes.
-void fail_everywhere(uint64_t room) {
+bool has_adopted(const Floor& floor) {
+  return std::any_of(floor.packs.begin(), floor.packs.end(), [](const PackInfo& pack) { return pack.adopted != 0; });
+}
+
+// Blocks that do not shrink, of which an eighth is written over.
+void write_what_stays(Volume& volume, uint64_t seed) {
+  constexpr size_t kPiece = 64 * 1024;
+  const Ino file = volume.make_node(kRootIno, "stays", {.mode = 0100644})->ino;
+  std::mt19937_64 random(seed);
+  std::string piece(kPiece, '\0');
+  for (uint64_t i = 0; i < 24; ++i) {
+    for (char& byte : piece) byte = static_cast<char>(random());
+    const uint64_t at = i % 8 == 7 ? 0 : i;
+    REQUIRE(volume.write(file, at * kPiece, as_bytes(piece), false).ok());
+  }
+}
+
+// `room`: what is free on the disk during the prune; 0: as much as it likes. `adopts`: which is not enough for what is needed of a segment.
+void fail_everywhere(uint64_t room, bool adopts) {
   const uint64_t seed = Catch::rngSeed() != 0 ? Catch::rngSeed() : 20261121;
   std::cout << "seed " << seed << "\n";
   Scratch scratch;
@@ -127,6 +149,7 @@ void fail_everywhere(uint64_t room) {
   Expected expected;
   expected.old_base = Seq(group->newest().value() / 2);
   REQUIRE(group->prune({.to = expected.old_base}).ok());  // so that there are packs and an image to supersede
+  if (adopts) write_what_stays(group->volume(), seed);
   for (int i = 0; i < 100; ++i) ops.step();
   REQUIRE(group->checkpoint().ok());
   const std::string index_before = scratch / "index-before";
@@ -154,16 +177,21 @@ void fail_everywhere(uint64_t room) {
   INFO(pruned.status().text());
   REQUIRE(pruned.ok());
   expected.fingerprint = group->index_fingerprint().value();
+  REQUIRE(has_adopted(group->log().floor()) == adopts);
   group.reset();
 
   int with_new_base = 0;
+  int with_adopted = 0;
   for (size_t i = 0; i < crashes.size(); ++i) {
     bool has_new_base = false;
     INFO("crash " << i << " of " << crashes.size() << ", index " << crashes[i].index);
     REQUIRE(recover(directory, crashes[i], expected, room != 0, has_new_base) == "");
     with_new_base += has_new_base;
+    const auto floor = read_floor(*crashes[i].disk, log_directory(directory));
+    with_adopted += floor.ok() && has_adopted(*floor);
   }
   std::cout << crashes.size() << " power failures, " << with_new_base << " of them left the new base\n";
+  CHECK((with_adopted > 10) == adopts);
   CHECK(with_new_base > 10);
   CHECK(static_cast<size_t>(with_new_base) + 10 < crashes.size());
 }
@@ -171,10 +199,14 @@ void fail_everywhere(uint64_t room) {
 }  // namespace
 
 TEST_CASE("prune: power failures at every operation leave the old base or the new one, and every point from it on") {
-  fail_everywhere(0);
+  fail_everywhere(0, false);
 }
 
-TEST_CASE("prune: the same on a disk that is nearly full, where it goes in steps") { fail_everywhere(900 * 1024); }
+TEST_CASE("prune: the same on a disk that is nearly full, where it goes in steps") { fail_everywhere(900 * 1024, false); }
+
+TEST_CASE("prune: the same where there is no room to copy a segment, and those that are needed are adopted") {
+  fail_everywhere(100 * 1024, true);
+}
 
 TEST_CASE("negative control: segments that go without their needed records are missed") {
   Scratch scratch;
