@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -111,6 +112,7 @@ class Full(World):
     def finish(self):
         self.close(keep=True)
         self.disk.close()
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def overwritten(given):
