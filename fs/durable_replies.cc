@@ -28,7 +28,7 @@ void DurableReplies::stop() {
 
 void DurableReplies::when_durable(Done done) {
   Waiting one{Seq(0), std::chrono::steady_clock::now() + kSiteWaitMax, std::move(done)};
-  bool alone = false;
+  bool alone = false, first = false, queued = false;
   {
     MutexLock lock(mutex_);
     if (count_ < kWaitingMax && !stopping_) {
@@ -39,11 +39,13 @@ void DurableReplies::when_durable(Done done) {
         ++syncing_;
       } else {
         unsynced_.push_back(std::move(one));
-        if (unsynced_.size() == 1) unsynced_came_.notify_one();
-        return;
+        first = unsynced_.size() == 1;
+        queued = true;
       }
     }
   }
+  if (first) unsynced_came_.notify_one();  // without the lock, for which it would wait next
+  if (queued) return;
   if (!alone) return one.done({Code::kBusy, "too many requests wait for the disk or for a site"});
   std::vector<Waiting> waiting;
   waiting.push_back(std::move(one));

@@ -26,6 +26,7 @@ void LogWriter::lead_sync() {
   SyncPlan plan{tail_position_, appended_bytes_, {}};
   for (const auto& live : live_) plan.parts.push_back({live, live->born, live->complete, live->used, live->file_bytes});
   leading_ = true;
+  unsynced_since_ = std::chrono::steady_clock::now();
   syncing_.store(plan.target.seq.value(), std::memory_order_release);
   state_mutex_.unlock();
   tell(LogProgress::kSyncing);  // sites may have it meanwhile
@@ -47,6 +48,7 @@ void LogWriter::lead_sync() {
       live_.pop_front();
     }
   }
+  if (live_.size() > 1) timer_wake_.notify_one();
   tell_all();
 }
 
@@ -120,6 +122,7 @@ Status LogWriter::poison(const Status& cause) {
                      "the log in " + directory_ + " failed and takes nothing more until it is opened anew: " + cause.text(),
                      cause.sys_errno());
     poisoned_.store(true, std::memory_order_release);
+    timer_wake_.notify_one();
     log_error(poison_.text());
   }
   tell_all();
@@ -137,7 +140,7 @@ void LogWriter::run_timer() {
   MutexLock lock(state_mutex_);
   while (!closing_) {
     if (!poison_.ok()) {
-      changed_.wait(state_mutex_);
+      timer_wake_.wait(state_mutex_);
       continue;
     }
     const auto to_note = next_note_ - std::chrono::steady_clock::now();
@@ -146,19 +149,20 @@ void LogWriter::run_timer() {
       note_durable();
       continue;
     }
-    if (leading_ || appended() == durable()) {
+    if (appended() == durable()) {
+      timer_sleeps_ = true;
       if (something_to_note) {
-        (void)changed_.wait_for(state_mutex_, to_note);
+        (void)timer_wake_.wait_for(state_mutex_, to_note);
       } else {
-        changed_.wait(state_mutex_);
+        timer_wake_.wait(state_mutex_);
       }
+      timer_sleeps_ = false;
       continue;
     }
-    const auto deadline = std::chrono::steady_clock::now() + options_.commit_interval;
-    while (!closing_ && poison_.ok() && live_.size() == 1) {
-      const auto left = deadline - std::chrono::steady_clock::now();
-      if (left <= left.zero()) break;
-      (void)changed_.wait_for(state_mutex_, left);
+    const auto left = unsynced_since_ + options_.commit_interval - std::chrono::steady_clock::now();
+    if (leading_ || (live_.size() == 1 && left > left.zero())) {
+      (void)timer_wake_.wait_for(state_mutex_, leading_ ? options_.commit_interval : left);
+      continue;
     }
     if (!closing_ && poison_.ok() && !leading_ && appended() > durable()) lead_sync();
   }
@@ -191,6 +195,7 @@ void LogWriter::close() {
   {
     MutexLock lock(state_mutex_);
     closing_ = true;
+    timer_wake_.notify_one();
     tell_all();
   }
   if (timer_.joinable()) timer_.join();

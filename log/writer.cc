@@ -390,7 +390,8 @@ void LogWriter::commit(const Tail& tail, const Batch& batch) {
   tail_position_ = tail.position;
   appended_.store(tail.position.seq.value(), std::memory_order_release);
   tail_ = tail;
-  if (before == durable() || !batch.made.empty()) changed_.notify_all();  // the timer has something to wait for
+  if (before == durable()) unsynced_since_ = std::chrono::steady_clock::now();
+  if (timer_sleeps_ || !batch.made.empty()) timer_wake_.notify_one();  // who appends and syncs all the time wakes it once
 }
 
 // Takes back what a batch may have written behind the tail and every segment it made, durably: records whose append failed

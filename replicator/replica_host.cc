@@ -123,12 +123,14 @@ void ReplicaHost::start_threads() {
 
 bool ReplicaHost::post(Item item) {
   const bool limited = is_limited(item.kind);
-  MutexLock lock(mutex_);
-  if (stopping_ || (limited && hellos_ >= kHellosQueuedMax)) return false;
-  if (limited) ++hellos_;
-  start_threads();
-  queue_.push_back(std::move(item));
-  work_.notify_one();
+  {
+    MutexLock lock(mutex_);
+    if (stopping_ || (limited && hellos_ >= kHellosQueuedMax)) return false;
+    if (limited) ++hellos_;
+    start_threads();
+    queue_.push_back(std::move(item));
+  }
+  work_.notify_one();  // without the lock, for which it would wait next
   return true;
 }
 
