@@ -23,7 +23,7 @@ class DoubtingClock {
   explicit DoubtingClock(Clock& clock) : clock_(clock) {}
   // Never later than the wall clock.
   int64_t wall_ns();
-  static constexpr int64_t kStepNs = 60'000'000'000;  // less than this is drift or slewing, not a step
+  static constexpr int64_t kStepNs = 60'000'000'000;         // less than this is drift or slewing, not a step
   static constexpr int64_t kPatienceNs = 3'600'000'000'000;  // a step that has stood so long is believed
 
  private:

@@ -31,8 +31,8 @@ class Alerts {
     alert.what = printable(what);
     alert.since = since;
     alert.to_do = printable(to_do);
-    alert.text = name_ + ": " + alert.what + (since.empty() ? "" : ", since " + since) +
-                 (to_do.empty() ? "" : "; " + alert.to_do);
+    alert.text =
+        name_ + ": " + alert.what + (since.empty() ? "" : ", since " + since) + (to_do.empty() ? "" : "; " + alert.to_do);
     found_.push_back(std::move(alert));
     return found_.back();
   }
@@ -71,23 +71,24 @@ void tell_mount(Alerts& alerts, const Json& volume) {
     tell_down(alerts, "the mount at " + where + " does not answer: its process has ended", "",
               "`tidemark umount " + where + "`, then mount it again; the system log says why it ended");
   } else if (answers == "silent") {
-    tell_down(alerts, "the mount at " + where + " does not answer in time", "",
-              "see to its process and the disk under it");
+    tell_down(alerts, "the mount at " + where + " does not answer in time", "", "see to its process and the disk under it");
   }
   if (!flag_field(volume, "holder_answers", true)) {
-    tell_down(alerts, "process " + std::to_string(number_field(volume, "holder_pid")) + ", which holds it, does not answer", "",
-              "see to that process and the disk under it; what is shown is what it wrote down last");
+    tell_down(alerts, "process " + std::to_string(number_field(volume, "holder_pid")) + ", which holds it, does not answer",
+              "", "see to that process and the disk under it; what is shown is what it wrote down last");
   }
 }
 
 // Held for another site, here or there.
-bool is_copy(const Json& volume) { return text_field(volume, "role") == "replica" || text_field(volume, "role") == "remote"; }
+bool is_copy(const Json& volume) {
+  return text_field(volume, "role") == "replica" || text_field(volume, "role") == "remote";
+}
 
 // Why nothing can be written, each reason once.
 void tell_refusal(Alerts& alerts, const Json& volume) {
   if (!flag_field(volume, "healthy", true)) {
-    alerts.tell(AlertKind::kLogFailed, Standing::kDown, TIDEMARK_EXIT_FAILURE, "the log has failed: " + text_field(volume, "health"),
-                "", "see to the disk, then unmount and mount again");
+    alerts.tell(AlertKind::kLogFailed, Standing::kDown, TIDEMARK_EXIT_FAILURE,
+                "the log has failed: " + text_field(volume, "health"), "", "see to the disk, then unmount and mount again");
     return;
   }
   if (volume.contains("superseded")) {
@@ -95,11 +96,14 @@ void tell_refusal(Alerts& alerts, const Json& volume) {
     return tell_down(alerts, "writes are refused: " + text_field(by, "advice"), text_field(by, "time"), "");
   }
   if (!flag_field(volume, "writable", true)) {
-    return tell_down(alerts, "writes are refused: " + text_field(volume, "refusal"), text_field(volume, "refused_since"), "");
+    return tell_down(alerts, "writes are refused: " + text_field(volume, "refusal"), text_field(volume, "refused_since"),
+                     "");
   }
   for (const Json& pair : volume.value("pairs", Json::array())) {
     if (!flag_field(pair, "withholds") || !flag_field(pair, "running") || flag_field(pair, "fenced")) continue;
-    tell_down(alerts, "nothing is acknowledged as durable (fence=data) until the pair with site '" + text_field(pair, "site") + "' is duplex",
+    tell_down(alerts,
+              "nothing is acknowledged as durable (fence=data) until the pair with site '" + text_field(pair, "site") +
+                  "' is duplex",
               text_field(pair, "since"), text_field(pair, "advice"));
   }
 }
@@ -111,8 +115,8 @@ void tell_log_limit(Alerts& alerts, const Json& volume) {
                                human_bytes(number_field(volume, "log_limit")) + " are used";
   if (pressure == "full") {
     const Standing standing = on_full == "block-writes" ? Standing::kDown : Standing::kAtRisk;
-    alerts.tell(AlertKind::kLogFull, standing, TIDEMARK_EXIT_RPO_EXCEEDED, "the log is full: " + of_limit + ", " + on_full, "",
-                "prune it, raise --max-log, or bring back the site that keeps it");
+    alerts.tell(AlertKind::kLogFull, standing, TIDEMARK_EXIT_RPO_EXCEEDED, "the log is full: " + of_limit + ", " + on_full,
+                "", "prune it, raise --max-log, or bring back the site that keeps it");
   }
   if (pressure == "alert") alerts.tell(AlertKind::kLogAlert, Standing::kAtRisk, TIDEMARK_EXIT_RPO_EXCEEDED, of_limit);
 }
@@ -190,9 +194,9 @@ void tell_source(Alerts& alerts, const Json& volume, bool rpo_given) {
   if (copy == "unknown") {
     const std::string held = "this copy has record " + human_count(number_field(volume, "durable")) + ", the source had " +
                              human_count(number_field(source, "newest")) + " then";
-    Alert& told = tell_at_risk(
-        alerts, who + "is not heard (it last said " + text_field(source, "said_state") + "; " + held + ")", since,
-        "see to the source; if it is lost, what this copy has can be restored (`tidemark restore`)");
+    Alert& told =
+        tell_at_risk(alerts, who + "is not heard (it last said " + text_field(source, "said_state") + "; " + held + ")",
+                     since, "see to the source; if it is lost, what this copy has can be restored (`tidemark restore`)");
     told.within_rpo = rpo_given;
     return;
   }
@@ -205,13 +209,16 @@ void tell_damage(Alerts& alerts, const Json& volume) {
   const std::string repair =
       "`tidemark verify " + text_field(volume, "directory") + " --repair` fetches what is damaged from another copy";
   if (volume.contains("damaged_from")) {
-    tell_at_risk(alerts, "its log is damaged from record " + human_count(number_field(volume, "damaged_from")) + " on", "", repair);
+    tell_at_risk(alerts, "its log is damaged from record " + human_count(number_field(volume, "damaged_from")) + " on", "",
+                 repair);
   }
   const Json scrub = volume.value("scrub", Json::object());
   const size_t places = scrub.value("damaged", Json::array()).size();
   if (places == 0) return;
-  tell_at_risk(alerts, "scrubbing has found " + human_count(places) + (places == 1 ? " damaged place" : " damaged places") +
-                           " that no other copy within reach has whole", "", repair);
+  tell_at_risk(alerts,
+               "scrubbing has found " + human_count(places) + (places == 1 ? " damaged place" : " damaged places") +
+                   " that no other copy within reach has whole",
+               "", repair);
 }
 
 }  // namespace
@@ -268,16 +275,15 @@ int alerts_exit_code(const std::vector<Alert>& alerts) {
 }
 
 void add_standing(Json& volume, std::optional<std::chrono::milliseconds> rpo) {
-  if (text_field(volume, "role") == "point" && text_field(volume, "mount") == "answers") return;  // the past: nothing is at stake
+  if (text_field(volume, "role") == "point" && text_field(volume, "mount") == "answers")
+    return;  // the past: nothing is at stake
   const bool copied = !volume.value("pairs", Json::array()).empty() || is_copy(volume);
   Standing standing = copied ? Standing::kProtected : Standing::kLocal;
   Json reasons = Json::array();
   for (const Alert& alert : alerts_of(volume, rpo)) {
     standing = std::max(standing, alert.standing);
-    reasons.push_back({{"standing", standing_name(alert.standing)},
-                       {"what", alert.what},
-                       {"since", alert.since},
-                       {"to_do", alert.to_do}});
+    reasons.push_back(
+        {{"standing", standing_name(alert.standing)}, {"what", alert.what}, {"since", alert.since}, {"to_do", alert.to_do}});
   }
   volume["standing"] = standing_name(standing);
   volume["reasons"] = std::move(reasons);

@@ -33,10 +33,10 @@ enum class AlertKind {
 
 struct Alert {
   AlertKind kind{};
-  std::string text;    // "shop: …", all in one
-  std::string what;    // "…"
-  std::string since;   // a time, or ""
-  std::string to_do;   // or ""
+  std::string text;   // "shop: …", all in one
+  std::string what;   // "…"
+  std::string since;  // a time, or ""
+  std::string to_do;  // or ""
   Standing standing{};
   int exit = 1;
   bool within_rpo = false;  // of a copy that may be so for a while, as --rpo says: the word stays, the exit code is not its

@@ -136,7 +136,7 @@ void add_mark(Command& app, Invocation& invocation) {
 
   for (bool held : {true, false}) {
     Command* hold = mark->add_subcommand(held ? "hold" : "release",
-                                          held ? "Keep a mark beyond retention" : "Let retention have a mark again");
+                                         held ? "Keep a mark beyond retention" : "Let retention have a mark again");
     add_source(hold, *flags, "DIR or a path in a mount")->add_option("NAME", flags->name, "Its name")->required();
     hold->add_option("--timeout", flags->timeout, "How long to wait for the sites of sync pairs (default 30s)")
         ->option_text("30s");

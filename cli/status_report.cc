@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/pinned.h"
 #include "cli/output.h"
-#include "base/clock.h"
 #include "cli/pool.h"
 #include "cli/scrub_status.h"
 
@@ -27,7 +27,8 @@ std::string count_field(const Json& status, const char* name) { return human_cou
 
 std::string exposure_text(const Json& pair) {
   uint64_t records = number_field(pair, "exposed_records");
-  if (records == 0) return text_field(pair, "copy") == "unknown" ? "nothing exposed when it was last heard" : "nothing exposed";
+  if (records == 0)
+    return text_field(pair, "copy") == "unknown" ? "nothing exposed when it was last heard" : "nothing exposed";
   std::string text = "exposed: " + human_count(records) + " records";
   if (pair.contains("exposed_bytes")) text += ", " + human_bytes(number_field(pair, "exposed_bytes"));
   if (!pair.contains("exposed_seconds")) return text + ", since when is not known";
@@ -44,8 +45,8 @@ std::string copy_text(const Json& pair) {
 }
 
 void print_pair(const Json& pair) {
-  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + copy_text(pair) + state_text(pair) + ", " +
-                     text_field(pair, "mode");
+  std::string line = text_field(pair, "site") + " at " + text_field(pair, "endpoint") + ": " + copy_text(pair) +
+                     state_text(pair) + ", " + text_field(pair, "mode");
   if (flag_field(pair, "running")) {
     line += flag_field(pair, "connected") ? ", connected" : ", not connected";
     line += ", durable there up to " + count_field(pair, "durable") + ", " + exposure_text(pair);
@@ -70,8 +71,8 @@ void print_downstream(const Json& site) {
 }
 
 void print_source(const Json& source) {
-  print_field("source", printable(text_field(source, "source")) + ": " + copy_text(source) + text_field(source, "state") + ", " +
-                            text_field(source, "mode") + ", since " + text_field(source, "since"));
+  print_field("source", printable(text_field(source, "source")) + ": " + copy_text(source) + text_field(source, "state") +
+                            ", " + text_field(source, "mode") + ", since " + text_field(source, "since"));
   if (std::string cause = text_field(source, "cause"); !cause.empty()) print_field("", printable(cause));
   std::string heard = text_field(source, "heard");
   print_field("", heard.empty() ? "when it was last heard is not known"
@@ -86,7 +87,8 @@ void print_standing(const Json& status, const std::string& title) {
   for (const Json& reason : status.value("reasons", Json::array())) {
     const std::string since = text_field(reason, "since");
     const std::string to_do = text_field(reason, "to_do");
-    print_line("  " + text_field(reason, "standing") + ": " + text_field(reason, "what") + (since.empty() ? "" : ", since " + since));
+    print_line("  " + text_field(reason, "standing") + ": " + text_field(reason, "what") +
+               (since.empty() ? "" : ", since " + since));
     if (!to_do.empty()) print_line("    -> " + to_do);
   }
 }

@@ -106,8 +106,10 @@ void DurableReplies::answer_copied() {
     const auto now = std::chrono::steady_clock::now();
     while (!uncopied_.empty()) {
       std::optional<Status> answer = site_answer(uncopied_.front());
-      if (!answer && stopping_) answer = {Code::kInterrupted, "the mount ended before a site had what was to be durable there"};
-      if (!answer && now >= uncopied_.front().deadline) answer = group_.watermarks().wait_copied(uncopied_.front().upto, now);
+      if (!answer && stopping_)
+        answer = {Code::kInterrupted, "the mount ended before a site had what was to be durable there"};
+      if (!answer && now >= uncopied_.front().deadline)
+        answer = group_.watermarks().wait_copied(uncopied_.front().upto, now);
       if (!answer) break;
       answered.emplace_back(std::move(uncopied_.front()), *answer);
       uncopied_.pop_front();

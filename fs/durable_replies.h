@@ -56,9 +56,9 @@ class DurableReplies {
   std::vector<std::thread> threads_;
   Mutex mutex_;
   CondVar unsynced_came_, uncopied_came_;
-  bool watches_ TM_GUARDED_BY(mutex_) = false;           // deadlines are looked at every kSlice: nobody needs to wake the thread
-  size_t count_ TM_GUARDED_BY(mutex_) = 0;               // of both queues, and of what is being synced
-  size_t syncing_ TM_GUARDED_BY(mutex_) = 0;             // threads that wait for the disk
+  bool watches_ TM_GUARDED_BY(mutex_) = false;  // deadlines are looked at every kSlice: nobody needs to wake the thread
+  size_t count_ TM_GUARDED_BY(mutex_) = 0;      // of both queues, and of what is being synced
+  size_t syncing_ TM_GUARDED_BY(mutex_) = 0;    // threads that wait for the disk
   std::vector<Waiting> unsynced_ TM_GUARDED_BY(mutex_);  // by rising upto
   std::deque<Waiting> uncopied_ TM_GUARDED_BY(mutex_);   // about by rising upto
   bool stopping_ TM_GUARDED_BY(mutex_) = true;

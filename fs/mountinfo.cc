@@ -176,7 +176,8 @@ Result<std::vector<MountedVolume>> list_mounts(pid_t process) {
   TM_ASSIGN(std::vector<fs::MountEntry> entries, fs::read_mountinfo(process));
   std::vector<MountedVolume> volumes;
   for (fs::MountEntry& entry : entries) {
-    if (entry.type == fs::kFilesystemType) volumes.push_back({std::move(entry.source), std::move(entry.mountpoint), entry.read_only});
+    if (entry.type == fs::kFilesystemType)
+      volumes.push_back({std::move(entry.source), std::move(entry.mountpoint), entry.read_only});
   }
   return volumes;
 }

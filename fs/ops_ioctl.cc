@@ -56,7 +56,8 @@ Result<MarkJob> decode(fuse_req_t req, const void* data, size_t size) {
   const bool zeros = std::all_of(std::begin(job.in.reserved), std::end(job.in.reserved), [](char c) { return c == 0; });
   if (job.in.struct_size != sizeof job.in || !name || !wait || !application || !note || !zeros) return malformed;
   const Caller caller = caller_of(req);
-  job.mark = {*name, *note, application->empty() ? job.daemon->process_names.of(caller.pid) : *application, caller.pid, caller.uid};
+  job.mark = {*name, *note, application->empty() ? job.daemon->process_names.of(caller.pid) : *application, caller.pid,
+              caller.uid};
   job.wait = *wait;
   return job;
 }

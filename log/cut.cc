@@ -21,7 +21,8 @@ struct Kept {
 Result<Kept> read_kept(File& file, const Location& end) {
   Kept kept;
   kept.content.resize(end.offset);
-  TM_ASSIGN(const size_t got, file.read(0, MutableBytes(reinterpret_cast<std::byte*>(kept.content.data()), kept.content.size())));
+  TM_ASSIGN(const size_t got,
+            file.read(0, MutableBytes(reinterpret_cast<std::byte*>(kept.content.data()), kept.content.size())));
   const Status changed(Code::kCorrupt, "segment " + segment_name(Seq(end.segment)) + " changed while it was cut");
   if (got != kept.content.size()) return changed;
   Bytes rest = as_bytes(kept.content);

@@ -23,7 +23,7 @@
 namespace tidemark {
 
 struct DurableKnowledge {
-  Position position;       // zeros: nothing is known
+  Position position;  // zeros: nothing is known
   Seq settled;
   bool same_boot = false;  // the machine has not been started anew since: what programs had written by then is not torn
 };

@@ -39,9 +39,10 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
   return found->get<std::string>();
 }
 
-constexpr const char* kFields[] = {"site",     "endpoint", "server_key", "own_key", "mode",   "fence",  "bytes_per_second",
-                                   "state",    "since_ns", "cause",      "copied",  "fenced", "parked", "durable",
-                                   "drain_to", "reached",  "wanted",     "armed",   "exposed_since_ns"};
+constexpr const char* kFields[] = {"site",    "endpoint",         "server_key", "own_key",         "mode",
+                                   "fence",   "bytes_per_second", "state",      "since_ns",        "cause",
+                                   "copied",  "fenced",           "parked",     "durable",         "drain_to",
+                                   "reached", "wanted",           "armed",      "exposed_since_ns"};
 
 // An optional value of one pair, of the type the default has; kCorrupt where it is of another.
 template <class Value>

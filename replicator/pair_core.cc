@@ -247,8 +247,8 @@ Status PairCore::check_welcome(const Welcome& welcome) {
   // More may have been appended since HELLO, and the site has some of it early.
   const Position newest = log.tail_position();
   Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
-  const bool follows =
-      which.ok() ? *which != PositionCase::kAhead && *which != PositionCase::kDiverged : which.status().code() != Code::kNotFound;
+  const bool follows = which.ok() ? *which != PositionCase::kAhead && *which != PositionCase::kDiverged
+                                  : which.status().code() != Code::kNotFound;
   agreed_ = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
   if (agreed_ != welcome.position) {
     log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site gives up records " +
@@ -396,9 +396,7 @@ void PairCore::drain_without_connection() {
 
 // --- sending
 
-bool PairCore::early() const {
-  return begun_ && config_.mode == PairMode::kSync && !group_.openings().empty();
-}
+bool PairCore::early() const { return begun_ && config_.mode == PairMode::kSync && !group_.openings().empty(); }
 
 Seq PairCore::last_to_send() const {
   const Seq end = early() ? group_.log().syncing() : group_.settled();

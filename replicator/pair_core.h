@@ -167,7 +167,7 @@ class PairCore {
   Seq reached_;          // as PairStatus's, now
   bool waits_ = false;   // what counts as durable waits for this site
   bool refused_ = false;
-  Seq told_;  // what the site knows to be settled
+  Seq told_;               // what the site knows to be settled
   bool diverged_ = false;  // the site holds another history
   int64_t acked_wall_ns_ = 0;
   int64_t covered_wall_ns_ = 0;  // whatever was durable here then is durable there; 0: not known

@@ -76,7 +76,8 @@ void PairCore::cut_off_downstream() {
 }
 
 void PairCore::drop_untold_downstream() {
-  if (downstream_told_ || downstream_.empty() || now() - begun_ns_ < std::chrono::nanoseconds(kDownstreamToldMax).count()) return;
+  if (downstream_told_ || downstream_.empty() || now() - begun_ns_ < std::chrono::nanoseconds(kDownstreamToldMax).count())
+    return;
   for (const std::string& name : downstream_) group_.watermarks().remove(name);
   downstream_.clear();
 }

@@ -77,9 +77,9 @@ class PairLink {
   WakeFd work_;  // something is durable, a command, or stop
   WakeFd halt_;  // stop; never cleared
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> early_{false};    // as PairCore::early(), when our thread looked last
+  std::atomic<bool> early_{false};   // as PairCore::early(), when our thread looked last
   std::atomic<bool> prompt_{false};  // as PairCore::prompt(), likewise
-  Mutex mutex_;  // not held while the thread waits
+  Mutex mutex_;                      // not held while the thread waits
   PairCore core_ TM_GUARDED_BY(mutex_);
   bool ended_ TM_GUARDED_BY(mutex_) = false;
   Mutex lent_mutex_;  // a leaf

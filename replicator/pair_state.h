@@ -72,7 +72,7 @@ struct PairStatus {
   // What was durable at the source at this wall time was durable at the target when this was saved: what it lacks is younger. For
   // when that is gone from the log. 0: not known.
   int64_t exposed_since_ns = 0;
-  Seq reached;          // no record above this one has ever been sent to the target: where it can be at most
+  Seq reached;  // no record above this one has ever been sent to the target: where it can be at most
 };
 
 // Nothing counts as durable now.

@@ -156,7 +156,7 @@ struct Welcome {
   // The newest of the shipper's openings that the site holds, where it would give up what it holds behind that: BEGIN says which of the
   // two it is. Zeros: there is none.
   Position cut_to;
-  Epoch highest;      // highest epoch the site has heard of for this group
+  Epoch highest;  // highest epoch the site has heard of for this group
 };
 std::string encode_welcome(const Welcome& welcome, uint64_t session, uint64_t request);
 Result<Welcome> decode_welcome(Bytes body);

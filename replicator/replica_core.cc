@@ -29,7 +29,10 @@ Status no_right_to_create(const std::string& group) {
 }
 
 ReplicaCore::ReplicaCore(std::string name, std::string directory, GroupOptions options, std::function<void(Group&)> opened)
-    : name_(std::move(name)), directory_(std::move(directory)), options_(std::move(options)), opened_(std::move(opened)),
+    : name_(std::move(name)),
+      directory_(std::move(directory)),
+      options_(std::move(options)),
+      opened_(std::move(opened)),
       heard_note_(*options_.files, directory_) {}
 
 Status ReplicaCore::close() {
@@ -385,7 +388,8 @@ Status ReplicaCore::save_record(Epoch epoch, const std::string& owner, const std
   if (source) root["pair"] = source_to_json(*source);
   // A source's own words may be in it, in any bytes.
   std::string text = root.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  return write_file_atomically(*options_.files, site_record_path(directory_), seal_json(nlohmann::ordered_json::parse(text)));
+  return write_file_atomically(*options_.files, site_record_path(directory_),
+                               seal_json(nlohmann::ordered_json::parse(text)));
 }
 
 Status ReplicaCore::news(const PairNews& news) {

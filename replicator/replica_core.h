@@ -30,7 +30,7 @@ struct Claimant {
 struct Claim {
   Claimant who;
   Epoch epoch;
-  Position position;  // of its newest durable record
+  Position position;               // of its newest durable record
   std::vector<Position> openings;  // as in HELLO
 };
 
@@ -129,7 +129,7 @@ class ReplicaCore {
   uint64_t difference_pieces_ = 0;  // likewise
   std::atomic<Group*> open_group_{nullptr};
   std::atomic<bool> wants_again_{true};  // damaged records are to be sent again; false: the source no longer holds them
-  std::atomic<int64_t> heard_ns_{0};  // as in SourceRecord, as are the next two
+  std::atomic<int64_t> heard_ns_{0};     // as in SourceRecord, as are the next two
   std::atomic<uint64_t> source_newest_{0};
   std::atomic<bool> connected_{false};
   HeardNote heard_note_;

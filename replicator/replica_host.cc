@@ -384,8 +384,8 @@ void ReplicaHost::take_data(const Item& item) {
   Result<WireHeader> header = open_message(message, body);
   const bool piece = header.ok() && header->type == MessageType::kDifference;
   const Epoch epoch = item.session->claim.epoch;
-  Result<Position> position = piece ? core_.piece(epoch, header->request, body)
-                                    : core_.take(epoch, message.subspan(kWireHeaderSize));
+  Result<Position> position =
+      piece ? core_.piece(epoch, header->request, body) : core_.take(epoch, message.subspan(kWireHeaderSize));
   if (!position.ok()) {
     Status status = position.status().within("group " + name_ + " at the site");
     log_warning(status.text() + " (from " + item.session->user + ")");
@@ -478,7 +478,8 @@ bool ReplicaHost::acknowledge() {
 
 void ReplicaHost::note_heard() {
   const Status noted = core_.note_heard();
-  if (!noted.ok() && !note_failed_) log_warning("group " + name_ + ": when its source was heard is not kept: " + noted.text());
+  if (!noted.ok() && !note_failed_)
+    log_warning("group " + name_ + ": when its source was heard is not kept: " + noted.text());
   note_failed_ = !noted.ok();
 }
 

@@ -49,8 +49,8 @@ class ShipperImpl final : public Shipper {
   std::set<std::string> removing_
       TM_GUARDED_BY(mutex_);  // their links are ending, and may still write what they have to say
   std::map<std::string, std::shared_ptr<PairLink>> links_ TM_GUARDED_BY(mutex_);
-  std::thread beats_ TM_GUARDED_BY(mutex_);  // from the first pair on
-  Mutex poked_mutex_;                        // a leaf
+  std::thread beats_ TM_GUARDED_BY(mutex_);                                   // from the first pair on
+  Mutex poked_mutex_;                                                         // a leaf
   std::vector<std::shared_ptr<PairLink>> poked_ TM_GUARDED_BY(poked_mutex_);  // whom the log wakes: all that are in links_
 };
 

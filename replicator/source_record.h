@@ -43,6 +43,7 @@ nlohmann::ordered_json source_to_json(const SourceRecord& source);
 std::optional<SourceRecord> source_from_json(const nlohmann::ordered_json& json);
 
 // Of a copy that no process serves: from site.json, and when the source was last heard. nullopt: no source has spoken yet. kCorrupt.
-Result<std::optional<SourceRecord>> load_source_record(const std::string& directory, FileSystem& files = posix_file_system());
+Result<std::optional<SourceRecord>> load_source_record(const std::string& directory,
+                                                       FileSystem& files = posix_file_system());
 
 }  // namespace tidemark

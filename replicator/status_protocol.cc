@@ -29,14 +29,15 @@ bool is_state(uint8_t value) {
 bool is_one_or_two(uint8_t value) { return value == 1 || value == 2; }
 
 bool get_source(Decoder& from, SourceRecord& source) {
-  const uint8_t mode = from.get<uint8_t>(), fence = from.get<uint8_t>(), said = from.get<uint8_t>(), state = from.get<uint8_t>(),
-                flags = from.get<uint8_t>();
+  const uint8_t mode = from.get<uint8_t>(), fence = from.get<uint8_t>(), said = from.get<uint8_t>(),
+                state = from.get<uint8_t>(), flags = from.get<uint8_t>();
   source.news.since_ns = from.get<int64_t>();
   source.since_ns = from.get<int64_t>();
   source.heard_ns = from.get<int64_t>();
   source.newest = Seq(from.get<uint64_t>());
   const std::string_view name = from.get_text16(), cause = from.get_text16();
-  const bool fits = is_one_or_two(mode) && is_one_or_two(fence) && is_state(said) && is_state(state) && flags <= kSourceFlags;
+  const bool fits =
+      is_one_or_two(mode) && is_one_or_two(fence) && is_state(said) && is_state(state) && flags <= kSourceFlags;
   if (from.failed() || !fits || name.size() > kIdentityMax || cause.size() > kCauseMax) return false;
   source.news.mode = static_cast<PairMode>(mode);
   source.news.fence = static_cast<PairFence>(fence);
@@ -53,15 +54,17 @@ void put_site(Encoder& to, const std::string& name, const SiteProgress& site) {
   to.put_text16(name);
   to.put(static_cast<uint8_t>(pair_mode_from_name(site.mode).value_or(PairMode::kAsync)));
   to.put(static_cast<uint8_t>(pair_state_from_name(site.state).value_or(PairState::kSimplex)));
-  to.put(static_cast<uint8_t>((site.connected ? kConnected : 0) | (site.downstream ? kBehind : 0) | (site.cut_off ? kCutOff : 0) |
-                              (site.diverged ? kDiverged : 0) | (site.parked ? kParked : 0) | (site.fenced ? kFenced : 0)));
+  to.put(static_cast<uint8_t>((site.connected ? kConnected : 0) | (site.downstream ? kBehind : 0) |
+                              (site.cut_off ? kCutOff : 0) | (site.diverged ? kDiverged : 0) | (site.parked ? kParked : 0) |
+                              (site.fenced ? kFenced : 0)));
   to.put(uint8_t{0}).put(site.durable.value()).put(site.since_ns).put(site.acked_ns);
   to.put_text16(cut(site.cause, kCauseMax)).put_text16(cut(site.last_error, kCauseMax));
 }
 
 bool get_site(Decoder& from, std::string& name, SiteProgress& site) {
   name = from.get_text16();
-  const uint8_t mode = from.get<uint8_t>(), state = from.get<uint8_t>(), flags = from.get<uint8_t>(), zero = from.get<uint8_t>();
+  const uint8_t mode = from.get<uint8_t>(), state = from.get<uint8_t>(), flags = from.get<uint8_t>(),
+                zero = from.get<uint8_t>();
   site.durable = Seq(from.get<uint64_t>());
   site.since_ns = from.get<int64_t>();
   site.acked_ns = from.get<int64_t>();

@@ -281,7 +281,8 @@ Status OpenGroup::takes_changes() {
   TM_ASSIGN(const VolumeSpace space, this->space());
   const bool counted = space.disk.total_bytes != 0;
   if (!counted || space.disk.available_bytes >= kRoomLeast) return Status();
-  return Status(Code::kNoSpace, "the disk under " + directory_ + " is full: new data is refused, and what is kept in reserve serves removing");
+  return Status(Code::kNoSpace, "the disk under " + directory_ +
+                                    " is full: new data is refused, and what is kept in reserve serves removing");
 }
 
 Status OpenGroup::supersede(const Superseded& by) {
@@ -426,7 +427,8 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
   }
   TM_TRY(sync());
   if (header.seq < core_->views.floor()) return find_mark(request.name);  // pruned meanwhile: says so
-  return Mark{body.id, request.name, header.seq, header.time_ns, std::string(body.application), body.pid, body.uid, request.note, false};
+  return Mark{body.id,  request.name, header.seq,   header.time_ns, std::string(body.application),
+              body.pid, body.uid,     request.note, false};
 }
 
 Result<Mark> OpenGroup::find_mark(std::string_view name) {

@@ -45,12 +45,13 @@ struct GroupOptions {
   std::shared_ptr<IndexMemory> index_memory;      // as IndexOptions::memory
   uint64_t index_write_buffer_bytes = 64u << 20;  // as IndexOptions::write_buffer_bytes
   HotRows hot_rows;
-  RetentionPolicy retention;                          // what a HistoryKeeper prunes by; everything is kept by default
-  std::chrono::seconds scrub_every{0};                // how often a Scrubber reads all of it; 0: never
-  LogLimit log_limit;                                 // of a primary: new data is refused where it says so; a replica takes what it is sent
-  std::string purpose;                                // for the lock file: "mounted at /mnt/db", "site" …
-  std::chrono::milliseconds lock_patience{30'000};    // who is about to give back the lock is waited for so long (DirectoryLock)
-  bool finishing = false;                             // opens an unfinished group, too, to finish it
+  RetentionPolicy retention;            // what a HistoryKeeper prunes by; everything is kept by default
+  std::chrono::seconds scrub_every{0};  // how often a Scrubber reads all of it; 0: never
+  LogLimit log_limit;   // of a primary: new data is refused where it says so; a replica takes what it is sent
+  std::string purpose;  // for the lock file: "mounted at /mnt/db", "site" …
+  std::chrono::milliseconds lock_patience{
+      30'000};             // who is about to give back the lock is waited for so long (DirectoryLock)
+  bool finishing = false;  // opens an unfinished group, too, to finish it
   // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
   // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
   bool salvage = false;

@@ -93,7 +93,7 @@ rocksdb::Options rocksdb_options(const IndexOptions& options, const IndexMemory&
   made.bytes_per_sync = 1 << 20;
   made.info_log = std::make_shared<Messages>();
   made.max_manifest_file_size = 16 << 20;
-  made.manifest_preallocation_size = 64 << 10;  // RocksDB takes 4 MiB for each open otherwise, and hundreds are open
+  made.manifest_preallocation_size = 64 << 10;   // RocksDB takes 4 MiB for each open otherwise, and hundreds are open
   made.allow_concurrent_memtable_write = false;  // the engine writes from one thread at a time
   made.avoid_unnecessary_blocking_io = true;
   rocksdb::BlockBasedTableOptions table;

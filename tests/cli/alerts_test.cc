@@ -106,8 +106,12 @@ TEST_CASE("a volume that serves is LOCAL without a copy, PROTECTED with good one
   const Json good = copy_that_is("up to date", "duplex");
   CHECK(word(volume("ok", Json::array({good}))) == "PROTECTED");
   CHECK(code(volume("ok", Json::array({good}))) == 0);
-  for (const auto& [copy, state] : {std::pair{"behind", "copying"}, {"behind", "suspended"}, {"up to date", "suspended"},
-                                    {"unknown", "failure-suspended"}, {"unknown", "duplex"}, {"diverged", "failure-suspended"}}) {
+  for (const auto& [copy, state] : {std::pair{"behind", "copying"},
+                                    {"behind", "suspended"},
+                                    {"up to date", "suspended"},
+                                    {"unknown", "failure-suspended"},
+                                    {"unknown", "duplex"},
+                                    {"diverged", "failure-suspended"}}) {
     const Json risky = volume("ok", Json::array({good, copy_that_is(copy, state)}));
     CHECK(word(risky) == "AT RISK");
     CHECK(code(risky) == 3);

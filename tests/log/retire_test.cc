@@ -126,7 +126,8 @@ TEST_CASE("retire: a copy may end at the far side of a gap, where no record is h
     source.add(records);
     must(source.log->sync(kLatest));
     LogCursor cursor(*source.log, from);
-    while (t.log->appended() < source.log->appended()) must(t.log->append_verified(must(cursor.read(1u << 20, kLatest)).bytes));
+    while (t.log->appended() < source.log->appended())
+      must(t.log->append_verified(must(cursor.read(1u << 20, kLatest)).bytes));
     must(t.log->sync(kLatest));
   };
   for (const uint64_t base : {150u, 190u}) {

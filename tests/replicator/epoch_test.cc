@@ -69,7 +69,8 @@ std::string data_of(Group& group, Seq from, Seq settled = Seq()) {
   auto run = cursor.read(kRunMax, group.log().durable());
   REQUIRE(run.ok());
   std::string message(kWireHeaderSize + kDataFixed + run->bytes.size(), '\0');
-  encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {from, run->last, run->bytes, settled}, 1, 0);
+  encode_data_message({reinterpret_cast<std::byte*>(message.data()), message.size()}, {from, run->last, run->bytes, settled},
+                      1, 0);
   return message.substr(kWireHeaderSize);
 }
 
@@ -310,7 +311,9 @@ TEST_CASE("the first key that ships a group owns it; another one needs the right
   CHECK(site.hello(hello, first).code() == Code::kNotAuthorised);
 }
 
-TEST_CASE("a copy gives up what its source has lost, and nothing that this said is durable, of another history or of another epoch") {
+TEST_CASE(
+    "a copy gives up what its source has lost, and nothing that this said is durable, of another history or of another "
+    "epoch") {
   Scratch work;
   auto primary = make_primary(work / "p");
   for (int i = 0; i < 6; ++i) touch(*primary, "f" + std::to_string(i), "content");
@@ -335,10 +338,10 @@ TEST_CASE("a copy gives up what its source has lost, and nothing that this said 
   Position other = at(Seq(5));
   other.chain ^= 1;
   CHECK(told({}) == Position());
-  CHECK(told({at(Seq(1)), at(Seq(3))}) == Position());     // it is settled up to 4
-  CHECK(told({other}) == Position());                      // another history
-  CHECK(told({at(end)}) == Position());                    // nothing is above
-  CHECK(told({at(Seq(5))}, 2) == Position());              // of another tenure
+  CHECK(told({at(Seq(1)), at(Seq(3))}) == Position());         // it is settled up to 4
+  CHECK(told({other}) == Position());                          // another history
+  CHECK(told({at(end)}) == Position());                        // nothing is above
+  CHECK(told({at(Seq(5))}, 2) == Position());                  // of another tenure
   CHECK(told({at(Seq(1)), at(Seq(5)), other}) == at(Seq(5)));  // the newest that it holds
   // BEGIN has to say the same.
   Claim claim{{}, Epoch(1), hello.position, {at(Seq(1)), at(Seq(5))}};

@@ -243,8 +243,9 @@ void SimLink::target_receives(const std::string& text) {
       arrived_bytes_ += text.size();
       if (arrived_bytes_ - ack_.consumed_bytes > kWindowBytes)
         return end_session(Status(Code::kLimit, "window"), Retry::kHello);
-      Result<Position> position = header->type == MessageType::kDifference ? target_.replica->piece(claim_.epoch, header->request, body)
-                                                                           : target_.replica->take(claim_.epoch, body);
+      Result<Position> position = header->type == MessageType::kDifference
+                                      ? target_.replica->piece(claim_.epoch, header->request, body)
+                                      : target_.replica->take(claim_.epoch, body);
       if (!position.ok()) return end_session(position.status(), ReplicaCore::retry_after(position.status()));
       ack_.received = position->seq;
       ack_.consumed_bytes += text.size();

@@ -357,7 +357,8 @@ void SimWorld::check_prefix() {
     if (there.seq == Seq(0)) continue;
     const auto here = history_.find(there.seq);
     const auto [lost, end] = lost_.equal_range(there.seq);
-    const bool early = link->source().primary && std::any_of(lost, end, [&](const auto& each) { return each.second == there; });
+    const bool early =
+        link->source().primary && std::any_of(lost, end, [&](const auto& each) { return each.second == there; });
     if (!early && (here == history_.end() || here->second != there)) {
       return fail(link->saved().config.site + " stands at seq " + seq_text(there.seq) +
                   ", which is not its source's history");

@@ -143,8 +143,8 @@ class SimWorld {
 
  private:
   void step();
-  void work();   // the application changes something
-  void fsync();  // it asks for durability
+  void work();         // the application changes something
+  void fsync();        // it asks for durability
   void sync_slowly();  // sites get what is being synced; now and then the power fails meanwhile
   void settle_fsyncs();
   void command();
@@ -172,7 +172,8 @@ class SimWorld {
   std::vector<std::unique_ptr<SimLink>> links_;
   std::vector<Seq> fsyncs_;          // asked for and not answered
   std::map<Seq, Position> history_;  // of the primary
-  std::multimap<Seq, Position> lost_;  // of it, what its last power failures took: a site may hold it until it is connected again
+  std::multimap<Seq, Position>
+      lost_;  // of it, what its last power failures took: a site may hold it until it is connected again
   std::string failure_;
   bool usurped_ = false;
 };

@@ -143,7 +143,8 @@ TEST_CASE("what is known of a source is read from its files; the newer of the tw
   CHECK(!load_source_record(work / "").value());
   SourceRecord source = source_heard(PairState::kDuplex, 30);
   source.ended = true;
-  REQUIRE(write_file_atomically(files, work / "site.json", seal_json({{"epoch", 1}, {"pair", source_to_json(source)}})).ok());
+  REQUIRE(
+      write_file_atomically(files, work / "site.json", seal_json({{"epoch", 1}, {"pair", source_to_json(source)}})).ok());
   auto read = load_source_record(work / "").value();
   REQUIRE(read);
   CHECK(read->news.source == "vm/1");

@@ -1,6 +1,6 @@
 // A group that is read again and again: damage is found, put right where there is another copy, told where there is none.
-#include "tests/support/clocks.h"
 #include "volume/scrub.h"
+#include "tests/support/clocks.h"
 
 #include <sys/stat.h>
 
