@@ -11,7 +11,7 @@
 
 namespace tidemark {
 
-// Every code has exactly one errno (fs/errno_map) and one exit code (cli/exit_map).
+// Every code has exactly one errno (fs/errno_map) and one exit code (cli/output/exit_map).
 enum class Code {
   kOk,
   kNotFound,     // no such file, name, volume, group

@@ -5,10 +5,10 @@
 
 #include "base/descriptors.h"
 #include "base/logging.h"
-#include "cli/command.h"
-#include "cli/config_file.h"
-#include "cli/exit_map.h"
-#include "cli/output.h"
+#include "cli/commands/command.h"
+#include "cli/output/exit_map.h"
+#include "cli/output/output.h"
+#include "cli/settings/config_file.h"
 
 namespace {
 

@@ -6,10 +6,10 @@
 #include <cerrno>
 #include <cstring>
 
-#include "cli/control.h"
-#include "cli/exit_map.h"
-#include "cli/unmounted.h"
-#include "volume/group.h"
+#include "cli/output/exit_map.h"
+#include "cli/service/control.h"
+#include "cli/service/unmounted.h"
+#include "volume/group/group.h"
 
 namespace tidemark::cli {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cli/source.h"
-#include "volume/point.h"
+#include "volume/history/point.h"
 
 namespace tidemark::cli {
 
@@ -24,7 +24,7 @@ struct MarkMade {
 };
 
 // A path in a mount: the ioctl on it. A mounted DIR: its control socket. Any other DIR: opened for the moment, and its sync pairs served for
-// as long as they need to have the mark (cli/unmounted.h); where one is missing whose fence is data, no mark is made (kTimeout).
+// as long as they need to have the mark (cli/service/unmounted.h); where one is missing whose fence is data, no mark is made (kTimeout).
 Result<MarkMade> make_mark(const Source& target, const MarkOrder& order);
 
 // Likewise for holding and releasing. kTimeout: a site is missing; the text says whether it was done here. `timeout` is for a volume that is not

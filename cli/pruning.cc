@@ -1,7 +1,7 @@
 #include "cli/pruning.h"
 
 #include "base/logging.h"
-#include "cli/output.h"
+#include "cli/output/output.h"
 
 namespace tidemark::cli {
 namespace {

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/json.h"
-#include "replicator/pair.h"
-#include "volume/group.h"
-#include "volume/history_keeper.h"
+#include "cli/output/json.h"
+#include "replicator/source/pair.h"
+#include "volume/group/group.h"
+#include "volume/history/history_keeper.h"
 
 namespace tidemark::cli {
 

@@ -4,9 +4,9 @@
 #include <optional>
 
 #include "base/logging.h"
-#include "cli/closing.h"
-#include "cli/config_file.h"
-#include "cli/control.h"
+#include "cli/service/closing.h"
+#include "cli/service/control.h"
+#include "cli/settings/config_file.h"
 
 namespace tidemark::cli {
 namespace {

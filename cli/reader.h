@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "cli/source.h"
-#include "log/record.h"
-#include "replicator/remote.h"
-#include "volume/group.h"
+#include "log/format/record.h"
+#include "replicator/remote/remote.h"
+#include "volume/group/group.h"
 
 namespace tidemark::cli {
 

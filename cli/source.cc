@@ -11,10 +11,10 @@
 #include <filesystem>
 #include <optional>
 
-#include "cli/closing.h"
+#include "cli/service/closing.h"
 #include "fs/mountinfo.h"
-#include "volume/group.h"
-#include "volume/occupied.h"
+#include "volume/group/group.h"
+#include "volume/group/occupied.h"
 
 namespace tidemark::cli {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 #include "fs/mount.h"
-#include "replicator/remote.h"
+#include "replicator/remote/remote.h"
 
 namespace tidemark::cli {
 

@@ -12,7 +12,7 @@
 #include "cli/source.h"
 #include "fs/mountinfo.h"
 #include "restore/safe_path.h"
-#include "volume/occupied.h"
+#include "volume/group/occupied.h"
 
 namespace tidemark::cli {
 namespace {

@@ -7,20 +7,20 @@
 #include <string>
 #include <string_view>
 
-#include "fs/default_acls.h"
-#include "fs/direct_writes.h"
+#include "fs/cache/direct_writes.h"
+#include "fs/cache/inode_table.h"
+#include "fs/cache/invalidator.h"
 #include "fs/directory_handle.h"
 #include "fs/durable_replies.h"
-#include "fs/inode_table.h"
-#include "fs/invalidator.h"
 #include "fs/lane.h"
-#include "fs/mark_gate.h"
-#include "fs/marks.h"
+#include "fs/marks/mark_gate.h"
+#include "fs/marks/marks.h"
+#include "fs/marks/process_names.h"
 #include "fs/node.h"
 #include "fs/options.h"
-#include "fs/past_rights.h"
-#include "fs/process_names.h"
 #include "fs/reaper.h"
+#include "fs/rights/default_acls.h"
+#include "fs/rights/past_rights.h"
 #include "fs/time_travel.h"
 
 namespace tidemark::fs {
@@ -48,7 +48,7 @@ struct Node {
   std::shared_ptr<TreeView> hold;
 };
 
-// Enough that requests which read the disk leave others free. What waits for longer waits elsewhere (fs/durable_replies, fs/marks).
+// Enough that requests which read the disk leave others free. What waits for longer waits elsewhere (fs/durable_replies, fs/marks/marks).
 inline constexpr unsigned kThreadsMax = 24;
 inline constexpr unsigned kReadsMax = 20;  // of them for reading content, which may have to come from another site
 

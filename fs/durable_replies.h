@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::fs {
 

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "fs/libfuse.h"
-#include "volume/tree_view.h"
+#include "volume/tree/tree_view.h"
 
 namespace tidemark::fs {
 

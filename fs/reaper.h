@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "volume/volume.h"
+#include "volume/tree/volume.h"
 
 namespace tidemark::fs {
 

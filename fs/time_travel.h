@@ -8,7 +8,7 @@
 
 #include "base/mutex.h"
 #include "fs/node.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::fs {
 

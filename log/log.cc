@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "base/logging.h"
-#include "log/aside.h"
-#include "log/read_only.h"
-#include "log/recovery.h"
-#include "log/writer.h"
+#include "log/read/read_only.h"
+#include "log/repair/recovery.h"
+#include "log/write/aside.h"
+#include "log/write/writer.h"
 
 namespace tidemark {
 namespace {

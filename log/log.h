@@ -17,14 +17,14 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "log/body.h"
-#include "log/floor.h"
-#include "log/record.h"
-#include "log/record_source.h"
+#include "log/format/body.h"
+#include "log/format/floor.h"
+#include "log/format/record.h"
+#include "log/read/record_source.h"
 
 namespace tidemark {
 
-// A directory that segments may go to where the log's own has no room (log/segment_pool).
+// A directory that segments may go to where the log's own has no room (log/write/segment_pool).
 struct PoolDirectory {
   std::string path;        // absolute
   uint64_t bytes_max = 0;  // of this log's segments there; 0: as many as there is room for
@@ -88,7 +88,7 @@ struct RetireOrder {
   Seq base;
   std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
   // Where copies elsewhere may end: positions in these ranges (both ends included) stay known though the records go. At most
-  // kKnownMax of them, the likeliest ones (log/likeliest.h).
+  // kKnownMax of them, the likeliest ones (log/write/likeliest.h).
   std::vector<std::pair<Seq, Seq>> standing;
   uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
@@ -108,7 +108,7 @@ enum class LogProgress { kSyncing, kDurable };
 // At most so many bytes of records are cut: more than a source can have on the way.
 inline constexpr size_t kCutMax = size_t{64} << 20;
 
-// Leaving a gap: the log goes on behind record `to`, whose predecessors were not received (Gap in log/floor.h).
+// Leaving a gap: the log goes on behind record `to`, whose predecessors were not received (Gap in log/format/floor.h).
 struct CrossOrder {
   Position to;
   int64_t time_ns = 0;          // of record to.seq
@@ -202,7 +202,7 @@ class Log {
   [[nodiscard]] virtual Seq settled() const { return durable(); }
   virtual void settle(Seq /*upto*/) {}
   // A copy gives up the records above `to`, durably: its source has lost them, and never said that they are durable. They are put aside
-  // (log/aside.h). Nobody looks at them any more, and the index does not know them. kInvalid, kDiverged, kLimit (more than kCutMax): the
+  // (log/write/aside.h). Nobody looks at them any more, and the index does not know them. kInvalid, kDiverged, kLimit (more than kCutMax): the
   // log is as it was; after any other failure it may be poisoned.
   virtual Status cut(const Position& /*to*/) { return Status(Code::kReadOnly, "the log is open for reading only"); }
 
@@ -219,7 +219,7 @@ class Log {
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
 
-  // For whoever keeps a log without a timer (LogOptions::commit_interval 0) and says to others what is durable: notes it (log/durable_note.h)
+  // For whoever keeps a log without a timer (LogOptions::commit_interval 0) and says to others what is durable: notes it (log/write/durable_note.h)
   // where that is due, at most once a second. Returns after which time to ask again; 0: what is durable is noted.
   virtual std::chrono::nanoseconds note_now_and_then() = 0;
 

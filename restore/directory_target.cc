@@ -10,7 +10,7 @@
 
 #include "restore/executor.h"
 #include "restore/remove_tree.h"
-#include "volume/occupied.h"
+#include "volume/group/occupied.h"
 
 namespace tidemark {
 namespace {

@@ -4,7 +4,7 @@
 #include "restore/executor.h"
 #include "restore/native_view.h"
 #include "restore/volume_target.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark {
 

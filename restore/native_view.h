@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "restore/native_attributes.h"
-#include "volume/tree_view.h"
+#include "volume/tree/tree_view.h"
 
 struct statx;
 

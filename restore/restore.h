@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "volume/group.h"
-#include "volume/tree_view.h"
+#include "volume/group/group.h"
+#include "volume/tree/tree_view.h"
 
 namespace tidemark {
 

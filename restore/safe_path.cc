@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <climits>
 
-#include "log/body.h"
+#include "log/format/body.h"
 
 namespace tidemark {
 namespace {

@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "restore/executor.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark {
 namespace {

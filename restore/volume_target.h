@@ -2,7 +2,7 @@
 #pragma once
 
 #include "restore/sink.h"
-#include "volume/volume.h"
+#include "volume/tree/volume.h"
 
 namespace tidemark {
 

@@ -1,4 +1,4 @@
-#include "cli/alerts.h"
+#include "cli/output/alerts.h"
 
 #include <catch2/catch.hpp>
 

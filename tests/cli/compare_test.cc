@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "tests/cli/program.h"
-#include "volume/chunk_map.h"
-#include "volume/index.h"
+#include "volume/index/index.h"
+#include "volume/tree/chunk_map.h"
 
 namespace tidemark::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <set>
 
-#include "cli/settings.h"
+#include "cli/settings/settings.h"
 #include "tests/cli/program.h"
 
 namespace tidemark::cli {

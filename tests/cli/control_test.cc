@@ -1,4 +1,4 @@
-#include "cli/control.h"
+#include "cli/service/control.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "cli/unix_socket.h"
+#include "cli/service/unix_socket.h"
 #include "tests/cli/scratch.h"
 #include "tests/support/threads.h"
 

@@ -1,4 +1,4 @@
-#include "cli/duration.h"
+#include "cli/settings/duration.h"
 
 #include <catch2/catch.hpp>
 

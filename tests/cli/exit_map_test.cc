@@ -1,4 +1,4 @@
-#include "cli/exit_map.h"
+#include "cli/output/exit_map.h"
 
 #include <catch2/catch.hpp>
 

@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <thread>
 
-#include "cli/process_watch.h"
+#include "cli/service/process_watch.h"
 #include "tests/cli/program.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::cli {
 namespace {

@@ -1,8 +1,8 @@
-#include "cli/output.h"
+#include "cli/output/output.h"
 
 #include <catch2/catch.hpp>
 
-#include "cli/restore_output.h"
+#include "cli/output/restore_output.h"
 
 namespace tidemark::cli {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/child.h"
-#include "cli/json.h"
+#include "cli/output/json.h"
+#include "cli/service/child.h"
 
 namespace tidemark::cli {
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/size.h"
+#include "cli/settings/size.h"
 #include "tests/cli/program.h"
 
 namespace tidemark::cli {

@@ -1,8 +1,8 @@
-#include "cli/record_text.h"
+#include "cli/output/record_text.h"
 
 #include <catch2/catch.hpp>
 
-#include "log/body.h"
+#include "log/format/body.h"
 
 namespace tidemark::cli {
 namespace {

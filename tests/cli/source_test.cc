@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "tests/cli/scratch.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::cli {
 namespace {

@@ -1,4 +1,4 @@
-#include "fs/acl.h"
+#include "fs/rights/acl.h"
 
 #include <catch2/catch.hpp>
 

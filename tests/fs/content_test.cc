@@ -116,7 +116,7 @@ TEST_CASE("A file may be as large as the kernel lets it be, and its size is the 
   CHECK(std::string(text, 6) == std::string(3, '\0') + "end");
   REQUIRE(::ftruncate(fd, 5) == 0);
   ::close(fd);
-  // While it was open for writing its pages might have been dirty (fs/telling.cc); the kernel tells of its end a moment later.
+  // While it was open for writing its pages might have been dirty (fs/cache/telling.cc); the kernel tells of its end a moment later.
   for (int i = 0; i < 500; ++i) {
     REQUIRE(::stat((mounted / "large").c_str(), &about) == 0);
     if (about.st_blocks == 0) break;

@@ -1,4 +1,4 @@
-#include "fs/inode_table.h"
+#include "fs/cache/inode_table.h"
 
 #include <catch2/catch.hpp>
 

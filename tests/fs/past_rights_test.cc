@@ -1,4 +1,4 @@
-#include "fs/past_rights.h"
+#include "fs/rights/past_rights.h"
 
 #include <sys/stat.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/process_names.h"
+#include "fs/marks/process_names.h"
 
 using tidemark::fs::ProcessNames;
 

@@ -1,8 +1,8 @@
 // group.json, pairs.json and the sum both carry.
-#include "replicator/pair.h"
+#include "replicator/source/pair.h"
 #include "tests/fuzz/fuzz.h"
-#include "volume/directory.h"
-#include "volume/sealed_json.h"
+#include "volume/group/directory.h"
+#include "volume/group/sealed_json.h"
 
 namespace tidemark::fuzz {
 namespace {

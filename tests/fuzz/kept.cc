@@ -6,11 +6,11 @@
 #include <set>
 
 #include "base/hash.h"
-#include "log/mend.h"
-#include "log/pack.h"
+#include "log/format/pack.h"
+#include "log/repair/mend.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/fault_file.h"
-#include "volume/row_file.h"
+#include "volume/index/row_file.h"
 
 namespace tidemark::fuzz {
 namespace {

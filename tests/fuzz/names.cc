@@ -1,9 +1,9 @@
 // What a person types: points, mark names, addresses.
-#include "log/body.h"
-#include "replicator/endpoint.h"
+#include "log/format/body.h"
+#include "replicator/wire/endpoint.h"
 #include "tests/fuzz/fuzz.h"
-#include "volume/directory.h"
-#include "volume/point.h"
+#include "volume/group/directory.h"
+#include "volume/history/point.h"
 
 namespace tidemark::fuzz {
 

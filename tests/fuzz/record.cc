@@ -1,7 +1,7 @@
 // Record headers and bodies: whatever decodes encodes again to the same bytes.
-#include "log/record.h"
+#include "log/format/record.h"
 
-#include "log/body.h"
+#include "log/format/body.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace tidemark::fuzz {

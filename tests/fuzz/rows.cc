@@ -1,8 +1,8 @@
 // Rows of the index: what decodes encodes again, and any rows of a chunk make a map that keeps its order.
-#include "volume/rows.h"
+#include "volume/index/rows.h"
 
 #include "tests/fuzz/fuzz.h"
-#include "volume/chunk_map.h"
+#include "volume/tree/chunk_map.h"
 
 namespace tidemark::fuzz {
 namespace {

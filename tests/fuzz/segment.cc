@@ -1,8 +1,8 @@
 // Recovery, reading, verification, salvage and repair of whatever a log's directory holds. The input is a small program that builds the
 // segments out of sound records and rubbish, so that checksums are no wall.
-#include "log/segment.h"
-#include "log/mend.h"
-#include "log/recovery.h"
+#include "log/format/segment.h"
+#include "log/repair/mend.h"
+#include "log/repair/recovery.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/fault_file.h"
 

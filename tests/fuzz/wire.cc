@@ -1,7 +1,7 @@
 // Messages between sites: the envelope, and every body behind a right one.
-#include "replicator/protocol.h"
-#include "replicator/read_protocol.h"
-#include "replicator/status_protocol.h"
+#include "replicator/wire/protocol.h"
+#include "replicator/wire/read_protocol.h"
+#include "replicator/wire/status_protocol.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace tidemark::fuzz {

@@ -2,7 +2,7 @@
 #include <iostream>
 #include <thread>
 
-#include "log/adopt.h"
+#include "log/write/adopt.h"
 #include "tests/log/copy_source.h"
 
 namespace tidemark::test {

@@ -1,7 +1,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "log/writer.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "log/mend.h"
+#include "log/repair/mend.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

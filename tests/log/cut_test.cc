@@ -1,6 +1,6 @@
 // A copy gives up its newest records: it ends exactly there, also after a crash at any moment of it, and goes on from there.
-#include "log/aside.h"
 #include "log/log.h"
+#include "log/write/aside.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "log/format/segment.h"
 #include "log/log.h"
-#include "log/segment.h"
 #include "tests/support/fault_file.h"
 
 namespace tidemark::test {

@@ -1,6 +1,6 @@
 // Damaged records put back from another copy of the log, and what must never be put anywhere.
-#include "log/mend.h"
-#include "log/pack.h"
+#include "log/repair/mend.h"
+#include "log/format/pack.h"
 
 #include <iostream>
 

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "log/segment_pool.h"
+#include "log/write/segment_pool.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

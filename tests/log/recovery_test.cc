@@ -1,7 +1,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "log/durable_note.h"
+#include "log/write/durable_note.h"
 #include "tests/log/log_fixture.h"
 #include "tests/support/rounds.h"
 

@@ -2,8 +2,8 @@
 #include <iostream>
 #include <set>
 
-#include "log/likeliest.h"
-#include "log/pack.h"
+#include "log/format/pack.h"
+#include "log/write/likeliest.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

@@ -4,11 +4,11 @@
 #include <catch2/catch.hpp>
 
 #include "base/file.h"
-#include "replicator/endpoint.h"
-#include "replicator/keys.h"
-#include "replicator/log_budget.h"
+#include "replicator/site/warning_budget.h"
+#include "replicator/wire/endpoint.h"
+#include "replicator/wire/keys.h"
 #include "tests/replicator/support.h"
-#include "volume/sealed_json.h"
+#include "volume/group/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <random>
 
-#include "log/durable_note.h"
-#include "replicator/protocol.h"
+#include "log/write/durable_note.h"
+#include "replicator/wire/protocol.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

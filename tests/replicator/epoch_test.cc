@@ -1,10 +1,10 @@
 // Who may raise a group's epoch at a site, when, and what becomes of the session that ships meanwhile.
 #include <catch2/catch.hpp>
 
-#include "replicator/replica_core.h"
+#include "replicator/site/replica_core.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
-#include "volume/sealed_json.h"
+#include "volume/group/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;

@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
-#include "log/segment.h"
-#include "replicator/pair_core.h"
-#include "replicator/session_source.h"
+#include "log/format/segment.h"
+#include "replicator/site/session_source.h"
+#include "replicator/source/pair_core.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
 

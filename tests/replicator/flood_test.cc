@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "replicator/read_protocol.h"
-#include "replicator/read_service.h"
-#include "replicator/site_router.h"
+#include "replicator/site/read_service.h"
+#include "replicator/site/site_router.h"
+#include "replicator/wire/read_protocol.h"
 #include "tests/replicator/keyring.h"
 #include "tests/replicator/raw_peer.h"
 

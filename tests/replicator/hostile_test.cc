@@ -8,7 +8,7 @@
 #include <catch2/catch.hpp>
 #include <random>
 
-#include "replicator/read_protocol.h"
+#include "replicator/wire/read_protocol.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
 

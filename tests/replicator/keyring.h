@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "replicator/keys.h"
+#include "replicator/wire/keys.h"
 #include "tests/replicator/support.h"
 
 namespace tidemark::test {

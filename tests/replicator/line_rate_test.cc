@@ -1,5 +1,5 @@
 // What is on its way over lines of every kind: enough to fill them, and little enough for a heartbeat to get over.
-#include "replicator/line_rate.h"
+#include "replicator/source/line_rate.h"
 
 #include <catch2/catch.hpp>
 #include <deque>

@@ -1,10 +1,10 @@
 // One pair's state machine, with the site's half played by hand and a clock that only moves when told.
 #include <catch2/catch.hpp>
 
-#include "replicator/pair_core.h"
+#include "replicator/source/pair_core.h"
 #include "tests/replicator/support.h"
 #include "tests/support/clocks.h"
-#include "volume/sealed_json.h"
+#include "volume/group/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;

@@ -3,7 +3,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "replicator/pair_core.h"
+#include "replicator/source/pair_core.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

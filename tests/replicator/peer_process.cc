@@ -19,11 +19,11 @@
 #include <vector>
 
 #include "base/logging.h"
-#include "replicator/pair.h"
-#include "replicator/position_case.h"
-#include "replicator/protocol.h"
-#include "replicator/site.h"
-#include "replicator/socket.h"
+#include "replicator/site/site.h"
+#include "replicator/source/pair.h"
+#include "replicator/wire/position_case.h"
+#include "replicator/wire/protocol.h"
+#include "replicator/wire/socket.h"
 
 namespace tidemark {
 namespace {

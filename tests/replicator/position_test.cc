@@ -1,7 +1,7 @@
 // Every position case, from both sides.
 #include <catch2/catch.hpp>
 
-#include "replicator/position_case.h"
+#include "replicator/wire/position_case.h"
 
 using namespace tidemark;
 

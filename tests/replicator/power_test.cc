@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <random>
 
-#include "replicator/keys.h"
-#include "replicator/replica_core.h"
+#include "replicator/site/replica_core.h"
+#include "replicator/wire/keys.h"
 #include "tests/replicator/support.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/rounds.h"

@@ -3,7 +3,7 @@
 #include <functional>
 #include <random>
 
-#include "replicator/read_protocol.h"
+#include "replicator/wire/read_protocol.h"
 
 using namespace tidemark;
 

@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
-#include "replicator/keys.h"
-#include "replicator/protocol.h"
-#include "replicator/socket.h"
-#include "volume/group.h"
+#include "replicator/wire/keys.h"
+#include "replicator/wire/protocol.h"
+#include "replicator/wire/socket.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 

@@ -1,9 +1,9 @@
 // What readers hold of a site, and for how long; and that keys take turns.
 #include <catch2/catch.hpp>
 
-#include "replicator/read_protocol.h"
-#include "replicator/read_service.h"
-#include "replicator/reader_views.h"
+#include "replicator/site/read_service.h"
+#include "replicator/site/reader_views.h"
+#include "replicator/wire/read_protocol.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

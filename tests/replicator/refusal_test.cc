@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "tests/replicator/support.h"
-#include "volume/sealed_json.h"
+#include "volume/group/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;

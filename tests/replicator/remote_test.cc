@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "log/record.h"
+#include "log/format/record.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include "base/file.h"
-#include "replicator/keys.h"
-#include "replicator/zap.h"
+#include "replicator/wire/keys.h"
+#include "replicator/wire/zap.h"
 #include "tests/replicator/keyring.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"

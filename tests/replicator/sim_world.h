@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "replicator/pair_core.h"
-#include "replicator/replica_core.h"
+#include "replicator/site/replica_core.h"
+#include "replicator/source/pair_core.h"
 #include "tests/support/clocks.h"
 #include "tests/support/fault_file.h"
 

@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
-#include "replicator/protocol.h"
-#include "replicator/socket.h"
+#include "replicator/wire/protocol.h"
+#include "replicator/wire/socket.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

@@ -1,14 +1,14 @@
 // How copies stand: the words, what is kept of it, and what is said of it over the wire.
 #include <catch2/catch.hpp>
 
-#include "replicator/copy_word.h"
-#include "replicator/heard_note.h"
-#include "replicator/protocol.h"
-#include "replicator/shipped_bytes.h"
-#include "replicator/source_record.h"
-#include "replicator/status_protocol.h"
+#include "replicator/site/heard_note.h"
+#include "replicator/site/source_record.h"
+#include "replicator/source/copy_word.h"
+#include "replicator/source/shipped_bytes.h"
+#include "replicator/wire/protocol.h"
+#include "replicator/wire/status_protocol.h"
 #include "tests/replicator/support.h"
-#include "volume/sealed_json.h"
+#include "volume/group/sealed_json.h"
 
 using namespace tidemark;
 using namespace tidemark::test;

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <random>
 
-#include "log/body.h"
+#include "log/format/body.h"
 #include "log/log.h"
 
 extern char** environ;

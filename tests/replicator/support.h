@@ -9,11 +9,11 @@
 #include <thread>
 #include <vector>
 
-#include "replicator/pair.h"
-#include "replicator/remote.h"
-#include "replicator/site.h"
+#include "replicator/remote/remote.h"
+#include "replicator/site/site.h"
+#include "replicator/source/pair.h"
 #include "tests/support/scratch.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 

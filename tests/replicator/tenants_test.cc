@@ -4,8 +4,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "replicator/disk_quota.h"
-#include "replicator/strikes.h"
+#include "replicator/site/disk_quota.h"
+#include "replicator/site/strikes.h"
 #include "tests/replicator/keyring.h"
 #include "tests/replicator/raw_peer.h"
 

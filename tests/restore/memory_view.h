@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/mutex.h"
-#include "volume/tree_view.h"
+#include "volume/tree/tree_view.h"
 
 namespace tidemark::test {
 

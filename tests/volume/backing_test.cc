@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/support/scratch.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 

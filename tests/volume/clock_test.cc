@@ -4,8 +4,8 @@
 
 #include "tests/support/clocks.h"
 #include "tests/support/scratch.h"
-#include "volume/group.h"
-#include "volume/point.h"
+#include "volume/group/group.h"
+#include "volume/history/point.h"
 
 namespace tidemark::test {
 namespace {

@@ -8,7 +8,7 @@
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/index.h"
+#include "volume/index/index.h"
 
 namespace tidemark::test {
 namespace {

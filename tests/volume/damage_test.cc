@@ -17,9 +17,9 @@
 #include "base/logging.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/directory.h"
-#include "volume/sealed_json.h"
-#include "volume/verify.h"
+#include "volume/check/verify.h"
+#include "volume/group/directory.h"
+#include "volume/group/sealed_json.h"
 
 namespace tidemark::test {
 namespace {

@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <iostream>
 
-#include "log/pack.h"
+#include "log/format/pack.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/base_image.h"
-#include "volume/difference.h"
-#include "volume/directory.h"
+#include "volume/difference/difference.h"
+#include "volume/group/directory.h"
+#include "volume/history/base_image.h"
 
 namespace tidemark::test {
 namespace {

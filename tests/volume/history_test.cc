@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "tests/support/scratch.h"
-#include "volume/history_keeper.h"
+#include "volume/history/history_keeper.h"
 
 namespace tidemark::test {
 namespace {

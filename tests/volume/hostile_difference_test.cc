@@ -6,11 +6,11 @@
 
 #include "tests/support/scratch.h"
 #include "tests/volume/model.h"
-#include "volume/chunk_map.h"
-#include "volume/difference.h"
-#include "volume/group.h"
-#include "volume/keys.h"
-#include "volume/rows.h"
+#include "volume/difference/difference.h"
+#include "volume/group/group.h"
+#include "volume/index/keys.h"
+#include "volume/index/rows.h"
+#include "volume/tree/chunk_map.h"
 
 namespace tidemark::test {
 namespace {

@@ -6,10 +6,10 @@
 #include <random>
 #include <set>
 
-#include "log/body.h"
+#include "log/format/body.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 namespace {

@@ -6,7 +6,7 @@
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/model.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 namespace {

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "tests/support/scratch.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "tests/support/scratch.h"
 #include "tests/support/threads.h"
-#include "volume/group.h"
-#include "volume/history_keeper.h"
+#include "volume/group/group.h"
+#include "volume/history/history_keeper.h"
 
 namespace tidemark::test {
 namespace {

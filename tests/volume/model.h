@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "volume/volume.h"
+#include "volume/tree/volume.h"
 
 namespace tidemark::test {
 

@@ -2,11 +2,11 @@
 #include <catch2/catch.hpp>
 #include <random>
 
-#include "volume/chunk_map.h"
-#include "volume/hot_cache.h"
-#include "volume/point.h"
-#include "volume/sealed_json.h"
-#include "volume/watermarks.h"
+#include "volume/group/sealed_json.h"
+#include "volume/group/watermarks.h"
+#include "volume/history/point.h"
+#include "volume/index/hot_cache.h"
+#include "volume/tree/chunk_map.h"
 
 namespace tidemark::test {
 

@@ -9,7 +9,7 @@
 
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 namespace {

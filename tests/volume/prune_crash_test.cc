@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <iostream>
 
-#include "log/pack.h"
-#include "log/segment.h"
+#include "log/format/pack.h"
+#include "log/format/segment.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/base_image.h"
-#include "volume/directory.h"
+#include "volume/group/directory.h"
+#include "volume/history/base_image.h"
 
 namespace tidemark::test {
 namespace {

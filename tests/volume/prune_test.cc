@@ -12,7 +12,7 @@
 
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/base_image.h"
+#include "volume/history/base_image.h"
 
 namespace tidemark::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "tests/volume/model.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 

@@ -1,5 +1,5 @@
 // Where the base goes: policy, limits, segments.
-#include "volume/retention.h"
+#include "volume/history/retention.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,5 @@
 // A group that is read again and again: damage is found, put right where there is another copy, told where there is none.
-#include "volume/scrub.h"
+#include "volume/check/scrub.h"
 #include "tests/support/clocks.h"
 
 #include <sys/stat.h>
@@ -9,8 +9,8 @@
 #include <fstream>
 #include <random>
 
-#include "log/digests.h"
-#include "log/pack.h"
+#include "log/format/pack.h"
+#include "log/repair/digests.h"
 #include "tests/support/scratch.h"
 
 namespace tidemark::test {

@@ -10,7 +10,7 @@
 #include "base/mutex.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/model.h"
-#include "volume/group.h"
+#include "volume/group/group.h"
 
 namespace tidemark::test {
 namespace {

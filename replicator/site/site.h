@@ -1,0 +1,65 @@
+// A site: holds copies of any number of groups under one directory (DIR/GROUP/…), takes their logs from primaries, and serves
+// reading at any point. It has threads from open() on: make it after the last fork().
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "replicator/site/source_record.h"
+#include "replicator/source/pair.h"
+#include "volume/group/group.h"
+
+namespace tidemark {
+
+struct SiteOptions {
+  std::string directory;  // made if it is not there
+  std::string listen;     // tcp://HOST:PORT (PORT may be * or 0: any free one), ipc://PATH
+  std::string key;        // file with our key pair; needed for anything but loopback and ipc
+  std::string allow;      // file: who may come in, and what he may do with which groups (AllowList)
+  GroupOptions group;     // for the groups it opens
+  // Changes them for the group of that name; may be null. Called on any thread of the site.
+  std::function<void(const std::string& name, GroupOptions&)> adjust = nullptr;
+  // What the copy of that group may take on disk, 0: no limit; may be null. Likewise.
+  std::function<uint64_t(const std::string& name)> group_bytes_max = nullptr;
+  uint64_t key_bytes_max = 0;  // all groups that one key owns; 0: no limit
+  std::chrono::seconds reader_hold{
+      3600};  // so long a key may keep a group's history from being pruned by reading it (ReaderViews)
+  // Lets go of the history before `to`, as a peer with the right to do so asks; null: nobody can. On a thread of the site; its pairs
+  // are those of `shipper`, which may be null (they could not be read).
+  std::function<Result<PruneReport>(Group&, Shipper* shipper, Seq to, bool dry_run)> prune = nullptr;
+};
+
+class Site {
+ public:
+  // Opens every group found in the directory and listens. kNotAuthorised: keys are missing for a public endpoint, or the
+  // allow-list is empty.
+  static Result<std::unique_ptr<Site>> open(const SiteOptions& options);
+  virtual ~Site() = default;  // stops and closes every group
+
+  [[nodiscard]] virtual std::string endpoint() const = 0;  // as bound, with the real port
+  // Serves until stop(). Returns how it ended.
+  virtual Status serve() = 0;
+  virtual void stop() = 0;  // from any thread
+  // Reads the allow-list now; by itself it is read within seconds of a change. From any thread.
+  virtual void read_allow_list() = 0;
+
+  [[nodiscard]] virtual std::vector<std::string> groups() const = 0;
+  // The open group `name`, or null. Valid as long as the site. For status and checkpoint requests on the control socket.
+  [[nodiscard]] virtual Group* find(const std::string& name) = 0;
+  // The pairs to which this site forwards group `name`, or null. Valid as long as the site.
+  [[nodiscard]] virtual Shipper* shipper(const std::string& name) = 0;
+  // What is known here of the pair the copy is the target of; nullopt: no source has spoken yet.
+  [[nodiscard]] virtual std::optional<SourceRecord> source(const std::string& name) = 0;
+  // Called (on a thread of the site) after a group was opened or made, for as long as serve() runs. Set before serve().
+  virtual void on_group(std::function<void(Group&)> callback) = 0;
+};
+
+// Writes a new CURVE key pair to `path` (0600) and the public half to `path`.pub. kExists.
+Status generate_key(const std::string& path, FileSystem& files = posix_file_system());
+
+}  // namespace tidemark

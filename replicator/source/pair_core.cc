@@ -1,0 +1,530 @@
+#include "replicator/source/pair_core.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "replicator/wire/connection.h"
+#include "replicator/wire/position_case.h"
+
+namespace tidemark {
+namespace {
+
+// A site that got records early hears not much later that they are durable here.
+constexpr std::chrono::milliseconds kSettledTellMax{20};
+
+// A pair that is to be suspended drains over a new connection where it loses one, but does not wait longer than this for it.
+constexpr std::chrono::seconds kDrainReconnectMax{30};
+
+constexpr int64_t as_ns(std::chrono::nanoseconds time) { return time.count(); }
+std::string seconds_text(std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; }
+
+// Nothing will be different before a person has done something.
+bool is_refusal(const Status& status) {
+  switch (status.code()) {
+    case Code::kDiverged:
+    case Code::kStaleEpoch:
+    case Code::kExists:
+    case Code::kNotAuthorised:
+    case Code::kUnsupported: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
+    : group_(group),
+      config_(std::move(pair.config)),
+      status_(std::move(pair.status)),
+      clock_(clock),
+      persist_(std::move(persist)),
+      limit_(config_.bytes_per_second) {
+  // The machine may have lost what the site has acknowledged early.
+  acked_.durable = acked_.received = std::min(status_.durable, group_.log().appended());
+  reached_ = status_.reached;
+  covered_wall_ns_ = status_.exposed_since_ns;
+  next_covered_ = group_.log().durable();
+  next_covered_wall_ns_ = clock_.wall_ns();
+  // It was at work when it was last heard of, so all that is durable may have been sent.
+  const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
+  if (!at_rest) reached_ = std::max(reached_, group_.log().durable());
+  // It was duplex when it was last heard of: until it is connected or known to be lost, nothing is acknowledged without it.
+  const bool withheld = withholds(status_) && !status_.fenced;  // it was on its way back to duplex
+  waits_ = config_.mode == PairMode::kSync && (status_.state == PairState::kDuplex || withheld);
+  lost_ns_ = now();
+  stall_max_ = kSyncStallMax;
+  publish();
+}
+
+// --- states
+
+bool PairCore::wants_connection() const {
+  return !status_.parked && (status_.wanted == PairWanted::kRun || status_.state == PairState::kSuspending);
+}
+
+Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, bool parked) {
+  change_state(next, to, cause, clock_.wall_ns());
+  next.parked = next.parked || parked;
+  note_covered();
+  next.exposed_since_ns = covered_wall_ns_;
+  next.durable = acked_.durable;
+  next.reached = std::max(reached_, acked_.durable);
+  if (to == PairState::kDuplex) next.armed = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
+  TM_TRY(persist_(next).within("the state of the pair with '" + config_.site + "' cannot be saved"));
+  if (next.state != status_.state) {
+    log_info("group " + group_.identity().name + ": pair '" + config_.site +
+             "': " + std::string(pair_state_name(status_.state)) + " -> " + std::string(pair_state_name(to)) +
+             (cause.empty() ? "" : ": " + cause));
+  }
+  status_ = std::move(next);
+  if (to == PairState::kSuspended || to == PairState::kFailed) waits_ = false;  // only now: what is said is what is saved
+  lag_.begin_copy();
+  tell_state();
+  publish();
+  return Status();
+}
+
+Status PairCore::suspend() {
+  TM_TRY(may_suspend(status_, config_.site));
+  PairStatus next = status_;
+  next.wanted = PairWanted::kSuspended;
+  if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !connected_) {
+    return enter(next, PairState::kSuspended, "suspended by an operator");
+  }
+  TM_TRY(group_.log().sync(kLatest));
+  next.drain_to = group_.settled();
+  const std::string cause = "an operator suspends it; it drains to seq " + std::to_string(next.drain_to.value());
+  TM_TRY(enter(next, PairState::kSuspending, cause));
+  return advance_after_command();
+}
+
+Status PairCore::resume() {
+  TM_TRY(may_resume(status_, config_.site));
+  PairStatus next = status_;
+  next.wanted = PairWanted::kRun;
+  set_goal();
+  TM_TRY(enter(next, resumed_state(next), "resumed by an operator"));
+  return advance_after_command();
+}
+
+// The command has succeeded. What follows by itself is tried again with each acknowledgement.
+Status PairCore::advance_after_command() {
+  if (Status further = advance(); !further.ok()) log_warning(further.text());
+  return Status();
+}
+
+// With the difference goes the view that keeps the base where it is: giving a pair up is to make a prune possible.
+Status PairCore::park(const std::string& cause) {
+  TM_TRY(enter(status_, PairState::kFailed, cause, true));
+  difference_.reset();
+  ready_ = PairMessage();
+  return Status();
+}
+
+Status PairCore::advance() {
+  if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {
+    return enter(PairState::kSuspended, "suspended by an operator");
+  }
+  bool on_its_way = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
+  if (!on_its_way || !shipping_ || acked_.durable < goal_) return Status();
+  return reach_duplex();
+}
+
+// A sync pair gets there in two steps: first everybody waits for the site, then, once what was durable before that is durable
+// there as well, it is duplex. So nothing falls between.
+Status PairCore::reach_duplex() {
+  if (config_.mode == PairMode::kSync && !waits_) {
+    waits_ = true;
+    publish();
+    set_goal();
+    if (acked_.durable < goal_) return Status();
+  }
+  // What was written while this goal was being reached is not there yet: the next one is nearer, or the line is too slow.
+  if (config_.mode == PairMode::kAsync && now() - goal_ns_ > as_ns(kCaughtUpLag)) {
+    set_goal();
+    if (acked_.durable < goal_) return Status();
+  }
+  TM_TRY(enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there" + lost_));
+  lost_.clear();
+  return Status();
+}
+
+void PairCore::set_goal() {
+  goal_ = group_.settled();
+  goal_ns_ = now();
+}
+
+// Half the bound for each goal: when one is set, the one before was just reached.
+Status PairCore::check_lag() {
+  if (config_.mode != PairMode::kAsync || status_.state != PairState::kDuplex) return Status();
+  if (acked_.durable >= goal_) set_goal();
+  if (now() - goal_ns_ <= as_ns(kDuplexLagMax) / 2) return Status();
+  const std::string text = "the site falls behind: seq " + std::to_string(goal_.value()) + ", durable here for more than " +
+                           seconds_text(kDuplexLagMax / 2) + ", is not yet durable there";
+  set_goal();
+  return enter(PairState::kResyncing, text);
+}
+
+// --- a connection
+
+Status PairCore::greet() {
+  Log& log = group_.log();
+  connected_ = true;
+  shipping_ = false;
+  full_ = false;
+  begun_ = false;
+  told_ = Seq();
+  session_ = 0;
+  control_.clear();
+  cursor_.reset();
+  difference_.reset();
+  ready_ = PairMessage();
+  fetch_.reset();
+  window_ = SendWindow();
+  set_goal();
+  stall_max_ = kSyncStallMax;
+  hello_ = Hello();
+  hello_.role = WireRole::kShip;
+  hello_.group_id = group_.identity().id;
+  hello_.group = group_.identity().name;
+  hello_.identity = own_identity();
+  TM_ASSIGN(hello_.position, log.position_at(goal_));
+  hello_.epoch = group_.identity().role == Role::kPrimary ? log.tail_position().epoch : hello_.position.epoch;
+  hello_.openings = group_.openings();
+  control_.push_back(encode_hello(hello_));
+  greeted_ns_ = heard_ns_ = spoke_ns_ = progress_ns_ = now();
+  return Status();
+}
+
+Status PairCore::receive(const Message& message) {
+  Bytes body;
+  TM_ASSIGN(WireHeader header, open_message(message.bytes(), body));
+  heard_ns_ = now();
+  if (header.type == MessageType::kError) {
+    TM_ASSIGN(WireError error, decode_error(body));
+    session_ = 0;
+    return error.status.code() == Code::kStaleEpoch ? superseded(Epoch(), error.status) : error.status;
+  }
+  if (header.type == MessageType::kWelcome && !shipping_) return welcome(body, header.session);
+  if (header.session != session_ || session_ == 0) return Status();
+  switch (header.type) {
+    case MessageType::kAck: return take_ack(body);
+    case MessageType::kDownstream: return take_downstream(body);
+    case MessageType::kAccept: return take_accept(body);
+    case MessageType::kFetch: return take_fetch(body, header.request);
+    default: return Status(Code::kCorrupt, "the site sent what a shipper does not expect");
+  }
+}
+
+Status PairCore::welcome(Bytes body, uint64_t session) {
+  TM_ASSIGN(Welcome welcome, decode_welcome(body));
+  if (!wants_connection()) return Status();  // suspended meanwhile: it stays so, and this connection ends
+  if (welcome.role != WireRole::kShip || session == 0)
+    return Status(Code::kCorrupt, "the site answered with another session");
+  session_ = session;
+  TM_TRY(check_welcome(welcome));
+  return begin(welcome);
+}
+
+bool PairCore::is_opening(const Position& position) const {
+  const auto& openings = hello_.openings;
+  return position.seq != Seq() && std::find(openings.begin(), openings.end(), position) != openings.end();
+}
+
+// Whether what the site holds is a beginning of our history.
+Status PairCore::check_welcome(const Welcome& welcome) {
+  Log& log = group_.log();
+  auto own_at = [&log](Seq seq) { return log.position_at(seq); };
+  if (welcome.group_id != hello_.group_id) return Status(Code::kCorrupt, "the site answered for another group");
+  if (welcome.highest > hello_.epoch) {
+    return superseded(
+        welcome.highest,
+        Status(Code::kStaleEpoch, "the site follows a primary of epoch " + std::to_string(welcome.highest.value()) +
+                                      "; this one is of epoch " + std::to_string(hello_.epoch.value())));
+  }
+  if (group_.superseded())
+    return Status(Code::kStaleEpoch, "this volume is fenced: a newer primary has taken over its group");
+  // More may have been appended since HELLO, and the site has some of it early.
+  const Position newest = log.tail_position();
+  Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
+  const bool follows = which.ok() ? *which != PositionCase::kAhead && *which != PositionCase::kDiverged
+                                  : which.status().code() != Code::kNotFound;
+  agreed_ = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
+  if (agreed_ != welcome.position) {
+    log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site gives up records " +
+                std::to_string(agreed_.seq.next().value()) + " to " + std::to_string(welcome.position.seq.value()) +
+                ", which it got early and this machine lost before they were durable here: nobody was told that they are");
+    return Status();
+  }
+  if (!which.ok()) {
+    return which.status().within(
+        "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
+        ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) +
+        "); remove or rename the group's directory at the site to copy this one anew");
+  }
+  return refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name);
+}
+
+Status PairCore::superseded(Epoch by, const Status& why) {
+  if (group_.identity().role != Role::kPrimary) return why;  // a copy: its source is told by its own sites
+  const Status saved = group_.supersede({by, group_.log().tail_position().epoch, config_.site, clock_.wall_ns()});
+  if (!saved.ok()) log_error("group " + group_.identity().name + ": " + saved.text());
+  return why;
+}
+
+Status PairCore::begin(const Welcome& welcome) {
+  if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
+    return Status(Code::kCorrupt, "the site grants no window");
+  }
+  if (agreed_ != welcome.position) acked_.durable = std::min(acked_.durable, agreed_.seq);
+  note_loss(agreed_.seq);
+  shipped_.begin(agreed_.seq);
+  acked_ = Ack();
+  acked_.received = sent_ = reached_ = agreed_.seq;
+  acked_.durable = std::min(welcome.durable, agreed_.seq);
+  cursor_ = std::make_shared<LogCursor>(group_.log(), sent_.next());
+  control_.push_back(encode_begin(agreed_, session_, 1));
+  shipping_ = true;
+  begun_ = false;
+  refused_ = diverged_ = false;
+  downstream_told_ = false;
+  last_error_.clear();
+  limit_.restart(now());
+  line_ = LineRate();
+  begun_ns_ = now();
+  if (status_.state != PairState::kSuspending) {
+    std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value()) + lost_;
+    TM_TRY(enter(resumed_state(status_), cause));
+  } else {
+    tell_state();
+  }
+  TM_TRY(advance());
+  publish();
+  return Status();
+}
+
+// What a site has acknowledged as durable it holds, whatever happens to its machine. One that does not has lost it: its disk, or somebody
+// who was at its files.
+void PairCore::note_loss(Seq held) {
+  if (held >= acked_.durable) return;
+  const std::string records =
+      "records " + std::to_string(held.next().value()) + " to " + std::to_string(acked_.durable.value());
+  lost_ =
+      "; the site has lost " + records + ", which it had acknowledged: they are sent again; verify its copy and its disk";
+  log_error("group " + group_.identity().name + ": pair '" + config_.site + "'" + lost_);
+}
+
+Status PairCore::take_ack(Bytes body) {
+  TM_ASSIGN(Ack ack, decode_ack(body));
+  const bool falls = ack.received < acked_.received || ack.durable < acked_.durable;
+  if (falls || ack.received > sent_ || !window_.acknowledge(ack.consumed_bytes, ack.consumed_frames)) {
+    return Status(Code::kCorrupt, "the site acknowledges what cannot be");
+  }
+  if (ack.durable > acked_.durable) progress_ns_ = now();
+  if (!begun_) line_.set_round_trip(now() - begun_ns_);
+  line_.acknowledge(ack.consumed_bytes, now());
+  shipped_.consumed(ack.consumed_frames);
+  acked_ = ack;
+  begun_ = true;
+  acked_wall_ns_ = clock_.wall_ns();
+  if (difference_ && acked_.received == difference_->offer().target.base.seq) {
+    difference_.reset();
+    cursor_ = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
+  }
+  window_.settle(acked_.durable);
+  drop_untold_downstream();
+  TM_TRY(advance());
+  publish();
+  return Status();
+}
+
+void PairCore::note_covered() {
+  if (acked_.durable < next_covered_) return;
+  covered_wall_ns_ = std::max(covered_wall_ns_, next_covered_wall_ns_);
+  next_covered_ = group_.log().durable();
+  next_covered_wall_ns_ = clock_.wall_ns();
+  if (acked_.durable >= next_covered_) covered_wall_ns_ = next_covered_wall_ns_;
+}
+
+void PairCore::end() {
+  if (acked_.durable == status_.durable) return;
+  PairStatus next = status_;
+  next.exposed_since_ns = covered_wall_ns_;
+  next.durable = acked_.durable;
+  next.reached = std::max(reached_, acked_.durable);
+  const Status saved = persist_(next);
+  if (saved.ok()) status_ = std::move(next);
+  if (!saved.ok() && saved.code() != Code::kNotFound) log_warning(saved.text());  // the pair was removed: nobody asks for it
+}
+
+void PairCore::disconnected(const Status& why) {
+  if (shipping_) lost_ns_ = now();
+  cut_off_downstream();
+  connected_ = shipping_ = false;
+  session_ = 0;
+  control_.clear();
+  cursor_.reset();
+  difference_.reset();
+  ready_ = PairMessage();
+  fetch_.reset();
+  window_.close();
+  if (!wants_connection()) return publish();
+  std::string text = why.ok() ? "the connection ended" : why.text();
+  refused_ = is_refusal(why);
+  diverged_ = why.code() == Code::kDiverged;
+  if (text != last_error_) log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': " + text);
+  last_error_ = text;
+  if (status_.state == PairState::kSuspending) return drain_without_connection();
+  // A pair that has never reached its site stays simplex: nothing has failed that ever worked.
+  bool still_simplex = status_.state == PairState::kSimplex && !refused_;
+  if (!still_simplex && status_.state != PairState::kFailed) {
+    // What cannot be saved did not happen: a sync pair's waiters go on waiting, and the next attempt tries again.
+    if (Status saved = enter(PairState::kFailed, text); !saved.ok()) log_error(saved.text());
+  }
+  publish();
+}
+
+// What an operator has suspended ends suspended, whatever becomes of the connection meanwhile.
+void PairCore::drain_without_connection() {
+  if (!refused_ && now() - lost_ns_ < as_ns(kDrainReconnectMax)) return publish();
+  const std::string missing = "suspended by an operator; of seq " + std::to_string(status_.drain_to.value()) +
+                              ", to which it was to drain, the site is known to have " +
+                              std::to_string(acked_.durable.value()) + ": " + last_error_;
+  if (Status saved = enter(PairState::kSuspended, missing); !saved.ok()) log_error(saved.text());
+  publish();
+}
+
+// --- sending
+
+bool PairCore::early() const { return begun_ && config_.mode == PairMode::kSync && !group_.openings().empty(); }
+
+Seq PairCore::last_to_send() const {
+  const Seq end = early() ? group_.log().syncing() : group_.settled();
+  return status_.state == PairState::kSuspending ? std::min(end, status_.drain_to) : end;
+}
+
+// What is durable here is news for a site that got it early; what is behind it waits for that. DATA says it as well.
+bool PairCore::heartbeat_due() const {
+  const int64_t silent = now() - spoke_ns_;
+  if (silent >= as_ns(kHeartbeatInterval)) return true;
+  const bool says_soon = difference_ || ready_.ready || sent_ < last_to_send();
+  return settled_to_tell() > told_ && !says_soon && (prompt() || silent >= as_ns(kSettledTellMax));
+}
+
+bool PairCore::may_send() {
+  if ((!difference_ && sent_ >= last_to_send()) || !has_room()) return false;
+  return limit_.allows(now());
+}
+
+Status PairCore::send(const TrySend& try_send) {
+  full_ = false;
+  if (shipping_ && group_.superseded())
+    return Status(Code::kStaleEpoch, "a newer primary has taken over this volume's group");
+  TM_TRY(check_time());
+  if (shipping_) TM_TRY(check_lag());
+  TM_TRY(send_control(try_send));
+  if (shipping_ && wants_connection() && !full_) TM_TRY(send_data(try_send));
+  if (shipping_ && !full_ && heartbeat_due()) {
+    told_ = std::max(told_, settled_to_tell());
+    control_.push_back(encode_heartbeat(told_, session_));
+    TM_TRY(send_control(try_send));
+  }
+  return Status();
+}
+
+Status PairCore::check_time() {
+  if (!shipping_) {
+    if (now() - greeted_ns_ <= as_ns(kHelloMax)) return Status();
+    return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " did not answer HELLO in time");
+  }
+  if (now() - heard_ns_ > as_ns(kPeerSilenceMax)) {
+    return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " has been silent for " +
+                                      seconds_text(kPeerSilenceMax));
+  }
+  if (acked_.durable >= group_.settled() || sent_ <= acked_.durable) progress_ns_ = now();
+  // What is on its way over a slow line is nobody's fault.
+  if (waits_ && now() - progress_ns_ > as_ns(stall_max_ + line_.transit())) {
+    return Status(Code::kTimeout,
+                  "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(stall_max_));
+  }
+  return Status();
+}
+
+Status PairCore::send_control(const TrySend& try_send) {
+  while (!control_.empty()) {
+    Message message = Message::copy_of(as_bytes(control_.front()));
+    TM_ASSIGN(bool sent, try_send(message));
+    if (!sent) {
+      full_ = true;
+      return Status();
+    }
+    control_.pop_front();
+    spoke_ns_ = now();
+  }
+  return Status();
+}
+
+void PairCore::count_sent(size_t bytes, Seq last) {
+  window_.add(bytes);
+  shipped_.sent(bytes, last);
+  line_.add(bytes, now());
+  limit_.spend(bytes);
+  spoke_ns_ = now();
+}
+
+std::chrono::milliseconds PairCore::pause() const {
+  int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
+  const bool more = difference_ ? accepted_ && has_room() && !full_ : sent_ < last_to_send();
+  const bool throttled = shipping_ && limit_.limits() && more;
+  if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
+  if (early() && told_ < sent_) left = std::min(left, as_ns(kSettledTellMax));
+  auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
+  return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
+}
+
+// --- what others see
+
+void PairCore::tell_state() {
+  if (!shipping_) return;
+  PairNews news;
+  news.mode = config_.mode;
+  news.fence = config_.fence;
+  news.state = status_.state;
+  news.since_ns = status_.since_ns;
+  news.source = own_identity();
+  news.cause = status_.cause;
+  control_.push_back(encode_pair_news(news, session_));
+  told_at_frames_ = window_.sent_frames() + 1;
+}
+
+void PairCore::publish() {
+  note_covered();
+  SiteProgress shown;
+  shown.state = pair_state_name(status_.state);
+  shown.mode = pair_mode_name(config_.mode);
+  shown.fence = pair_fence_name(config_.fence);
+  shown.sent = std::max(sent_, acked_.received);
+  shown.received = acked_.received;
+  shown.durable = acked_.durable;
+  shown.connected = shipping_;
+  shown.since_ns = status_.since_ns;
+  shown.acked_ns = acked_wall_ns_;
+  shown.cause = status_.cause;
+  shown.last_error = last_error_;
+  shown.waits = waits_ || withholds(status_);
+  shown.withholds = withholds(status_);
+  shown.wanted = pair_wanted_name(status_.wanted);
+  shown.fenced = status_.fenced;
+  shown.diverged = diverged_;
+  shown.parked = status_.parked;
+  shown.shipped_bytes = shipped_.once();
+  shown.resent_bytes = shipped_.again();
+  PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};
+  if (difference_) standing.difference_bytes_left = difference_->bytes_left();
+  lag_.measure(group_.log(), standing, now());
+  const bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
+  lag_.show(shown, copying, clock_.wall_ns());
+  group_.watermarks().update(config_.site, shown);
+}
+
+}  // namespace tidemark

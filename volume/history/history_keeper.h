@@ -1,0 +1,36 @@
+// Looks after a group's history in the background: prunes by the group's policy, watches the log limit. The keepers of a process share
+// their threads (volume/group/housekeeping.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "volume/group/group.h"
+
+namespace tidemark {
+
+struct HistoryKeeperOptions {
+  // Adds what others still need (`keep`, `tombstones_from`); asked before each prune, on a keeper's thread.
+  std::function<void(PruneRequest&)> needs;
+  // The log is full, OnFull::kSuspendPair, and what `needs` named is why it cannot be pruned: gives up whoever needs the oldest
+  // records. True: it did, and no longer names it; a difference that it was being sent is not read any more. On a keeper's thread, until the log can be pruned.
+  std::function<bool()> give_up_one;
+  // The log has come under another pressure. On a keeper's thread.
+  std::function<void(LogPressure now)> on_pressure;
+  std::chrono::milliseconds prune_every{60'000};   // also at once when the pressure rises, and as long as the log is full
+  std::chrono::milliseconds retry_every{1'000};    // where the log is full and could not be pruned
+  std::chrono::milliseconds look_every{50};        // at the pressure: how much beyond the limit is written depends on it
+  uint64_t bytes_per_second = uint64_t{64} << 20;  // of records that a prune moves, unless the log is full
+};
+
+// Policy and limit are those of the group's options. Where there is no policy, but a limit that suspends pairs, the limit is the
+// policy once it is reached: the oldest history goes, until three quarters of it are in use. The group must outlive it.
+class HistoryKeeper {
+ public:
+  static std::unique_ptr<HistoryKeeper> start(Group& group, HistoryKeeperOptions options);
+  virtual ~HistoryKeeper() =
+      default;  // a prune that is going on is given up, and none begins until the group is opened anew
+};
+
+}  // namespace tidemark
