@@ -20,7 +20,7 @@ def copy(world, dice):
     shutil.copy(os.path.join(SOURCES, "CMakeLists.txt"), target)
     for folder in FOLDERS + ["tests/log", "tests/support"]:
         shutil.copytree(os.path.join(SOURCES, folder), os.path.join(target, folder))
-    for name in ("CMakeLists.txt", "main.cc"):
+    for name in ("CMakeLists.txt", "main.cc", "pch.cc"):
         shutil.copy(os.path.join(SOURCES, "tests", name), os.path.join(target, "tests"))
 
 
