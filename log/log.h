@@ -40,7 +40,7 @@ struct PoolUse {
 
 struct LogOptions {
   uint32_t segment_bytes = 64u << 20;
-  // Whatever was appended is durable this much later without anybody asking (DESIGN 6); 0: only sync() makes durable.
+  // Whatever was appended is durable this much later without anybody asking; 0: only sync() makes durable.
   std::chrono::milliseconds commit_interval{100};
   // Appends are refused with kNoSpace when the disk has less than this free: recovery and the index need room to work. Records
   // that only remove something may use half of it.
