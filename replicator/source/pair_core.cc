@@ -67,7 +67,7 @@ Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, 
   next.parked = next.parked || parked;
   note_covered();
   next.exposed_since_ns = covered_wall_ns_;
-  next.durable = acked_.durable;
+  next.durable = durable_to_save();
   next.reached = std::max(reached_, acked_.durable);
   if (to == PairState::kDuplex) next.armed = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
   TM_TRY(persist_(next).within("the state of the pair with '" + config_.site + "' cannot be saved"));
@@ -83,6 +83,9 @@ Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, 
   publish();
   return Status();
 }
+
+// What a site has early may be lost here yet, and then another record takes its number: the site does not have that one.
+Seq PairCore::durable_to_save() const { return std::min(acked_.durable, group_.log().durable()); }
 
 Status PairCore::suspend() {
   TM_TRY(may_suspend(status_, config_.site));
@@ -347,10 +350,10 @@ void PairCore::note_covered() {
 }
 
 void PairCore::end() {
-  if (acked_.durable == status_.durable) return;
+  if (durable_to_save() == status_.durable) return;
   PairStatus next = status_;
   next.exposed_since_ns = covered_wall_ns_;
-  next.durable = acked_.durable;
+  next.durable = durable_to_save();
   next.reached = std::max(reached_, acked_.durable);
   const Status saved = persist_(next);
   if (saved.ok()) status_ = std::move(next);

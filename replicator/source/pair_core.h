@@ -120,6 +120,7 @@ class PairCore {
   void count_sent(size_t bytes, Seq last);
   // Looks whether what was durable here a moment ago is there by now. No disk is asked for that.
   void note_covered();
+  [[nodiscard]] Seq durable_to_save() const;
   [[nodiscard]] bool heartbeat_due() const;
   [[nodiscard]] bool may_send();
   [[nodiscard]] Seq last_to_send() const;

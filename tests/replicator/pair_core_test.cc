@@ -503,6 +503,33 @@ TEST_CASE("since when a site lacks records is saved with each state, and outlive
   CHECK(play.saved().exposed_since_ns == play.clock.wall_ns());
 }
 
+TEST_CASE("what a site has early is not remembered as durable there: its source may lose it yet") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  Play play(*primary, pair_with(PairMode::kSync));
+  REQUIRE(play.connect().ok());
+  REQUIRE(play.acknowledge_all().ok());
+  REQUIRE(play.state() == PairState::kDuplex);
+  Log& log = primary->log();
+  bool seen = false;
+  log.on_progress([&](LogProgress progress_of) {
+    if (progress_of != LogProgress::kSyncing || seen) return;
+    seen = true;
+    const Seq kept = log.durable();
+    REQUIRE(log.syncing() > kept);
+    REQUIRE(play.pump().ok());
+    REQUIRE(play.acknowledge(log.syncing()).ok());
+    CHECK(progress(*primary, "away").durable == log.syncing());
+    play.lose();
+    CHECK(play.saved().durable == kept);
+    CHECK(play.saved().reached == log.syncing());
+  });
+  touch(*primary, "more", "content");
+  REQUIRE(log.sync(kLatest).ok());
+  log.on_progress(nullptr);
+  CHECK(seen);
+}
+
 TEST_CASE("a pair that ends in order has its site's position saved, and a site of another history is called that") {
   Scratch work;
   auto primary = make_primary(work / "vol");
