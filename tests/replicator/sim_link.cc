@@ -57,8 +57,8 @@ void SimLink::usurped() {
 
 size_t SimLink::queued_bytes() const {
   size_t bytes = 0;
-  for (const Sent& sent : to_target_) bytes += sent.text.size();
-  for (const Sent& sent : to_source_) bytes += sent.text.size();
+  for (const Sent& sent : to_target_) bytes += sent.doubled ? 0 : sent.text.size();
+  for (const Sent& sent : to_source_) bytes += sent.doubled ? 0 : sent.text.size();
   return bytes;
 }
 
@@ -79,7 +79,7 @@ void SimLink::put(std::deque<Sent>& queue, std::string text) {
     switch (world_.below(4)) {
       case 0: text[world_.below(text.size())] ^= static_cast<char>(1u << world_.below(8)); break;
       case 1: text.resize(world_.below(text.size())); break;
-      case 2: queue.push_back({world_.clock.steady_ns(), text}); break;
+      case 2: queue.push_back({world_.clock.steady_ns(), text, 0, true}); break;
       case 3:
         if (!queue.empty()) std::swap(queue.back().text, text);
         break;
@@ -155,7 +155,7 @@ void SimLink::note_movement() {
 
 bool SimLink::keeps_queue_short() const {
   size_t bytes = 0;
-  for (const Sent& sent : to_target_) bytes += sent.text.size();
+  for (const Sent& sent : to_target_) bytes += sent.doubled ? 0 : sent.text.size();
   return bytes_per_second_ == 0 || bytes <= kUnderWayFirst + 2 * kLongestRecord + bytes_per_second_ * 2;
 }
 

@@ -78,6 +78,7 @@ class SimLink {
     int64_t due_ns = 0;
     std::string text;
     int64_t begun_ns = 0;  // its first byte arrives
+    bool doubled = false;  // nobody sent it: it counts against no bound
   };
   void connect();
   Status send();
