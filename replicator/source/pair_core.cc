@@ -125,7 +125,8 @@ Status PairCore::park(const std::string& cause) {
 }
 
 Status PairCore::advance() {
-  if (status_.state == PairState::kSuspending && acked_.durable >= status_.drain_to) {
+  // A copy that is forwarded may have forgotten with its power that the last of it is settled; until its source is back it passes no more on.
+  if (status_.state == PairState::kSuspending && acked_.durable >= std::min(status_.drain_to, group_.settled())) {
     return enter(PairState::kSuspended, "suspended by an operator");
   }
   bool on_its_way = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
