@@ -16,8 +16,6 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kWholeFileMax = size_t{16} << 20;
-
 Status failure(int error, const std::string& what, const std::string& named) {
   const std::string path = where_now(named);
   if (error == ENOENT) return Status(Code::kNotFound, what + " " + path + ": no such file or directory", error);
@@ -224,10 +222,12 @@ FileSystem& posix_file_system() {
   return files;
 }
 
-Result<std::string> read_file(FileSystem& files, const std::string& path) {
+Result<std::string> read_file(FileSystem& files, const std::string& path, size_t bytes_max) {
   TM_ASSIGN(auto file, files.open(path, FileSystem::Open::kRead));
   TM_ASSIGN(uint64_t size, file->size());
-  if (size > kWholeFileMax) return Status(Code::kTooLarge, path + " is over 16 MiB");
+  if (size > bytes_max) {
+    return Status(Code::kTooLarge, path + " is over " + std::to_string(bytes_max >> 20) + " MiB");
+  }
   std::string content(size, '\0');
   TM_ASSIGN(size_t got, file->read(0, {reinterpret_cast<std::byte*>(content.data()), content.size()}));
   content.resize(got);

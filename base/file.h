@@ -31,8 +31,9 @@ class File {
   // Drops these bytes from the page cache, where that is possible: the next read comes from the disk.
   virtual void forget(uint64_t /*at*/, uint64_t /*size*/) {}
   virtual Status truncate(uint64_t size) = 0;
-  // Gives the disk back the file system's blocks that lie wholly in this range, which read as zeros from then on; other bytes stay as they are, and
-  // so does the size. Durable with the next sync(). Behind the end: nothing, but what it answers. kUnsupported: the file system has no holes.
+  // Makes a hole: gives back the file system's blocks that lie wholly in this range, which read as zeros from then on. Other bytes stay as
+  // they are, and so does the size. Durable with the next sync(). kUnsupported: the file system has no holes, also where the range lies
+  // behind the end and there is nothing to give back.
   virtual Status punch(uint64_t /*at*/, uint64_t /*size*/) {
     return Status(Code::kUnsupported, "no holes can be made here");
   }
@@ -68,8 +69,10 @@ class FileSystem {
 // The machine's files. Paths below a pinned directory lead there (base/pinned.h). Lives for ever; thread-safe.
 FileSystem& posix_file_system();
 
-// Whole small files (at most 16 MiB). write_file_atomically: after a crash the old or the new content, durable on return.
-Result<std::string> read_file(FileSystem& files, const std::string& path);
+// Whole small files. kTooLarge: it has more than `bytes_max`. write_file_atomically: after a crash the old or the new content, durable
+// on return.
+inline constexpr size_t kWholeFileMax = size_t{16} << 20;
+Result<std::string> read_file(FileSystem& files, const std::string& path, size_t bytes_max = kWholeFileMax);
 Status write_file_atomically(FileSystem& files, const std::string& path, std::string_view content);
 
 }  // namespace tidemark

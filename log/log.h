@@ -219,8 +219,9 @@ class Log {
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
 
-  // For whoever keeps a log without a timer (LogOptions::commit_interval 0) and says to others what is durable: notes it (log/write/durable_note.h)
-  // where that is due, at most once a second. Returns after which time to ask again; 0: what is durable is noted.
+  // For a log without a timer (LogOptions::commit_interval 0) of which others are told what is durable: notes it
+  // (log/write/durable_note.h) where that is due, at most once a second. Returns after which time to ask again; 0: what is durable is
+  // noted.
   virtual std::chrono::nanoseconds note_now_and_then() = 0;
 
   // Bytes of a record's stored form, from `location` + `skip` on; checks nothing. kNotFound if the record is gone with its
@@ -260,8 +261,8 @@ class Log {
   virtual Status mend(const Location& location) = 0;
 
   // Reads one part and checks every byte of it, of a segment records up to `last` (durable). `from_disk`: what memory holds of it does not
-  // count, and is not kept. Goes on after damage, of which at
-  // most 1,000 places are told; kForged is told of the whole part. `advance` hears of what was read; what it returns, unless ok, ends it. kNotFound: the part is gone.
+  // count, and is not kept. Goes on after damage, of which at most 1,000 places are told; kForged is told of the whole part. `advance`
+  // hears of what was read; what it returns, unless ok, ends it. kNotFound: the part is gone.
   virtual Result<std::vector<LogDamage>> check(const LogPart& part, Seq last, bool from_disk,
                                                const std::function<Status(uint64_t bytes)>& advance) = 0;
   // As mend().

@@ -16,8 +16,8 @@ namespace {
 constexpr std::string_view kMagic = "TIDEFLOR";
 constexpr uint16_t kVersion = 1;
 constexpr uint16_t kVersionHeldFrom = 2;  // with held_from behind everything else; written only where there is one
-constexpr uint16_t kVersionAdopted =
-    3;  // the same, held_from always, and longer entries of packs; where a segment is adopted
+// Where a segment is adopted: held_from always, and longer entries of packs.
+constexpr uint16_t kVersionAdopted = 3;
 constexpr size_t kHeldFromSize = 8;
 constexpr size_t kFixedSize = 72;
 constexpr size_t kPackSize = 48;
@@ -26,6 +26,9 @@ constexpr size_t kGapSize = 56;
 constexpr size_t kKnownSize = 24;
 constexpr size_t kCheckSize = 8;
 constexpr size_t kCopyAlignment = 4096;  // the two copies share no sector
+// Two copies of the largest one.
+constexpr size_t kFloorFileMax = 2 * (kFixedSize + kPacksMax * (kPackSize + kAdoptedSize) + kGapsMax * kGapSize +
+                                      kKnownMax * kKnownSize + kHeldFromSize + kCheckSize + kCopyAlignment);
 
 Status damaged(std::string_view what) { return Status(Code::kCorrupt, "the log's floor is damaged: " + std::string(what)); }
 
@@ -177,7 +180,7 @@ Result<Floor> decode_floor_file(Bytes bytes, bool& damaged) {
 }
 
 Result<Floor> read_floor(FileSystem& files, const std::string& directory, bool* damaged) {
-  auto content = read_file(files, floor_path(directory));
+  auto content = read_file(files, floor_path(directory), kFloorFileMax);
   if (!content.ok() && content.status().code() == Code::kNotFound) return Floor();
   if (!content.ok()) return content.status();
   bool one_damaged = false;

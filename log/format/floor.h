@@ -26,11 +26,11 @@ struct PackInfo {
   uint64_t adopted = 0;
   bool operator==(const PackInfo&) const = default;
 };
-inline constexpr size_t kPacksMax = 250'000;  // the floor stays below 16 MiB
+inline constexpr size_t kPacksMax = 250'000;
 
 // A gap: the records after `from`, up to and including `to`, were never received one by one, because the source no longer had them.
-// What was still needed of them at `to` came as a difference: the records in packs, the rows in DIR/base (volume/difference/difference.h). The log
-// goes on with record to.seq + 1, in a segment of its own (kSegmentAfterGap).
+// What was still needed of them at `to` came as a difference: the records in packs, the rows in DIR/base
+// (volume/difference/difference.h). The log goes on with record to.seq + 1, in a segment of its own (kSegmentAfterGap).
 struct Gap {
   Position from;  // zeros: nothing had been received before
   Position to;

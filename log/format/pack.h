@@ -18,8 +18,8 @@
 //
 // Then the records, back to back, as they were in their segments; then the table: blocks of 170 entries (the last one shorter),
 // each followed by its XXH3-64. An entry: u64 segment, u32 offset, u32 size, u64 byte in this file. Then the same table once more, from the
-// next multiple of 4,096 on, with which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one table.) The header follows
-// from the floor's entry and the table.
+// next multiple of 4,096 on, with which the file ends: a record can be had again from a site, its address cannot. (Version 1 had one
+// table.) The header follows from the floor's entry and the table.
 //
 // An adopted segment (PackInfo::adopted) is a pack whose records stay where they were written: no record lies between header and table, and the
 // byte of an entry is one of the segment's file, the same as its offset.
@@ -59,8 +59,8 @@ struct PackEntry {
 // What a pack with these entries, and these bytes of records in it, takes on the disk.
 uint64_t pack_file_bytes(uint64_t entries, uint64_t record_bytes);
 
-// The pack is there (and the segment that it adopts), of the right size, and its header is the one the floor names, or can be worked out. Reads the header alone where
-// that is sound.
+// The pack is there (and the segment that it adopts), of the right size, and its header is the one the floor names, or can be worked out.
+// Reads the header alone where that is sound.
 Status check_pack(FileSystem& files, const std::string& directory, const PackInfo& pack, const GroupId& group);
 
 // A record in a pack: as sound as it was in its segment. The chain before it is gone, so its place in the order is not checked.
@@ -186,8 +186,8 @@ class PackSet {
 Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,
                           const std::function<Status(uint64_t bytes)>& advance);
 
-// The part of verify_log that is about the floor and its packs, which are held against their digests. Adds to the verdict, and returns the floor as far as it can be
-// read. A record of a pack is named by the byte where it lies there.
+// The part of verify_log that is about the floor and its packs, which are held against their digests. Adds to the verdict, and returns
+// the floor as far as it can be read. A record of a pack is named by the byte where it lies there.
 Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
                            const std::function<void(const LogDamage&)>& report,
                            const std::function<void(uint64_t bytes)>& advance);

@@ -39,11 +39,12 @@ struct MendTarget {
   std::optional<Position> end;  // of its last record, where that is known from elsewhere
   GroupId group{};
   Position known;  // some record that is known to stand in this log; zeros: none
-  std::optional<PartDigest>
-      digest;  // as it was sealed: then nothing is written that does not make the whole segment so again
+  // As it was sealed. Where it is known, nothing is written that does not make the whole segment so again.
+  std::optional<PartDigest> digest;
 };
 
-// Reads the whole segment and puts back what is damaged. Where its digest is known: all of it or nothing. Durable on return. Fails only where the files do.
+// Reads the whole segment and puts back what is damaged. Where its digest is known: all of it or nothing. Durable on return. Fails only
+// where the files do.
 Result<MendReport> mend_segment(FileSystem& files, const std::string& directory, const MendTarget& target,
                                 RecordSource& source);
 

@@ -8,17 +8,7 @@ namespace {
 
 constexpr uint64_t kProbe = uint64_t{1} << 20;  // as much as any file system's block, and a multiple of it
 
-}  // namespace
-
-// Asked about what lies behind its end, a file system that has holes has nothing to do.
-bool can_release(FileSystem& files, const std::string& directory, Seq first) {
-  const auto file = files.open(segment_path(directory, first), FileSystem::Open::kReadWrite);
-  if (!file.ok()) return false;
-  const auto size = (*file)->size();
-  return size.ok() && (*file)->punch((*size / kProbe + 1) * kProbe, kProbe).ok();
-}
-
-Status release_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack) {
+Status punch_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack) {
   TM_ASSIGN(const auto open, Pack::open(files, directory, pack, group));
   TM_ASSIGN(const auto file, files.open(records_path(directory, pack), FileSystem::Open::kReadWrite));
   TM_ASSIGN(const uint64_t size, file->size());
@@ -34,14 +24,29 @@ Status release_dead(FileSystem& files, const std::string& directory, const Group
   return file->sync();
 }
 
+}  // namespace
+
+// Asked about what lies behind its end, a file system that has holes has nothing to do.
+bool can_release(FileSystem& files, const std::string& directory, Seq first) {
+  const auto file = files.open(segment_path(directory, first), FileSystem::Open::kReadWrite);
+  if (!file.ok()) return false;
+  const auto size = (*file)->size();
+  return size.ok() && (*file)->punch((*size / kProbe + 1) * kProbe, kProbe).ok();
+}
+
+void release_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack) {
+  const Status released = punch_dead(files, directory, group, pack);
+  if (released.ok()) return;
+  log_warning(directory + ": what is not needed of segment " + segment_name(pack.first) +
+              " keeps its space: " + released.text());
+}
+
 void release_last_adopted(FileSystem& files, const std::string& directory, const Floor& floor) {
   size_t done = 0;
   for (auto pack = floor.packs.rbegin(); pack != floor.packs.rend() && done < kAdoptedInStep; ++pack) {
     if (pack->adopted == 0 || pack->made_for != floor.base.seq) continue;
     ++done;
-    const Status released = release_dead(files, directory, floor.group, *pack);
-    if (released.ok()) continue;
-    log_warning("what is not needed of segment " + segment_name(pack->first) + " stays: " + released.text());
+    release_dead(files, directory, floor.group, *pack);
   }
 }
 

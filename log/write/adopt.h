@@ -12,13 +12,13 @@ namespace tidemark {
 bool can_release(FileSystem& files, const std::string& directory, Seq first);
 
 // Makes holes of what no entry of an adopted segment's pack speaks of; its header stays. Durable on return. Done once a durable floor names
-// the pack, and not before. May be interrupted, and done again.
-Status release_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack);
+// the pack, and not before. May be interrupted, and done again. A failure costs only space, and is logged.
+void release_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack);
 
 // One step of a prune adopts no more of them.
 inline constexpr size_t kAdoptedInStep = 16;
 
-// The same of the last ones that were adopted for the floor's base, as many as a step may have left so. A failure costs room, and is told.
+// The same of the last ones that were adopted for the floor's base, as many as an interrupted step may have left so.
 void release_last_adopted(FileSystem& files, const std::string& directory, const Floor& floor);
 
 }  // namespace tidemark

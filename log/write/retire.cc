@@ -418,9 +418,7 @@ Status LogWriter::commit_floor(const Floor& old, const Floor& now) {
 void LogWriter::release(const Floor& old, const Floor& now) {
   for (const PackInfo& pack : now.packs) {
     if (pack.adopted == 0 || std::find(old.packs.begin(), old.packs.end(), pack) != old.packs.end()) continue;
-    Status released = release_dead(files_, directory_, group(), pack);
-    if (!released.ok())
-      log_warning("what is not needed of segment " + segment_name(pack.first) + " stays: " + released.text());
+    release_dead(files_, directory_, group(), pack);
   }
 }
 

@@ -202,8 +202,8 @@ class LogWriter final : public LogReader {
   mutable Mutex state_mutex_;
   CondVar changed_;  // durable_, poison_, leading_ or closing_: for whoever waits for a sync
   CondVar timer_wake_;
-  bool timer_sleeps_ TM_GUARDED_BY(state_mutex_) =
-      false;  // until somebody appends; else it looks again by itself before long
+  // Until somebody appends; else the timer looks again by itself before long.
+  bool timer_sleeps_ TM_GUARDED_BY(state_mutex_) = false;
   std::chrono::steady_clock::time_point unsynced_since_ TM_GUARDED_BY(state_mutex_);  // nothing unsynced is older
   std::deque<std::shared_ptr<Live>> live_ TM_GUARDED_BY(state_mutex_);  // the first is born, the others are not
   Position tail_position_ TM_GUARDED_BY(state_mutex_);

@@ -66,8 +66,9 @@ class ReplicaCore {
   // `epoch`: of the session it came in, as are the next two; kStaleEpoch where a higher one is promised by now.
   // A DATA message's body: verified, appended, applied. Not durable yet.
   Result<Position> take(Epoch epoch, Bytes body);
-  // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body, and which piece
-  // it is: kCorrupt where one before it is missing; the position moves with the last one. What was taken is given up when the session ends, but for what the next one may take up again.
+  // A difference, where the source no longer holds what follows the agreed position. piece(): a DIFFERENCE message's body, and its number;
+  // kCorrupt where one before it is missing. The position moves with the last one. What was taken is given up when the session ends, but for
+  // what the next one may take up again.
   Result<Accept> offer(Epoch epoch, const DifferenceOffer& offer);
   Result<Position> piece(Epoch epoch, uint64_t number, Bytes body);
   // Whether a shipper may try again after take() or piece() failed so.

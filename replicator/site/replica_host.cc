@@ -404,7 +404,8 @@ void ReplicaHost::take_data(const Item& item) {
     committing_ = committing_ || own;
     if (!own) commit_.notify_one();
   }
-  if (!own || !commit_once()) outbox_.post_ack(item.session);
+  if (own && commit_once()) return;  // that has told the shipper
+  if (!session.over) outbox_.post_ack(item.session);
 }
 
 // --- the committer

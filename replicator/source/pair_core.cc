@@ -125,7 +125,7 @@ Status PairCore::park(const std::string& cause) {
 }
 
 Status PairCore::advance() {
-  // A copy that is forwarded may have forgotten with its power that the last of it is settled; until its source is back it passes no more on.
+  // A copy that lost power may not know any more that its last records are settled. Until its source tells it again, they are not passed on.
   if (status_.state == PairState::kSuspending && acked_.durable >= std::min(status_.drain_to, group_.settled())) {
     return enter(PairState::kSuspended, "suspended by an operator");
   }

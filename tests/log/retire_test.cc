@@ -141,6 +141,20 @@ TEST_CASE("retire: a copy may end at the far side of a gap, where no record is h
   }
 }
 
+TEST_CASE("the largest floor that is written is read again") {
+  FaultFileSystem files;
+  must(files.make_directory(kDirectory));
+  Floor floor;
+  floor.group = test_group();
+  floor.base = {Epoch(1), Seq(10 * kPacksMax), 7};
+  for (uint64_t i = 0; i < kPacksMax; ++i) {
+    floor.packs.push_back({Seq(10 * i + 1), Seq(10 * i + 2), Seq(10 * i + 3), 1000, 1, i, 500});
+  }
+  for (uint64_t i = 1; i <= kKnownMax; ++i) floor.known.push_back({Epoch(1), Seq(i), i});
+  must(write_floor(files, kDirectory, floor));
+  CHECK(must(read_floor(files, kDirectory)) == floor);
+}
+
 TEST_CASE("retire: where a copy most likely ends stays known, however much may be on its way to it") {
   TestLog t(quiet_options(1u << 20));
   constexpr uint64_t kRecords = kKnownMax + 3000;

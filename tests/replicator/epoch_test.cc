@@ -87,6 +87,40 @@ struct Core {
   ReplicaCore core;
 };
 
+// Offers a difference from nothing to a site that takes it: its messages.
+std::vector<std::string> offered_pieces(Group& primary, Core& site, size_t bytes_max) {
+  auto reader = primary.read_difference(Position());
+  INFO(reader.status().text());
+  REQUIRE(reader.ok());
+  auto accept = site.core.offer(Epoch(1), (*reader)->offer());
+  INFO(accept.status().text());
+  REQUIRE(accept.ok());
+  (*reader)->begin(accept->next_ino, accept->staged);
+  std::vector<std::string> pieces;
+  for (bool end = false; !end;) {
+    DifferencePart part;
+    auto piece = (*reader)->next(bytes_max);
+    REQUIRE(piece.ok());
+    part.piece = *piece;
+    if (part.piece.kind == DifferencePiece::Kind::kNothing) continue;
+    end = part.piece.kind == DifferencePiece::Kind::kEnd;
+    if (end) part.held_marks = (*reader)->held_marks();
+    pieces.push_back(encode_difference(part, 1, pieces.size() + 1));
+  }
+  return pieces;
+}
+
+// A site that a pruned primary ships to, and that has nothing yet.
+void begin_behind_the_base(Group& primary, Core& site) {
+  REQUIRE(primary.sync().ok());
+  PruneRequest request;
+  request.to = primary.newest();
+  REQUIRE(primary.prune(request).ok());
+  const Hello hello = shipper_hello(primary);
+  REQUIRE(site.hello(hello).ok());
+  REQUIRE(site.begin(hello).ok());
+}
+
 }  // namespace
 
 TEST_CASE("HELLO raises no epoch, whatever it says, and BEGIN only where the history fits and the step is one") {
@@ -201,38 +235,17 @@ TEST_CASE("a refused HELLO leaves a difference that is running alone") {
   auto primary = make_primary(work / "p");
   fill(*primary, 1u << 20, 1);
   touch(*primary, "after", "x");
-  REQUIRE(primary->sync().ok());
-  PruneRequest request;
-  request.to = primary->newest();
-  REQUIRE(primary->prune(request).ok());
   Core site(work / "copy");
-  const Hello hello = shipper_hello(*primary);
-  REQUIRE(site.hello(hello).ok());
-  REQUIRE(site.begin(hello).ok());
-  auto reader = primary->read_difference(Position());
-  INFO(reader.status().text());
-  REQUIRE(reader.ok());
-  auto accept = site.core.offer(Epoch(1), (*reader)->offer());
-  INFO(accept.status().text());
-  REQUIRE(accept.ok());
-  (*reader)->begin(accept->next_ino, accept->staged);
-  Hello stale = hello;
+  begin_behind_the_base(*primary, site);
+  Hello stale = shipper_hello(*primary);
   stale.epoch = Epoch(0);
-  Hello other = hello;
+  Hello other = shipper_hello(*primary);
   other.group_id[0] ^= std::byte{1};
   uint64_t number = 0;
-  for (bool end = false; !end;) {
-    DifferencePart part;
-    auto piece = (*reader)->next(kRunMax);
-    REQUIRE(piece.ok());
-    part.piece = *piece;
-    if (part.piece.kind == DifferencePiece::Kind::kNothing) continue;
-    end = part.piece.kind == DifferencePiece::Kind::kEnd;
-    if (end) part.held_marks = (*reader)->held_marks();
+  for (const std::string& message : offered_pieces(*primary, site, kRunMax)) {
     CHECK(!site.hello(other).ok());
     (void)site.hello(stale);
-    const std::string message = encode_difference(part, 1, ++number);
-    const auto taken = site.core.piece(Epoch(1), number, as_bytes(message).subspan(kWireHeaderSize));
+    const auto taken = site.core.piece(Epoch(1), ++number, as_bytes(message).subspan(kWireHeaderSize));
     INFO(taken.status().text());
     REQUIRE(taken.ok());
   }
@@ -243,39 +256,16 @@ TEST_CASE("a difference of which a piece is lost is not taken") {
   Scratch work;
   auto primary = make_primary(work / "p");
   for (int i = 0; i < 300; ++i) touch(*primary, "file" + std::to_string(i), "x");
-  REQUIRE(primary->sync().ok());
-  PruneRequest request;
-  request.to = primary->newest();
-  REQUIRE(primary->prune(request).ok());
   Core site(work / "copy");
-  const Hello hello = shipper_hello(*primary);
-  REQUIRE(site.hello(hello).ok());
-  REQUIRE(site.begin(hello).ok());
-  auto reader = primary->read_difference(Position());
-  REQUIRE(reader.ok());
-  auto accept = site.core.offer(Epoch(1), (*reader)->offer());
-  REQUIRE(accept.ok());
-  (*reader)->begin(accept->next_ino, accept->staged);
-  std::vector<std::string> pieces;
-  for (bool end = false; !end;) {
-    DifferencePart part;
-    auto piece = (*reader)->next(4096);
-    REQUIRE(piece.ok());
-    part.piece = *piece;
-    if (part.piece.kind == DifferencePiece::Kind::kNothing) continue;
-    end = part.piece.kind == DifferencePiece::Kind::kEnd;
-    if (end) part.held_marks = (*reader)->held_marks();
-    pieces.push_back(encode_difference(part, 1, pieces.size() + 1));
-  }
+  begin_behind_the_base(*primary, site);
+  const std::vector<std::string> pieces = offered_pieces(*primary, site, 4096);
   REQUIRE(pieces.size() > 3);
   const size_t lost = pieces.size() - 2;  // names and files that nothing else refers to
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    if (i == lost) continue;
-    const auto taken = site.core.piece(Epoch(1), i + 1, as_bytes(pieces[i]).subspan(kWireHeaderSize));
-    CHECK(taken.ok() == (i < lost));
-    if (!taken.ok()) CHECK(taken.status().code() == Code::kCorrupt);
-    if (!taken.ok()) break;
-  }
+  const auto take = [&](size_t i) {
+    return site.core.piece(Epoch(1), i + 1, as_bytes(pieces[i]).subspan(kWireHeaderSize)).status();
+  };
+  for (size_t i = 0; i < lost; ++i) REQUIRE(take(i).ok());
+  CHECK(take(lost + 1).code() == Code::kCorrupt);
   CHECK(site.core.group()->log().tail_position() == Position());
 }
 

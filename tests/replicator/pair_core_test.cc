@@ -1,5 +1,8 @@
 // One pair's state machine, with the site's half played by hand and a clock that only moves when told.
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <future>
+#include <thread>
 
 #include "replicator/source/pair_core.h"
 #include "tests/replicator/support.h"
@@ -511,23 +514,61 @@ TEST_CASE("what a site has early is not remembered as durable there: its source 
   REQUIRE(play.acknowledge_all().ok());
   REQUIRE(play.state() == PairState::kDuplex);
   Log& log = primary->log();
-  bool seen = false;
+  const Seq kept = log.durable();
+  std::promise<void> begun, looked;
+  std::atomic<bool> seen{false};
   log.on_progress([&](LogProgress progress_of) {
-    if (progress_of != LogProgress::kSyncing || seen) return;
-    seen = true;
-    const Seq kept = log.durable();
-    REQUIRE(log.syncing() > kept);
-    REQUIRE(play.pump().ok());
-    REQUIRE(play.acknowledge(log.syncing()).ok());
-    CHECK(progress(*primary, "away").durable == log.syncing());
-    play.lose();
-    CHECK(play.saved().durable == kept);
-    CHECK(play.saved().reached == log.syncing());
+    if (progress_of != LogProgress::kSyncing || seen.exchange(true)) return;
+    begun.set_value();
+    looked.get_future().wait();
   });
-  touch(*primary, "more", "content");
-  REQUIRE(log.sync(kLatest).ok());
+  std::thread writer([&] {
+    touch(*primary, "more", "content");
+    (void)log.sync(kLatest);
+  });
+  begun.get_future().wait();
+  const Seq syncing = log.syncing();
+  const bool sent = play.pump().ok() && play.acknowledge(syncing).ok();
+  const Seq shown = progress(*primary, "away").durable;
+  play.lose();
+  const PairStatus saved = play.saved();
+  looked.set_value();
+  writer.join();
   log.on_progress(nullptr);
-  CHECK(seen);
+  CHECK(sent);
+  CHECK(syncing > kept);
+  CHECK(shown == syncing);
+  CHECK(saved.durable == kept);
+  CHECK(saved.reached == syncing);
+}
+
+TEST_CASE("a pair of a copy that is suspended drains what may be passed on, and no more") {
+  Scratch work;
+  auto primary = make_primary(work / "vol");
+  touch(*primary, "one", "content");
+  REQUIRE(primary->log().sync(kLatest).ok());
+  REQUIRE(Group::init_replica(work / "copy", {primary->identity().id, "shop", Role::kReplica}, small_options()).ok());
+  auto copy = open_group(work / "copy", OpenMode::kReplica);
+  LogCursor cursor(primary->log(), Seq(1));
+  REQUIRE(copy->ingest(cursor.read(kRunMax, kLatest).value().bytes, Seq()).ok());
+  REQUIRE(copy->log().sync(kLatest).ok());
+  REQUIRE(copy->settled() == Seq());
+  PairStatus status;
+  status.state = PairState::kSuspending;
+  status.wanted = PairWanted::kSuspended;
+  status.drain_to = Seq(2);
+  Play play(*copy, pair_with(PairMode::kAsync), status);
+  SECTION("the copy has forgotten that its records are settled, and its source is not there to tell") {
+    REQUIRE(play.connect(Epoch(0)).ok());
+  }
+  SECTION("it knows that they are") {
+    copy->log().settle(Seq(2));
+    REQUIRE(play.connect(Epoch(0)).ok());
+    CHECK(play.state() == PairState::kSuspending);
+    REQUIRE(play.pump().ok());
+    REQUIRE(play.acknowledge(Seq(2)).ok());
+  }
+  CHECK(play.state() == PairState::kSuspended);
 }
 
 TEST_CASE("a pair that ends in order has its site's position saved, and a site of another history is called that") {

@@ -29,9 +29,9 @@ class Committer {
   // ok, or why nothing may be changed: kReadOnly (no right to, or fenced), or the failure that stopped an earlier commit half-way;
   // kNoSpace.
   Status writable() TM_REQUIRES(mutex);
-  // Appends the drafts in order and applies them. kNoSpace (the disk, or the log limit) leaves everything as it was, except where the disk filled up between the
-  // log and the index: then the change is in the log, and readers see it once the index can be written again. `last`: gets the header of the
-  // last one.
+  // Appends the drafts in order and applies them. kNoSpace (the disk, or the log limit) leaves everything as it was, except where the disk
+  // filled up between the log and the index: then the change is in the log, and readers see it once the index can be written again.
+  // `last` gets the header of the last one.
   Status commit(std::span<const RecordDraft> drafts, RecordHeader* last = nullptr) TM_REQUIRES(mutex);
   // ok: the newest state is all that the log has, so records of another site can be held against it. kNoSpace: the index's disk is full.
   Status caught_up() TM_REQUIRES(mutex);

@@ -49,8 +49,8 @@ struct GroupOptions {
   std::chrono::seconds scrub_every{0};  // how often a Scrubber reads all of it; 0: never
   LogLimit log_limit;   // of a primary: new data is refused where it says so; a replica takes what it is sent
   std::string purpose;  // for the lock file: "mounted at /mnt/db", "site" …
-  std::chrono::milliseconds lock_patience{
-      30'000};             // who is about to give back the lock is waited for so long (DirectoryLock)
+  // How long to wait for a holder of the lock that is about to give it back (DirectoryLock).
+  std::chrono::milliseconds lock_patience{30'000};
   bool finishing = false;  // opens an unfinished group, too, to finish it
   // kRead only: where damage keeps the group from opening, show what is left of it. The index goes on as far as the log is
   // unbroken and everything it knows is shown; what is damaged stays kCorrupt where it is met. recovery().damage says why.
@@ -185,8 +185,8 @@ class Group {
   virtual Result<Position> ingest(Bytes run, Seq settled = kLatest) = 0;
   [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
 
-  // What a copy lacks that stands at `from`, a position of this group's history whose successor is no longer held (volume/difference/difference.h).
-  // kNotFound, kInvalid. Let go of it before the group is closed.
+  // What a copy lacks that stands at `from`, a position of this group's history whose successor is no longer held
+  // (volume/difference/difference.h). kNotFound, kInvalid. Let go of it before the group is closed.
   virtual Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) = 0;
   // Replica only: begins to take one. kInvalid: it does not fit.
   virtual Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) = 0;

@@ -86,14 +86,14 @@ rocksdb::Options rocksdb_options(const IndexOptions& options, const IndexMemory&
   // other files beside it.
   made.max_open_files = options.read_only ? -1 : static_cast<int>(descriptors_for(4, kOpenTablesMin, kOpenTablesMax));
   made.prefix_extractor = std::make_shared<SubjectPrefix>();
-  made.memtable_prefix_bloom_size_ratio =
-      0.0125;  // a dozen bits for a row of the usual size; taken as soon as the index is open
+  // A dozen bits for a row of the usual size; taken as soon as the index is open.
+  made.memtable_prefix_bloom_size_ratio = 0.0125;
   made.compression = rocksdb::kLZ4Compression;
   made.level_compaction_dynamic_level_bytes = true;
   made.bytes_per_sync = 1 << 20;
   made.info_log = std::make_shared<Messages>();
   made.max_manifest_file_size = 16 << 20;
-  made.manifest_preallocation_size = 64 << 10;   // RocksDB takes 4 MiB for each open otherwise, and hundreds are open
+  made.manifest_preallocation_size = 64 << 10;   // RocksDB takes 4 MiB for each open index otherwise; a site has hundreds
   made.allow_concurrent_memtable_write = false;  // the engine writes from one thread at a time
   made.avoid_unnecessary_blocking_io = true;
   rocksdb::BlockBasedTableOptions table;
