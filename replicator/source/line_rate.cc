@@ -15,15 +15,16 @@ constexpr uint64_t kRunsUnderWay = 4;
 
 void LineRate::add(size_t bytes, int64_t now_ns) {
   sent_ += bytes;
-  messages_.push_back({sent_, consumed_, now_ns});
+  // The first one under way may be nearly over: nobody knows how much of it the line has carried yet.
+  messages_.push_back({sent_, messages_.empty() ? consumed_ : messages_.front().end, now_ns});
 }
 
 void LineRate::acknowledge(uint64_t consumed, int64_t now_ns) {
   consumed_ = consumed;
   while (!messages_.empty() && messages_.front().end <= consumed) {
     const Sent& message = messages_.front();
-    // What was consumed between its way out and the answer: at the line's rate, whatever was queued before it.
-    const auto bytes = static_cast<double>(consumed - message.consumed);
+    // At least this much the line carried between its way out and the answer.
+    const auto bytes = static_cast<double>(consumed - message.behind);
     const int64_t took = std::max<int64_t>(now_ns - message.ns, 1);
     measure(bytes * 1e9 / static_cast<double>(took), now_ns);
     messages_.pop_front();

@@ -38,8 +38,8 @@ class LineRate {
 
  private:
   struct Sent {
-    uint64_t end = 0;       // of all that was sent, with this message
-    uint64_t consumed = 0;  // when it was sent
+    uint64_t end = 0;     // of all that was sent, with this message
+    uint64_t behind = 0;  // the end of the first message that was under way when this one was sent
     int64_t ns = 0;
   };
   void measure(double bytes_per_second, int64_t now_ns);

@@ -77,6 +77,19 @@ TEST_CASE("every line is filled, however slow, fast or long it is") {
   }
 }
 
+TEST_CASE("a long message that is nearly over when a short one follows makes no line look fast") {
+  constexpr double kRate = 37e3;
+  LineRate measured;
+  int64_t now = 1;
+  measured.add(72'000, now);
+  const int64_t over = now + static_cast<int64_t>(72'000 / kRate * 1e9);
+  now = over - ns(milliseconds(20));
+  measured.add(4'000, now);
+  measured.acknowledge(72'000, over);
+  measured.acknowledge(76'000, over + static_cast<int64_t>(4'000 / kRate * 1e9));
+  CHECK(static_cast<double>(measured.under_way_max()) < kRate * 0.6);  // half a second's worth
+}
+
 TEST_CASE("a line that becomes slower, or faster, is known as such within seconds") {
   SimulatedLine one = line(12.5e6, milliseconds(50));
   one.run(seconds(10));
