@@ -14,18 +14,18 @@ constexpr uint64_t kRunsUnderWay = 4;
 }  // namespace
 
 void LineRate::add(size_t bytes, int64_t now_ns) {
+  if (messages_.empty()) consumed_ns_ = now_ns;
   sent_ += bytes;
-  // The first one under way may be nearly over: nobody knows how much of it the line has carried yet.
-  messages_.push_back({sent_, messages_.empty() ? consumed_ : messages_.front().end, now_ns});
+  messages_.push_back({sent_, consumed_, consumed_ns_});
 }
 
 void LineRate::acknowledge(uint64_t consumed, int64_t now_ns) {
+  if (consumed > consumed_) consumed_ns_ = now_ns;
   consumed_ = consumed;
   while (!messages_.empty() && messages_.front().end <= consumed) {
     const Sent& message = messages_.front();
-    // At least this much the line carried between its way out and the answer.
-    const auto bytes = static_cast<double>(consumed - message.behind);
-    const int64_t took = std::max<int64_t>(now_ns - message.ns, 1);
+    const auto bytes = static_cast<double>(consumed - message.consumed);
+    const int64_t took = std::max<int64_t>(now_ns - message.since_ns, 1);
     measure(bytes * 1e9 / static_cast<double>(took), now_ns);
     messages_.pop_front();
   }

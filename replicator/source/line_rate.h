@@ -37,10 +37,12 @@ class LineRate {
   [[nodiscard]] std::chrono::nanoseconds transit() const;
 
  private:
+  // A message that is on its way. Its rate counts from the last answer before it was sent, not from when it was sent: what was under
+  // way then may have been nearly over.
   struct Sent {
-    uint64_t end = 0;     // of all that was sent, with this message
-    uint64_t behind = 0;  // the end of the first message that was under way when this one was sent
-    int64_t ns = 0;
+    uint64_t end = 0;       // of all that was sent, with this message
+    uint64_t consumed = 0;  // when it was sent
+    int64_t since_ns = 0;   // that much had been consumed
   };
   void measure(double bytes_per_second, int64_t now_ns);
   [[nodiscard]] double rate() const { return std::max(newest_, before_); }
@@ -49,6 +51,7 @@ class LineRate {
   std::deque<Sent> messages_;  // on their way; the window bounds them
   uint64_t sent_ = 0;
   uint64_t consumed_ = 0;
+  int64_t consumed_ns_ = 0;  // when that grew, or when the first of what is on its way was sent
   int64_t round_trip_ns_ = 0;
   // The fastest of the measurements of a while, and of the while before: bytes a second. 0: none.
   double newest_ = 0;

@@ -26,6 +26,7 @@ struct SimulatedLine {
     uint64_t end;
   };
   std::deque<Way> way{};
+  size_t record = 0;  // its size: a run is at least one record
 
   void run(std::chrono::nanoseconds time) {
     for (const int64_t end = now + ns(time); now < end;) {
@@ -35,7 +36,7 @@ struct SimulatedLine {
         measured.acknowledge(consumed, now);
       }
       while (measured.has_room()) {
-        const size_t size = measured.run_max();
+        const size_t size = std::max(measured.run_max(), record);
         sent += size;
         free = std::max(free, now) + static_cast<int64_t>(static_cast<double>(size) / rate * 1e9);
         way.push_back({free + ns(round_trip), sent});
@@ -74,6 +75,17 @@ TEST_CASE("every line is filled, however slow, fast or long it is") {
       CHECK(static_cast<double>(one.most_waiting) / rate < 2.5);
       CHECK(one.measured.transit() < seconds(3));
     }
+  }
+}
+
+TEST_CASE("a long line is filled though few records are on their way at first") {
+  for (const size_t record : {64u << 10, 128u << 10, 1u << 20}) {
+    SimulatedLine one = line(4.0 * (1 << 20), milliseconds(300));
+    one.record = record;
+    one.round_trip += milliseconds(100);  // the site's disk is slower than its first answer
+    one.run(seconds(5));
+    INFO(record << " bytes a record: " << one.measured.under_way_max() << " bytes under way");
+    CHECK(one.filled(seconds(10)) > 0.9);
   }
 }
 
