@@ -29,7 +29,7 @@ class LogSnapshot final : public ReadOnlyLog {
     tail_ = list.born.front().known.before;
     if (tail_.seq > Seq() && tail_.seq >= floor.base.seq) {
       return Status(Code::kCorrupt, directory_ + " begins with record " + std::to_string(tail_.seq.next().value()) +
-                                        ", and no floor says that those before it were pruned");
+                                        ", but no floor says that the records before it were pruned");
     }
     if (tail_.seq > last) {
       return Status(Code::kNotFound, "record " + std::to_string(last.value()) + " is no longer held; the oldest is record " +
@@ -108,9 +108,8 @@ class LogSnapshot final : public ReadOnlyLog {
   Status check_uncut() {
     TM_ASSIGN(const CutNote now, read_cut_note(*files_, directory_, group()));
     if (now == cuts_ || (now.cuts == cuts_.cuts + 1 && now.after.seq >= tail_.seq)) return Status();
-    return Status(Code::kNoSuchPoint,
-                  "records from " + std::to_string(now.after.seq.next().value()) +
-                      " on were cut from this copy meanwhile, since its source has lost them; open it again");
+    return Status(Code::kNoSuchPoint, "records from " + std::to_string(now.after.seq.next().value()) +
+                                          " on were cut from this copy because its source has lost them; reopen it");
   }
 
   FileSystem* files_ = nullptr;
@@ -131,14 +130,14 @@ std::string describe(const Recovered& recovered) {
   }
   for (size_t i = 0; i < recovered.fixes.size() && i < kRecordsTold; ++i) {
     const BitFix& fix = recovered.fixes[i];
-    add_line(text, "one flipped bit in record " + std::to_string(fix.seq.value()) + " was put right (segment " +
+    add_line(text, "one flipped bit in record " + std::to_string(fix.seq.value()) + " was corrected (segment " +
                        segment_name(fix.segment) + ", byte " + std::to_string(fix.at) + ")");
   }
   for (size_t i = 0; i < recovered.damaged.size() && i < kRecordsTold; ++i) {
     const DamagedRecord& each = recovered.damaged[i];
     add_line(text, "record " + std::to_string(each.header.seq.value()) + " is damaged (segment " +
                        segment_name(Seq(each.location.segment)) + ", byte " + std::to_string(each.location.offset) +
-                       "): what it holds cannot be read until it is repaired");
+                       "): its content cannot be read until it is repaired");
   }
   const size_t told = std::min(recovered.fixes.size(), kRecordsTold) + std::min(recovered.damaged.size(), kRecordsTold);
   if (const size_t all = recovered.fixes.size() + recovered.damaged.size(); all > told)
@@ -146,7 +145,7 @@ std::string describe(const Recovered& recovered) {
   if (recovered.lost_to) {
     add_line(text, recovered.lost_text + "; records from " + std::to_string(recovered.end.seq.next().value()) + " to " +
                        std::to_string(recovered.lost_to->value()) +
-                       " cannot be used until the source has sent them again; nothing of them was cut");
+                       " cannot be used until the source has sent them again; none of them was cut");
   }
   return text;
 }

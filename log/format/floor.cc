@@ -110,9 +110,9 @@ std::string encode_floor(const Floor& floor) {
 
 Result<Floor> decode_floor(Bytes bytes) {
   if (bytes.size() < kFixedSize + kCheckSize) return damaged("it is too short");
-  if (as_text(bytes.first(kMagic.size())) != kMagic) return damaged("it is no floor");
+  if (as_text(bytes.first(kMagic.size())) != kMagic) return damaged("it is not a floor file");
   const Bytes content = bytes.first(bytes.size() - kCheckSize);
-  if (hash64(content) != load_le<uint64_t>(content.data() + content.size())) return damaged("its sum is wrong");
+  if (hash64(content) != load_le<uint64_t>(content.data() + content.size())) return damaged("its checksum is wrong");
   Decoder in(content.subspan(kMagic.size()));
   const auto version = in.get<uint16_t>();
   if (version < kVersion || version > kVersionAdopted)
@@ -195,7 +195,7 @@ Result<Floor> heal_floor(FileSystem& files, const std::string& directory) {
   TM_ASSIGN(Floor floor, read_floor(files, directory, &damaged));
   if (damaged) {
     TM_TRY(write_floor(files, directory, floor));
-    log_warning("repaired: " + floor_path(directory) + ", of which one of two copies was damaged");
+    log_warning("repaired: " + floor_path(directory) + "; one of its two copies was damaged");
   }
   return floor;
 }
@@ -240,8 +240,8 @@ Status finish_retirement(FileSystem& files, const std::string& directory, const 
                                       std::to_string(floor.base.seq.value()) + ") is missing");
   }
   if (floor.base.seq == Seq() && !segments.empty() && segments.front() != Seq(1)) {
-    return Status(Code::kCorrupt, directory + " begins with record " + std::to_string(segments.front().value()) + ", and " +
-                                      floor_path(directory) + ", which would say why, is missing");
+    return Status(Code::kCorrupt, directory + " begins with record " + std::to_string(segments.front().value()) + ", but " +
+                                      floor_path(directory) + ", which has to say why, is missing");
   }
   TM_ASSIGN(const auto names, files.list(directory));
   bool removed = false;

@@ -97,7 +97,8 @@ Result<PackHeader> read_header(File& file, const PackInfo& pack, const GroupId& 
   std::array<std::byte, kPackHeaderSize> bytes;
   TM_ASSIGN(const uint64_t size, file.size());
   TM_ASSIGN(const size_t got, file.read(0, bytes));
-  if (got < bytes.size() || size != pack.bytes) return bad_pack(pack, size, "it has another size than the log's floor says");
+  if (got < bytes.size() || size != pack.bytes)
+    return bad_pack(pack, size, "its size differs from the size in the log's floor");
   if (pack.entries > size / kPackEntrySize) return bad_pack(pack, 0, "its table does not fit its size");
   const auto check = load_le<uint64_t>(bytes.data() + kCheckAt);
   if (as_text(Bytes(bytes).first(kMagic.size())) != kMagic || check != hash64(Bytes(bytes).first(kCheckAt)) ||

@@ -97,7 +97,8 @@ Result<std::vector<Seq>> list_segments(FileSystem& files, const std::string& dir
   for (const std::string& name : names) {
     if (!name.ends_with(kSuffix)) continue;
     const auto first_seq = segment_first_seq(name);
-    if (!first_seq) return Status(Code::kCorrupt, directory + "/" + name + " is not a segment's name; move it elsewhere");
+    if (!first_seq)
+      return Status(Code::kCorrupt, directory + "/" + name + " is not a valid segment name; move the file elsewhere");
     found.push_back(*first_seq);
   }
   std::sort(found.begin(), found.end());

@@ -44,8 +44,8 @@ Result<LogReader::Place> LogReader::place(const Location& location) {
 
 Status LogReader::pruned_meanwhile(const Status& not_found) {
   return Status(Code::kNoSuchPoint, not_found.text() +
-                                        " any more: the process that holds the log has pruned it meanwhile; "
-                                        "open it again, at a point from its base on");
+                                        " any more: the process that holds the log has pruned it; "
+                                        "reopen it at its base or a later point");
 }
 
 // What moves while it is read is read once more where it is then: a hole may have taken its place.

@@ -78,7 +78,7 @@ Result<DigestBook> DigestBook::load(FileSystem& files, const std::string& direct
   if (as_text(head.first(kMagic.size())) != kMagic || std::memcmp(head.data() + 16, group.data(), group.size()) != 0)
     return book;
   if (load_le<uint16_t>(head.data() + 8) != kDigestsVersion) {
-    return Status(Code::kUnsupported, path_in(directory) + " is of a later version of tidemark");
+    return Status(Code::kUnsupported, path_in(directory) + " was written by a newer version of tidemark");
   }
   book.written_ = (size - kDigestEntrySize) / kDigestEntrySize;
   for (uint64_t at = kDigestEntrySize; at + kDigestEntrySize <= size; at += kDigestEntrySize) {

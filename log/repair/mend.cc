@@ -31,7 +31,7 @@ class Fetcher {
     held_next_ = position.seq.next();
     if (!record.ok()) {
       rest_ = {};
-      return record.status().within(source_.name() + " answered what does not belong here");
+      return record.status().within(source_.name() + " sent records that do not belong here");
     }
     return record;
   }
@@ -83,10 +83,10 @@ class Mender {
       if (proven.ok()) {
         TM_ASSIGN(const Digest digest, digest_of(*file_, false, target_.digest->bytes, patches_));
         if (digest != target_.digest->digest) {
-          proven = cannot(
-              0, target_.first_seq,
-              "the records that were fetched are not those that stood there: their sums fit, the segment's digest does "
-              "not. Nothing was written; do not trust this copy");
+          proven =
+              cannot(0, target_.first_seq,
+                     "the fetched records are not the original ones: their checksums match, but the segment's digest does "
+                     "not. Nothing was written; do not trust this copy");
         }
       }
       if (!proven.ok()) {
@@ -132,7 +132,7 @@ class Mender {
     RecordHeader record;
     if (first.size() == kRecordHeaderSize && decode_header(first, record) == RecordFault::kNone &&
         check_follows(record, first, before_) != RecordFault::kNone) {
-      return cannot(0, target_.first_seq, "the header cannot be worked out from the segment before it");
+      return cannot(0, target_.first_seq, "the header cannot be reconstructed from the segment before it");
     }
     return put(0, std::move(best), Seq(), Seq());
   }
@@ -198,7 +198,7 @@ class Mender {
       content += as_text(fetched->whole);
       const uint64_t to = at + content.size();
       if (to > end_ || content.size() > kMendBytesMax) {
-        return cannot(at, before_.seq.next(), "the other copy's records do not fit into the damaged place");
+        return cannot(at, before_.seq.next(), "the other copy's records do not fit the damaged place");
       }
       // The damaged record's own header vouches for its payload.
       bool sound = damaged.fault == RecordFault::kPayloadDamaged && damaged.header.position() == position;

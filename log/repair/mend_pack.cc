@@ -232,7 +232,7 @@ class PackMender {
       if (found.to_the_end) break;
       next = record->header.seq.next();
       bytes += record->whole.size();
-      if (bytes > kMendBytesMax) return Status(Code::kCorrupt, "too many records may have stood there");
+      if (bytes > kMendBytesMax) return Status(Code::kCorrupt, "too many records could belong there");
       found.all.push_back({record->header.seq, std::string(as_text(record->whole))});
     }
     return found;
@@ -261,13 +261,13 @@ class PackMender {
     } else if (named.empty() && complete && fitting.size() == 1) {
       chosen = fitting.front();
     } else {
-      return cannot(entry, "it cannot be told which of the other copy's records stood there");
+      return cannot(entry, "it is not clear which of the other copy's records belongs there");
     }
     return write(entry, chosen->whole, chosen->seq);
   }
 
   Status write(const PackEntry& entry, std::string_view whole, Seq seq) {
-    if (whole.size() != entry.size) return cannot(entry, "the other copy's record is of another length");
+    if (whole.size() != entry.size) return cannot(entry, "the other copy's record has a different length");
     put(entry.at, whole, seq);
     return Status();
   }
@@ -286,10 +286,10 @@ class PackMender {
       if (proven.ok()) {
         TM_ASSIGN(const Digest digest, digest());
         if (digest != digest_->digest) {
-          proven = Status(Code::kCorrupt,
-                          "pack " + pack_name(info_) +
-                              ": the records that were fetched are not those that stood there: their sums fit, the "
-                              "pack's digest does not. Nothing was written; do not trust this copy");
+          proven =
+              Status(Code::kCorrupt, "pack " + pack_name(info_) +
+                                         ": the fetched records are not the original ones: their checksums match, but the "
+                                         "pack's digest does not. Nothing was written; do not trust this copy");
         }
       }
       if (!proven.ok()) {

@@ -58,7 +58,7 @@ Status check_head(const Head& head, Seq first_seq, const SegmentList& list, cons
     return corrupt("the segment before it, which begins at seq " + std::to_string(previous_first) + ", is missing");
   }
   if (head.header.before.epoch < previous.known.before.epoch)
-    return corrupt("its epoch is lower than the segment's before it");
+    return corrupt("its epoch is lower than that of the segment before it");
   if (previous.file_bytes < head.header.previous_bytes) {
     return corrupt_segment(previous.known.first_seq, previous.file_bytes, Seq(),
                            "the segment is cut short: it had " + std::to_string(head.header.previous_bytes) + " bytes");

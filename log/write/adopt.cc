@@ -37,8 +37,8 @@ bool can_release(FileSystem& files, const std::string& directory, Seq first) {
 void release_dead(FileSystem& files, const std::string& directory, const GroupId& group, const PackInfo& pack) {
   const Status released = punch_dead(files, directory, group, pack);
   if (released.ok()) return;
-  log_warning(directory + ": what is not needed of segment " + segment_name(pack.first) +
-              " keeps its space: " + released.text());
+  log_warning(directory + ": the unneeded parts of segment " + segment_name(pack.first) +
+              " could not be freed: " + released.text());
 }
 
 void release_last_adopted(FileSystem& files, const std::string& directory, const Floor& floor) {

@@ -15,8 +15,7 @@ Result<Floor> floor_with(const Floor& old, const GroupId& group, const Gap& gap,
     next.time_ns = order.time_ns;
   }
   if (next.gaps.size() > kGapsMax) {
-    return Status(Code::kLimit,
-                  "the log has " + std::to_string(kGapsMax) + " gaps already: prune it to a point behind them");
+    return Status(Code::kLimit, "the log has " + std::to_string(kGapsMax) + " gaps already: prune it to a point after them");
   }
   if (next.packs.size() > kPacksMax) return Status(Code::kLimit, "the log would have too many packs");
   TM_TRY(decode_floor(as_bytes(encode_floor(next))).status());  // what could not be read again is not written

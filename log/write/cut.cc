@@ -48,7 +48,7 @@ Status LogWriter::check_cut(const Position& to) {
     return Status(Code::kInvalid, "record " + std::to_string(settled().value()) + " is known to be durable at the source");
   }
   TM_ASSIGN(const Position own, position_at(to.seq));
-  if (own != to) return Status(Code::kDiverged, "record " + std::to_string(to.seq.value()) + " is another one here");
+  if (own != to) return Status(Code::kDiverged, "record " + std::to_string(to.seq.value()) + " differs here");
   return Status();
 }
 
@@ -132,7 +132,7 @@ Status LogWriter::cut(const Position& to) {
     tell_all();
   }
   log_warning(directory_ + ": records " + std::to_string(to.seq.next().value()) + " to " + std::to_string(last.value()) +
-              " were cut, because their source lost them before it promised them to anybody; they are kept in " +
+              " were cut because their source lost them before it acknowledged them; they are kept in " +
               aside_path(directory_));
   return Status();
 }

@@ -169,7 +169,7 @@ class Repacker {
     if (!part.pack) {
       ++report_.adopted;
       log_info("segment " + segment_name(part.first) + " of " + directory_ +
-               ": there is no room to move what is needed of it; it stays, and the rest of it goes");
+               ": there is no room to move its needed records; they stay in it, and the rest of its space is freed");
     }
     return close();
   }
@@ -241,7 +241,7 @@ Result<KnownSegment> LogWriter::check_order(const RetireOrder& order) {
   const bool goes_on = order.base == old.base.seq && old.held_from != Seq();  // with what an earlier prune did not come to
   if (order.base > durable() || (order.base <= old.base.seq && !goes_on)) {
     return Status(Code::kInvalid, "record " + std::to_string(order.base.value()) + " cannot become the base: it is " +
-                                      (order.base > durable() ? "not durable" : "not above the present one"));
+                                      (order.base > durable() ? "not durable" : "not above the current one"));
   }
   const auto kept = segments_.covering(order.base);
   CHECK_INVARIANT(kept.has_value());
@@ -304,7 +304,7 @@ Result<RetireReport> LogWriter::retire(const RetireOrder& order) {
     Status done = retire_step(order, kept.first_seq, left.first(step.parts), step.room, later, next, repacker, report);
     if (!done.ok() && report.steps > 0) {
       return done.within("the base has moved and " + std::to_string(report.segments) +
-                         " segments are gone; the next prune goes on with the others");
+                         " segments were removed; the next prune continues with the others");
     }
     TM_TRY(done);
     ++report.steps;
@@ -408,8 +408,8 @@ Status LogWriter::commit_floor(const Floor& old, const Floor& now) {
   if (written.ok()) return written;
   const auto seen = read_floor(files_, directory_);
   if (!seen.ok() || *seen != old) {
-    retire_failed_ = Status(Code::kPoisoned, "an earlier prune failed (" + written.text() +
-                                                 "); nothing is pruned until the group is opened anew");
+    retire_failed_ = Status(
+        Code::kPoisoned, "an earlier prune failed (" + written.text() + "); nothing is pruned until the group is reopened");
   }
   return written;
 }

@@ -113,10 +113,10 @@ std::vector<PoolUse> SegmentPool::use() {
 void SegmentPool::tell(size_t chosen) {
   if (chosen == newest_) return;
   if (chosen == 0) {
-    log_info("the log of " + parent_of(directory_) + " goes on in its own directory");
+    log_info("the log of " + parent_of(directory_) + " continues in its own directory");
   } else {
     log_warning("the log of " + parent_of(directory_) + " has no room for another segment: the pool directory " +
-                places_[chosen].path + " is taken into use");
+                places_[chosen].path + " is now in use");
   }
 }
 
@@ -166,7 +166,7 @@ Status SegmentPool::remove(const std::string& path) {
   if (place < places_.size() && places_[place].segments > 0) --places_[place].segments;
   if (target.empty()) return Status();
   if (name_of(target) != prefix_ + name_of(path)) {
-    log_warning(target + " stays: it was made for a log in another directory than " + directory_);
+    log_warning(target + " is not removed: it belongs to a log in another directory than " + directory_);
     return Status();
   }
   TM_TRY(files_.sync_directory(directory_));

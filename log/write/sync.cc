@@ -119,7 +119,7 @@ Status LogWriter::poison(const Status& cause) {
   MutexLock lock(state_mutex_);
   if (poison_.ok()) {
     poison_ = Status(Code::kPoisoned,
-                     "the log in " + directory_ + " failed and takes nothing more until it is opened anew: " + cause.text(),
+                     "the log in " + directory_ + " failed and accepts nothing until it is reopened: " + cause.text(),
                      cause.sys_errno());
     poisoned_.store(true, std::memory_order_release);
     timer_wake_.notify_one();

@@ -230,8 +230,8 @@ Status LogWriter::refuse_full(const FileSystemSpace& space) {
   Status full(Code::kNoSpace,
               "the disk of " + directory_ + " is full (" + std::to_string(space.available_bytes >> 20) + " MiB free, " +
                   std::to_string(options_.reserve_bytes >> 20) +
-                  " MiB are kept in reserve); make room outside the volume or enlarge the disk: what is removed inside the "
-                  "volume stays in its past",
+                  " MiB are kept in reserve); make room outside the volume or enlarge the disk: files removed inside the "
+                  "volume stay in its history",
               ENOSPC);
   if (!std::exchange(full_, true)) log_warning(full.text());
   return full;
@@ -421,7 +421,7 @@ Status LogWriter::replace_empty_tail(uint16_t flags) {
   const std::string path = segment_path(directory_, tail_.segment->known.first_seq);
   TM_TRY(tail_.segment->file->read(0, bytes).status());
   if (decode_segment_header(bytes, header) != SegmentFault::kNone) {
-    return poison(Status(Code::kCorrupt, "segment " + path + ": the header changed under us"));
+    return poison(Status(Code::kCorrupt, "segment " + path + ": the header changed unexpectedly"));
   }
   header.flags = static_cast<uint16_t>(flags | (header.flags & kSegmentAfterGap));
   bytes = encode_segment_header(header);

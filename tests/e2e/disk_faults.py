@@ -218,7 +218,7 @@ def dead(case):
         case.expect_error(lambda: case.write("too late", MIB), errno.EIO)
         case.expect_error(lambda: os.mkdir(case.path("too late as well")), errno.EIO)
         case.expect_error(lambda: make_mark(case.world.mount, "never"), errno.EIO)
-        expect("takes nothing more until it is opened anew" in case.messages(), "the log does not say that it failed")
+        expect("accepts nothing until it is reopened" in case.messages(), "the log does not say that it failed")
         for whom in (case.world.mount, case.world.volume):
             told = case.world.run("status", whom, ok=None)
             expect(told.returncode == 1 and os.strerror(errno.EIO).encode() in told.stderr, f"status says {told}")

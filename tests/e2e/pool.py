@@ -97,7 +97,7 @@ def short_of_space(volume, dice):
         volume.write(f"more{number}", 8 * MIB, dice)
     use = volume.status()["pool"][0]
     expect(volume.links() and use["in_use"] and use["segments"] == len(volume.links()), f"the pool is not in use: {use}", volume)
-    expect("is taken into use" in volume.tail() or "ALERT" in volume.run("status", volume.volume).stdout.decode(),
+    expect("is now in use" in volume.tail() or "ALERT" in volume.run("status", volume.volume).stdout.decode(),
            "nobody was told", volume)
     volume.sound()
     volume.kill_primary()

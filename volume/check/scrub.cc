@@ -39,7 +39,7 @@ GroupScrub::GroupScrub(Group& group, const ScrubOptions& options)
     : group_(group), options_(options), clock_(*options.clock) {
   auto loaded = load_scrub_state(group.directory(), *options.files);
   if (loaded.ok()) state_ = std::move(*loaded);
-  if (!loaded.ok()) log_warning(loaded.status().text() + "; scrubbing begins anew");
+  if (!loaded.ok()) log_warning(loaded.status().text() + "; scrubbing starts over");
   saved_ = state_;
   state_.every_s = group.scrub_every().count();
   if (state_.known_ns == 0) state_.known_ns = clock_.wall_ns();
@@ -229,7 +229,7 @@ void GroupScrub::save_now_and_then(bool now) {
   if (!now && clock_.steady_ns() - saved_ns_ < options_.save_every.count()) return;
   const Status saved = save();
   const std::string text = saved.ok() ? "" : saved.text();
-  if (!saved.ok() && text != told_) log_warning("how far scrubbing has come cannot be saved: " + text);
+  if (!saved.ok() && text != told_) log_warning("cannot save the progress of scrubbing: " + text);
   told_ = text;
 }
 
@@ -300,7 +300,7 @@ class ScrubThread final : public Scrubber {
         const auto rest = turn.scrub->step(pace_);
         if (rest.status().code() == Code::kInterrupted) return 0;
         if (!rest.ok() && std::exchange(turn.told, rest.status().text()) != turn.told) {
-          log_warning("scrubbing goes on later: " + turn.told);
+          log_warning("scrubbing is paused: " + turn.told);
         }
         turn.due_ns = options_.clock->steady_ns() + (rest.ok() ? *rest : kLookMax).count();
       }

@@ -18,7 +18,7 @@ Result<ScrubState> load_scrub_state(const std::string& directory, FileSystem& fi
   TM_TRY(content.status());
   TM_ASSIGN(const nlohmann::ordered_json json, open_sealed_json(*content, path));
   try {
-    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this format is not known to this version");
+    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this version does not know its format");
     ScrubState state;
     state.every_s = json.at("every_s").get<int64_t>();
     state.known_ns = json.at("known_ns").get<int64_t>();

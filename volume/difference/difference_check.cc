@@ -84,7 +84,8 @@ Status DifferenceCheck::finish() {
   IndexScan links = scratch_->scan();
   for (links.seek("L"); links.valid() && links.key()[0] == 'L'; links.next()) {
     TM_ASSIGN(const auto attr, after(ino_of(links.key())));
-    if (!attr || !S_ISLNK(attr->mode)) return refuse(ino_of(links.key()), "the target of what is no symbolic link");
+    if (!attr || !S_ISLNK(attr->mode))
+      return refuse(ino_of(links.key()), "a target of an inode that is not a symbolic link");
   }
   TM_TRY(links.status());
   TM_ASSIGN(const auto root, after(kRootIno));
@@ -169,10 +170,10 @@ Status DifferenceCheck::check_name(const std::string& subject, std::string_view 
   TM_ASSIGN(const NameRow now, decode_name_row(value));
   TM_ASSIGN(const auto named, after(now.ino));
   if (!named || named->nlink == 0 || ((named->mode ^ now.mode) & S_IFMT) != 0)
-    return refuse(now.ino, "a name of what is not there, or is something else");
+    return refuse(now.ino, "a name of an inode that is missing or of another type");
   TM_ASSIGN(const auto directory, after(parent));
   if (!directory || !S_ISDIR(directory->mode) || directory->nlink == 0)
-    return refuse(parent, "a name in what is no directory");
+    return refuse(parent, "a name in an inode that is not a directory");
   TM_TRY(count(Count::kNames, now.ino, 1));
   if (!S_ISDIR(now.mode)) return Status();
   if (named->parent != parent || now.ino == kRootIno) return refuse(now.ino, "a directory that is named where it is not");
@@ -182,7 +183,7 @@ Status DifferenceCheck::check_name(const std::string& subject, std::string_view 
 Status DifferenceCheck::check_xattr(const std::string& subject, std::string_view value) {
   const Ino ino = ino_of(subject);
   TM_ASSIGN(const auto there, after(ino));
-  if (!there) return value.empty() ? Status() : refuse(ino, "an extended attribute of what is not there");
+  if (!there) return value.empty() ? Status() : refuse(ino, "an extended attribute of a missing inode");
   TM_ASSIGN(const auto old, state_.xattr(ino, name_of(subject), offer_.from.seq));
   return count(Count::kXattrs, ino, (value.empty() ? 0 : 1) - (old ? 1 : 0));
 }
@@ -190,7 +191,7 @@ Status DifferenceCheck::check_xattr(const std::string& subject, std::string_view
 Status DifferenceCheck::check_extent(const std::string& subject, std::string_view value) {
   const Ino ino = ino_of(subject);
   TM_ASSIGN(const auto there, after(ino));
-  if (!there || !S_ISREG(there->mode)) return refuse(ino, "content of what is no file");
+  if (!there || !S_ISREG(there->mode)) return refuse(ino, "content of an inode that is not a file");
   TM_ASSIGN(const auto old, state_.chunk(ino, load_be64(subject.data() + 9), offer_.from.seq));
   TM_ASSIGN(const ExtentRow row, decode_extent_row(value));
   int64_t mapped = 0;

@@ -29,8 +29,8 @@ Result<std::unique_ptr<DifferenceReader>> DifferenceReader::open(FileSystem& fil
   made->offer_ = {from, made->rows_->header()};
   if (from.seq != Seq() && made->offer_.target.tombstones_from > from.seq) {
     return Status(Code::kNotFound,
-                  "what was deleted after seq " + std::to_string(from.seq.value()) +
-                      " is no longer known here, so a copy that ends there cannot be brought up by difference");
+                  "deletions after seq " + std::to_string(from.seq.value()) +
+                      " are no longer known here, so a copy that ends there cannot be updated by a difference");
   }
   if (from.seq != Seq() && !made->gap_rows_) made->held_marks_.emplace();
   return made;

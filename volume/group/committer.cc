@@ -34,8 +34,8 @@ Status Committer::caught_up() {
 }
 
 Status Committer::stop(const Status& why) {
-  stopped_ = Status(Code::kPoisoned,
-                    "the index has failed and nothing more is accepted until the group is opened anew: " + why.text());
+  stopped_ =
+      Status(Code::kPoisoned, "the index has failed and nothing is accepted until the group is reopened: " + why.text());
   failed_ = true;
   log_error(stopped_.text());
   return stopped_;
@@ -90,7 +90,7 @@ Status Committer::admit(std::span<const RecordDraft> drafts) const {
       case RecordType::kSetXattr:
         return Status(Code::kNoSpace,
                       "the log has reached its limit of " + std::to_string(log_limit.max_bytes >> 20) +
-                          " MiB and takes no new data; prune it, raise --max-log, or end what holds it back");
+                          " MiB and accepts no new data; prune it, raise --max-log, or release what holds it back");
       default: break;
     }
   }

@@ -71,8 +71,9 @@ Status check_group_name(std::string_view name) {
   constexpr std::string_view kAllowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
   if (name.empty() || name.size() > 63 || name == "." || name == ".." ||
       name.find_first_not_of(kAllowed) != std::string_view::npos) {
-    return Status(Code::kInvalid, "a group's name has 1 to 63 letters, digits, '.', '_' and '-'; '" + std::string(name) +
-                                      "' does not do (choose one with --name)");
+    return Status(Code::kInvalid,
+                  "'" + std::string(name) +
+                      "' is not a valid group name (1 to 63 letters, digits, '.', '_', '-'); choose one with --name");
   }
   return Status();
 }
@@ -101,7 +102,7 @@ Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& d
   if (Status made = files.make_directory(directory); !made.ok() && made.code() != Code::kExists) return made;
   TM_ASSIGN(const bool half_made, is_half_made(files, directory));
   if (!half_made) {
-    return Status(Code::kNotEmpty, directory + " is not empty; give a new directory, or an empty one");
+    return Status(Code::kNotEmpty, directory + " is not empty; use a new or an empty directory");
   }
   TM_ASSIGN(auto lock, DirectoryLock::take(directory, "being made"));
   TM_TRY(clear_half_made(files, directory));
@@ -164,7 +165,8 @@ Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& 
   auto content = read_file(files, identity_path(directory));
   if (!content.ok()) {
     if (content.status().code() != Code::kNotFound) return content.status();
-    return Status(Code::kNotFound, directory + " is no Tidemark directory (make one with: tidemark init " + directory + ")");
+    return Status(Code::kNotFound,
+                  directory + " is not a Tidemark volume (create one with: tidemark init " + directory + ")");
   }
   return parse_identity(*content, identity_path(directory));
 }
@@ -177,7 +179,7 @@ Result<GroupIdentity> parse_identity(std::string_view content, const std::string
   const Status bad(Code::kCorrupt, path + " is damaged");
   if (!parsed.contains("format")) return bad;
   if (parsed["format"] != kFormat) {
-    return Status(Code::kUnsupported, path + ": this format is not known to this version");
+    return Status(Code::kUnsupported, path + ": this version does not know its format");
   }
   GroupIdentity identity;
   identity.name = text("name");

@@ -110,7 +110,7 @@ std::optional<Holder> holder_of(int fd) {
 
 std::string busy_text(const std::string& directory, const std::optional<Holder>& holder) {
   const std::string where = where_now(directory);
-  if (!holder || holder->pid == 0) return where + " is in use by another process, which has not said yet what it is";
+  if (!holder || holder->pid == 0) return where + " is in use by another process, which has not identified itself yet";
   return where + " is in use by process " + std::to_string(holder->pid) +
          (holder->purpose.empty() ? "" : " (" + holder->purpose + ")");
 }
@@ -165,12 +165,12 @@ class Waiting {
     if (!goes_soon(holder, waited)) return Status(Code::kBusy, busy_text(directory_, holder));
     if (waited >= patience_) {
       const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(waited).count();
-      return Status(Code::kBusy, busy_text(directory_, holder) + ", and still is after " + std::to_string(seconds) +
-                                     " s of waiting for it; try again");
+      return Status(Code::kBusy,
+                    busy_text(directory_, holder) + ", still after waiting " + std::to_string(seconds) + " s; try again");
     }
     if (waited >= kTellAfter && !told_) {
       told_ = true;
-      log_info(busy_text(directory_, holder) + ", which is about to let go; waiting for it");
+      log_info(busy_text(directory_, holder) + ", which is about to release it; waiting");
     }
     std::this_thread::sleep_for(kLookEvery);
     return Status();

@@ -177,8 +177,8 @@ class OpenGroup final : public Group {
     if (newest() == Seq(0)) return Status(Code::kNoSuchPoint, "this group has no record yet");
     if (point < core_->log->base()) return below_base("seq:" + std::to_string(point.value()));
     return Status(Code::kNoSuchPoint, "seq:" + std::to_string(point.value()) +
-                                          " cannot be shown; from seq:" + std::to_string(base().value()) +
-                                          " to seq:" + std::to_string(newest().value()) + " can");
+                                          " is not available; points from seq:" + std::to_string(base().value()) +
+                                          " to seq:" + std::to_string(newest().value()) + " are");
   }
   // Between two points that can be shown there may be some that were never here.
   [[nodiscard]] Status check_gaps(Seq point) const {
@@ -189,9 +189,9 @@ class OpenGroup final : public Group {
   }
   static Status in_gap(const std::string& what, const Gap& gap) {
     return Status(Code::kNoSuchPoint,
-                  what + " was never held here: the source had dropped it when this copy caught up; up to seq:" +
+                  what + " was never held here: the source had dropped it before this copy caught up; points up to seq:" +
                       std::to_string(gap.from.seq.value()) + ", and from seq:" + std::to_string(gap.to.seq.value()) +
-                      " of " + format_time(gap.time_ns) + " on, every point can be shown");
+                      " of " + format_time(gap.time_ns) + " on are available");
   }
   // What is newest now is not what will be newest then. A record may be younger than our clock says: it has its primary's time.
   [[nodiscard]] Status check_past(int64_t time_ns) const {
@@ -213,7 +213,7 @@ class OpenGroup final : public Group {
   }
   [[nodiscard]] Status below_base(const std::string& what) const {
     const Floor floor = core_->log->floor();
-    return Status(Code::kNoSuchPoint, what + " lies before the base, the oldest point that can be restored: seq:" +
+    return Status(Code::kNoSuchPoint, what + " is before the base, the oldest point that can be restored: seq:" +
                                           std::to_string(std::max(floor.base.seq, core_->views.floor()).value()) +
                                           (floor.time_ns != 0 ? " of " + format_time(floor.time_ns) : ""));
   }
@@ -275,14 +275,14 @@ Status OpenGroup::takes_changes() {
   if (mode_ == OpenMode::kRead) return Status();
   if (Status health = core_->log->health(); !health.ok()) return health.within("the log has failed");
   if (committer_.failed()) {
-    return Status(Code::kPoisoned, "the index has failed: nothing more is accepted until the group is opened anew");
+    return Status(Code::kPoisoned, "the index has failed: nothing is accepted until the group is reopened");
   }
   if (mode_ == OpenMode::kPrimary) TM_TRY(watermarks_.may_write());
   TM_ASSIGN(const VolumeSpace space, this->space());
   const bool counted = space.disk.total_bytes != 0;
   if (!counted || space.disk.available_bytes >= kRoomLeast) return Status();
-  return Status(Code::kNoSpace, "the disk under " + directory_ +
-                                    " is full: new data is refused, and what is kept in reserve serves removing");
+  return Status(Code::kNoSpace,
+                "the disk under " + directory_ + " is full: new data is refused; the reserve is kept for removals");
 }
 
 Status OpenGroup::supersede(const Superseded& by) {
@@ -302,7 +302,7 @@ Status OpenGroup::supersede(const Superseded& by) {
   watermarks_.refuse_writes(superseded_text(directory_, known));  // before it is saved: the disk may be slow, or full
   if (first) log_error("group " + identity_.name + ": " + superseded_text(directory_, known));
   MutexLock lock(superseded_mutex_);
-  TM_TRY(save_superseded(directory_, *superseded_, *options_.files).within("that the volume is fenced cannot be saved"));
+  TM_TRY(save_superseded(directory_, *superseded_, *options_.files).within("cannot save that the volume is fenced"));
   superseded_saved_ = true;
   return Status();
 }
@@ -318,7 +318,7 @@ Status verify_run(Bytes run, Position position) {
 }
 
 Result<Position> OpenGroup::ingest(Bytes run, Seq settled) {
-  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " accepts no records from another site");
   RecordHeader first;
   const bool again = run.size() >= kRecordHeaderSize && decode_header(run, first) == RecordFault::kNone &&
                      first.seq > Seq() && first.seq <= put_back_to_;
@@ -359,7 +359,7 @@ Result<std::unique_ptr<DifferenceReader>> OpenGroup::read_difference(const Posit
 }
 
 Result<std::unique_ptr<DifferenceWriter>> OpenGroup::begin_difference(const DifferenceOffer& offer) {
-  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " accepts no records from another site");
   TM_TRY(sync());
   MutexLock lock(committer_.mutex);
   TM_TRY(committer_.caught_up());
@@ -386,12 +386,12 @@ Status OpenGroup::finish_difference(DifferenceWriter& taken, const std::optional
 }
 
 Status OpenGroup::cut_tail(const Position& to) {
-  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " takes no records from another site");
+  if (mode_ != OpenMode::kReplica) return Status(Code::kReadOnly, directory_ + " accepts no records from another site");
   return pruner_.without_pruning([&]() -> Status {
     MutexLock lock(committer_.mutex);
     if (to.seq < core_->log->base()) return below_base("seq:" + std::to_string(to.seq.value()));
     if (!core_->views.press(to.seq)) {
-      return Status(Code::kBusy, "somebody looks at a point of " + directory_ + " that its source has lost");
+      return Status(Code::kBusy, "an open view of " + directory_ + " shows a point that its source has lost");
     }
     const Status cut = committer_.cut(to);
     core_->views.lift();
@@ -402,10 +402,10 @@ Status OpenGroup::cut_tail(const Position& to) {
 Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
   TM_TRY(check_mark_name(request.name));
   if (request.note.size() > kNoteMax || request.note.find('\0') != std::string::npos) {
-    return Status(Code::kInvalid, "the note of a mark has at most 4,096 bytes and no NUL");
+    return Status(Code::kInvalid, "the note of a mark must have at most 4,096 bytes and no NUL");
   }
   if (request.application.find('\0') != std::string::npos) {
-    return Status(Code::kInvalid, "the name of an application has no NUL");
+    return Status(Code::kInvalid, "the name of an application must not contain NUL");
   }
   MarkBody body;
   body.name = request.name;
@@ -419,7 +419,7 @@ Result<Mark> OpenGroup::create_mark(const MarkRequest& request) {
     TM_TRY(committer_.writable());
     TM_ASSIGN(auto there, core_->state->mark(request.name));
     if (there) {  // also below the base: a site may still have it
-      return Status(Code::kExists, "there is a mark '" + request.name + "' already, of " + format_time(there->time_ns));
+      return Status(Code::kExists, "there is already a mark '" + request.name + "', of " + format_time(there->time_ns));
     }
     body.id = core_->state->meta().next_mark;
     const RecordDraft draft = make_draft(RecordType::kMark, 0, Ino(0), encode_mark(body));
@@ -476,7 +476,7 @@ Status check_role(const std::string& directory, Role role, OpenMode mode) {
     return Status(Code::kReadOnly, directory + " is a copy kept by a site; mount a point of it: " + directory + "@latest");
   }
   if (mode == OpenMode::kReplica && role == Role::kPrimary) {
-    return Status(Code::kReadOnly, directory + " is a primary's own group and takes no records from a site");
+    return Status(Code::kReadOnly, directory + " is a primary's own group and accepts no records from a site");
   }
   return Status();
 }
@@ -485,11 +485,11 @@ Status check_finished(const std::string& directory, const GroupIdentity& identit
   if (identity.unfinished.empty()) return Status();
   TM_ASSIGN(const auto holder, lock_holder(directory));
   if (holder) {
-    return Status(Code::kBusy, directory + " is not complete yet: process " + std::to_string(holder->pid) + " is at it (" +
-                                   identity.unfinished + ")");
+    return Status(Code::kBusy, directory + " is not complete yet: process " + std::to_string(holder->pid) +
+                                   " is working on it (" + identity.unfinished + ")");
   }
-  return Status(Code::kNotFound, directory + " holds only a part of a volume: it was being " + identity.unfinished +
-                                     " when that was interrupted; remove it and begin again");
+  return Status(Code::kNotFound, directory + " holds only part of a volume: it was being " + identity.unfinished +
+                                     " when that was interrupted; remove it and start again");
 }
 
 }  // namespace

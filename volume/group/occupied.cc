@@ -93,13 +93,13 @@ Status check_outside_groups(int directory, const std::string& what) {
   for (int level = 0; level < kAncestorsMax; ++level) {
     if (is_groups_place(here.fd())) {
       const std::string place = path_of(here.fd(), "a group's directory");
-      const std::string how = level == 0 ? " is a directory in which Tidemark keeps a volume or a copy of one"
-                                         : " lies in " + place + ", in which Tidemark keeps a volume or a copy of one";
+      const std::string how = level == 0 ? " holds a Tidemark volume or a copy of one"
+                                         : " is inside " + place + ", which holds a Tidemark volume or a copy of one";
       return Status(Code::kInvalid, what + how + ": writing there would destroy it; choose another place");
     }
     if (!here.climb()) return Status();
   }
-  return Status(Code::kLimit, what + " lies too deep to be looked at");
+  return Status(Code::kLimit, what + " is nested too deep to be checked");
 }
 
 Status check_holds_no_group(int directory, const std::string& what) {

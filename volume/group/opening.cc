@@ -94,9 +94,9 @@ bool index_damaged(TreeState& state) {
 Status start_index_anew(const std::string& directory, const GroupOptions& options, GroupCore& core) {
   if (core.log) {
     Status whole = check_log(*core.log);
-    if (!whole.ok()) return whole.within("the index has to be rebuilt from a damaged log (so nothing was changed)");
+    if (!whole.ok()) return whole.within("the index must be rebuilt, but the log is damaged; nothing was changed");
   }
-  log_warning("the index of " + directory + " is missing, damaged or does not fit its log, and is rebuilt");
+  log_warning("the index of " + directory + " is missing, damaged or does not match its log; rebuilding it");
   core.state.reset();
   TM_TRY(Index::destroy(index_directory(directory)));
   return begin_index(directory, index_directory(directory), options, &core, core);
@@ -243,7 +243,7 @@ Result<Opened> open_reader(const std::string& directory, const GroupIdentity& id
     const Status failed = lock.ok() ? recover_and_let_go(directory, identity, options, std::move(*lock)) : lock.status();
     if (failed.ok()) break;
     if (cannot_be_written(failed)) {
-      log_warning(failed.text() + "; reading it without writing, with an index of its own (this may take a while)");
+      log_warning(failed.text() + "; reading it without writing, with a temporary index (this may take a while)");
       return open_beside(directory, identity, options);
     }
     if (failed.code() != Code::kBusy) return failed;
@@ -276,7 +276,7 @@ Result<Opened> salvage_group(const std::string& directory, const GroupOptions& o
   opened.core->views.lower(opened.core->log->base());
   opened.recovery.last_seq = applied.seq;
   opened.recovery.damage = damage;
-  opened.recovery.text = "damaged, shown as far as record " + std::to_string(applied.seq.value()) + ": " + damage.text();
+  opened.recovery.text = "damaged, shown up to record " + std::to_string(applied.seq.value()) + ": " + damage.text();
   return opened;
 }
 

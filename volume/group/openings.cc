@@ -17,7 +17,7 @@ Result<std::vector<Position>> load_openings(const std::string& directory, FileSy
   if (!content.ok()) return content.status();
   TM_ASSIGN(const nlohmann::ordered_json json, open_sealed_json(*content, path));
   try {
-    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this format is not known to this version");
+    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this version does not know its format");
     std::vector<Position> openings;
     for (const auto& each : json.at("openings")) {
       openings.push_back({Epoch(each.at(0).get<uint64_t>()), Seq(each.at(1).get<uint64_t>()), each.at(2).get<uint64_t>()});
@@ -31,7 +31,7 @@ Result<std::vector<Position>> load_openings(const std::string& directory, FileSy
 Result<std::vector<Position>> note_opening(const std::string& directory, const Position& end, FileSystem& files) {
   auto known = load_openings(directory, files);
   if (known.status().code() == Code::kCorrupt) {
-    log_warning(known.status().text() + "; it is begun anew");
+    log_warning(known.status().text() + "; starting a new file");
     known = std::vector<Position>();
   }
   TM_ASSIGN(std::vector<Position> openings, std::move(known));

@@ -19,7 +19,7 @@ Result<std::optional<Superseded>> load_superseded(const std::string& directory, 
   }
   TM_ASSIGN(const nlohmann::ordered_json json, open_sealed_json(*content, path));
   try {
-    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this format is not known to this version");
+    if (json.at("format") != kFormat) return Status(Code::kCorrupt, path + ": this version does not know its format");
     Superseded by;
     by.epoch = Epoch(json.at("epoch").get<uint64_t>());
     by.own = Epoch(json.at("own_epoch").get<uint64_t>());
@@ -44,9 +44,8 @@ std::string superseded_text(const std::string& directory, const Superseded& by) 
   const std::string epoch = by.epoch == Epoch() ? "a newer epoch" : "epoch " + std::to_string(by.epoch.value());
   const std::string who = by.told_by.empty() ? "" : ": site '" + by.told_by + "' said so at " + format_time(by.time_ns);
   return "this volume is fenced: a primary of " + epoch + " has taken over its group (this one is of epoch " +
-         std::to_string(by.own.value()) + who +
-         "). Nothing is written here any more; use the new primary. If there is none, " + "unmount the volume and remove " +
-         superseded_path(directory);
+         std::to_string(by.own.value()) + who + "). Nothing more is written here; use the new primary. If there is none, " +
+         "unmount the volume and remove " + superseded_path(directory);
 }
 
 }  // namespace tidemark

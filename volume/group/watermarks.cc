@@ -72,8 +72,9 @@ Status Watermarks::wait_durable(const std::string& who, Seq seq, std::chrono::mi
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
   for (;;) {
-    if (who == "all" && !has_pair()) return Status(Code::kNotFound, "there is no pair, so nobody can confirm anything");
-    if (who != "all" && !sites_.contains(who)) return Status(Code::kNotFound, "there is no pair to a site '" + who + "'");
+    if (who == "all" && !has_pair())
+      return Status(Code::kNotFound, "this volume has no pair, so no site can confirm anything");
+    if (who != "all" && !sites_.contains(who)) return Status(Code::kNotFound, "there is no pair with site '" + who + "'");
     std::string missing;
     for (const auto& [site, progress] : sites_) {
       bool meant = who == "all" ? !progress.downstream : who == site;
@@ -118,7 +119,7 @@ Status Watermarks::wait_copied(Seq upto, std::chrono::steady_clock::time_point d
     const auto left = deadline - std::chrono::steady_clock::now();
     if (left <= left.zero()) {
       return Status(Code::kTimeout,
-                    "record " + std::to_string(upto.value()) + " is durable here, but not at a site that is to have it too");
+                    "record " + std::to_string(upto.value()) + " is durable here, but not at a site that must have it too");
     }
     changed_.wait_for(mutex_, left);
   }
@@ -140,8 +141,8 @@ Status Watermarks::refusal() const {
   if (!refused_.empty()) return Status(Code::kReadOnly, refused_);
   if (fencing_.empty()) return Status();
   return Status(Code::kReadOnly, "site '" + fencing_ +
-                                     "' is lost and its pair has fence=data, so nothing may be written before it is back; "
-                                     "`tidemark pair suspend` lets writes go on without it");
+                                     "' is lost and its pair has fence=data, so writes are refused until it is back; "
+                                     "`tidemark pair suspend` allows writes without it");
 }
 
 }  // namespace tidemark

@@ -62,7 +62,7 @@ class Keeper final : public HistoryKeeper {
     const std::string text = where_now(group_.directory()) + ": the log has " + std::to_string(bytes >> 20) + " MiB, " +
                              std::to_string(bytes / std::max<uint64_t>(1, limit.max_bytes / 100)) + " % of its limit";
     if (now == LogPressure::kOk) {
-      log_info(text + ": no alert any more");
+      log_info(text + ": the alert has ended");
     } else {
       log_warning(text + (now == LogPressure::kFull ? ": it is full" : ""));
     }
@@ -114,7 +114,7 @@ class Keeper final : public HistoryKeeper {
     }
     if (!plan.ok() || plan->base == plan->base_before) return false;
     log_info(where_now(group_.directory()) + ": the base has moved to seq " + std::to_string(plan->base.value()) + ", " +
-             std::to_string(plan->segments) + " segments are gone");
+             std::to_string(plan->segments) + " segments were removed");
     return true;
   }
 

@@ -85,10 +85,10 @@ Status check_mark_name(std::string_view name) {
   if (name.empty()) return Status(Code::kInvalid, "the name of a mark is empty");
   if (name.size() > 255) return Status(Code::kNameTooLong, "the name of a mark has at most 255 bytes");
   if (!valid_mark_name(name)) {
-    return Status(Code::kInvalid, "the name of a mark is UTF-8 without control characters and without @ / :");
+    return Status(Code::kInvalid, "the name of a mark must be UTF-8 without control characters and without @ / :");
   }
   if (name == "latest" || name == "." || name == ".." || parse_ago(name)) {
-    return Status(Code::kInvalid, "'" + std::string(name) + "' means something else; choose another name");
+    return Status(Code::kInvalid, "'" + std::string(name) + "' is reserved; choose another name");
   }
   return Status();
 }
@@ -118,8 +118,8 @@ Result<PointText> parse_point(std::string_view text, int64_t now_ns) {
     return point;
   }
   return Status(Code::kInvalid, "'" + std::string(text) +
-                                    "' is no point: give a mark's name, seq:N, a time like 2026-11-20T10:00:00Z, "
-                                    "a time ago like -10m (s, m, h, d), or latest");
+                                    "' is not a valid point: use a mark's name, seq:N, a time like 2026-11-20T10:00:00Z, "
+                                    "an age like -10m (s, m, h, d), or latest");
 }
 
 std::string format_time(int64_t time_ns) {

@@ -53,7 +53,7 @@ void Pruner::finish_earlier() {
     PruneReport report;
     Status finished = retire_rest(0, report);
     if (!finished.ok() && finished.code() != Code::kInterrupted)
-      log_warning("what an earlier prune left: " + finished.text());
+      log_warning("cannot finish an earlier prune: " + finished.text());
     finished = sweep(core_.state->index(), rule, stop_).status();
     if (!finished.ok() && finished.code() != Code::kInterrupted) log_warning(finished.text());
   });

@@ -185,8 +185,8 @@ Status Index::destroy(const std::string& directory) {
 
 Status Index::writable() const {
   if (!watch_->full()) return Status();
-  return Status(Code::kNoSpace, "the disk is full: the index cannot be written; it goes on by itself once there is space",
-                ENOSPC);
+  return Status(Code::kNoSpace,
+                "the disk is full: the index cannot be written; it continues automatically once there is space", ENOSPC);
 }
 
 Status Index::write(IndexBatch& batch) {
@@ -262,7 +262,7 @@ Result<std::vector<std::string>> Index::check_tables(bool in_use) {
     } else if (table.file_checksum.empty()) {
       unsummed = true;
     } else if (*sum != table.file_checksum) {
-      damage.push_back(name + ": its sum is wrong");
+      damage.push_back(name + ": its checksum is wrong");
     }
   }
   // Tables of an older version: RocksDB's own sums cover all of them but the padding.

@@ -31,7 +31,7 @@ Status damaged(const std::string& path, uint64_t at, std::string_view what) {
 
 Result<BaseHeader> decode_header(const std::string& path, Bytes bytes, uint64_t file_bytes) {
   if (bytes.size() != kHeaderSize || as_text(bytes.first(kMagic.size())) != kMagic)
-    return damaged(path, 0, "it is no file of rows");
+    return damaged(path, 0, "it is not a file of rows");
   const Bytes content = bytes.first(kHeaderSize - sizeof(uint64_t));
   if (load_le<uint64_t>(content.data() + content.size()) != hash64(content))
     return damaged(path, 0, "the header is damaged");

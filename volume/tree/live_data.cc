@@ -48,7 +48,7 @@ class TwoStripes {
 Result<Attr> LiveVolume::regular_file(Ino ino) {
   TM_ASSIGN(Attr attr, node(ino));
   if (S_ISDIR(attr.mode)) return Status(Code::kIsDirectory, "this is a directory");
-  if (!S_ISREG(attr.mode)) return Status(Code::kInvalid, "this is no regular file");
+  if (!S_ISREG(attr.mode)) return Status(Code::kInvalid, "this is not a regular file");
   return attr;
 }
 

@@ -67,7 +67,7 @@ Result<Attr> LiveVolume::node(Ino ino) {
 
 Result<Attr> LiveVolume::parent_directory(Ino ino) {
   TM_ASSIGN(Attr attr, node(ino));
-  if (!S_ISDIR(attr.mode)) return Status(Code::kNotDirectory, "the parent is no directory");
+  if (!S_ISDIR(attr.mode)) return Status(Code::kNotDirectory, "the parent is not a directory");
   if (attr.nlink == 0) return Status(Code::kNotFound, "the directory was removed");
   return attr;
 }
@@ -144,7 +144,7 @@ Result<Attr> LiveVolume::remove_directory(Ino parent, std::string_view name) {
   TM_TRY(parent_directory(parent).status());
   TM_ASSIGN(auto there, entry(parent, name));
   if (!there) return Status(Code::kNotFound, "there is no such name");
-  if (!S_ISDIR(there->mode)) return Status(Code::kNotDirectory, "this is no directory");
+  if (!S_ISDIR(there->mode)) return Status(Code::kNotDirectory, "this is not a directory");
   TM_ASSIGN(auto content, state_.list(there->ino, "", 1, kLatest));
   if (!content.empty()) return Status(Code::kNotEmpty, "the directory is not empty");
   const RecordDraft draft = make_draft(RecordType::kUnlink, kFirstVolume, there->ino, encode_link({parent, name}));
@@ -170,8 +170,9 @@ Status LiveVolume::check_rename(const Attr& moved, const std::optional<Attr>& th
     if (loop) return Status(Code::kInvalid, "a directory cannot move below itself");
   }
   if (!there || mode == RenameMode::kExchange) return Status();
-  if (S_ISDIR(moved.mode) && !S_ISDIR(there->mode)) return Status(Code::kNotDirectory, "what is replaced is no directory");
-  if (!S_ISDIR(moved.mode) && S_ISDIR(there->mode)) return Status(Code::kIsDirectory, "what is replaced is a directory");
+  if (S_ISDIR(moved.mode) && !S_ISDIR(there->mode))
+    return Status(Code::kNotDirectory, "the entry to replace is not a directory");
+  if (!S_ISDIR(moved.mode) && S_ISDIR(there->mode)) return Status(Code::kIsDirectory, "the entry to replace is a directory");
   if (S_ISDIR(there->mode)) {
     TM_ASSIGN(auto content, state_.list(there->ino, "", 1, kLatest));
     if (!content.empty()) return Status(Code::kNotEmpty, "the directory that would be replaced is not empty");

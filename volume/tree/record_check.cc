@@ -79,14 +79,14 @@ Result<RecordCheck::Node*> RecordCheck::node(Ino ino) {
 
 Result<RecordCheck::Node*> RecordCheck::regular(Ino ino) {
   TM_ASSIGN(Node * there, node(ino));
-  if (!S_ISREG(there->mode)) return contradiction("inode " + std::to_string(ino.value()) + " is no regular file");
+  if (!S_ISREG(there->mode)) return contradiction("inode " + std::to_string(ino.value()) + " is not a regular file");
   return there;
 }
 
 Result<RecordCheck::Node*> RecordCheck::directory(Ino ino) {
   TM_ASSIGN(Node * there, node(ino));
   if (!S_ISDIR(there->mode) || there->nlink == 0) {
-    return contradiction("inode " + std::to_string(ino.value()) + " is no directory in the tree");
+    return contradiction("inode " + std::to_string(ino.value()) + " is not a directory in the tree");
   }
   return there;
 }

@@ -22,7 +22,8 @@ Result<Attr> TreeReader::get_attr(Ino ino) const {
 
 Result<Attr> TreeReader::directory(Ino ino) const {
   TM_ASSIGN(Attr attr, get_attr(ino));
-  if (!S_ISDIR(attr.mode)) return Status(Code::kNotDirectory, "inode " + std::to_string(ino.value()) + " is no directory");
+  if (!S_ISDIR(attr.mode))
+    return Status(Code::kNotDirectory, "inode " + std::to_string(ino.value()) + " is not a directory");
   return attr;
 }
 
@@ -41,7 +42,7 @@ Result<std::vector<DirEntry>> TreeReader::list(Ino parent, std::string_view afte
 
 Result<std::string> TreeReader::read_link(Ino ino) const {
   TM_ASSIGN(Attr attr, get_attr(ino));
-  if (!S_ISLNK(attr.mode)) return Status(Code::kInvalid, "this is no symbolic link");
+  if (!S_ISLNK(attr.mode)) return Status(Code::kInvalid, "this is not a symbolic link");
   TM_ASSIGN(auto target, state_.symlink(ino));
   if (!target)
     return Status(Code::kCorrupt, "the index lacks a symbolic link's target; remove DIR/index to have it rebuilt");
