@@ -24,7 +24,7 @@ Status check_records(Bytes run, Epoch epoch) {
 
 Status no_right_to_create(const std::string& group) {
   return Status(Code::kNotAuthorised, "there is no group '" + group +
-                                          "' at this site, and this key may not make one; add 'create' to its line of the "
+                                          "' at this site, and this key may not create one; add 'create' to its line of the "
                                           "allow-list");
 }
 
@@ -105,11 +105,10 @@ Status ReplicaCore::make_replica(const Hello& hello) {
 
 Status ReplicaCore::check_identity(const Hello& hello) const {
   if (group_->identity().id == hello.group_id) return Status();
-  return Status(Code::kExists,
-                "another group is called '" + name_ +
-                    "' at the site; its copy stays as it is. Ship this one to another site directory, or have the "
-                    "site's operator move the directory '" +
-                    name_ + "' aside while the site is stopped (keep it: it may be the only copy)");
+  return Status(Code::kExists, "the site already has another group named '" + name_ +
+                                   "'; its copy is left unchanged. Ship this one to another site directory, or ask the "
+                                   "site's operator to move the directory '" +
+                                   name_ + "' aside while the site is stopped (keep it: it may be the only copy)");
 }
 
 Epoch ReplicaCore::known_epoch() const { return std::max(highest_, group_->log().tail_position().epoch); }
@@ -120,23 +119,22 @@ Status ReplicaCore::check_claim(const Claim& claim) const {
   if (claim.epoch < known) {
     return Status(Code::kStaleEpoch, "a primary of epoch " + std::to_string(known.value()) + " has taken over group " +
                                          name_ + "; this one is of epoch " + std::to_string(claim.epoch.value()) +
-                                         " and must not write any more");
+                                         " and must stop writing");
   }
   const std::string owned_by = owner();
   if (claim.who.key.empty() || claim.who.may_own || owned_by.empty() || owned_by == claim.who.key) return Status();
-  return Status(
-      Code::kNotAuthorised,
-      "group '" + name_ +
-          "' belongs to another key at this site. If this key is to take its place, give it the right 'own' in the "
-          "site's allow-list");
+  return Status(Code::kNotAuthorised,
+                "group '" + name_ +
+                    "' belongs to another key at this site. To let this key take its place, give it the right 'own' in the "
+                    "site's allow-list");
 }
 
 Status ReplicaCore::check_raise(const Claim& claim, PositionCase which) const {
   const Epoch known = known_epoch();
   if (claim.epoch <= known) return Status();
-  const std::string what = "group " + name_ + ": epoch " + std::to_string(claim.epoch.value()) + " is not taken over here: ";
+  const std::string what = "group " + name_ + ": epoch " + std::to_string(claim.epoch.value()) + " is refused here: ";
   if (which == PositionCase::kAhead) {
-    return Status(Code::kDiverged, what + "the site holds records that this primary has not said it has");
+    return Status(Code::kDiverged, what + "the site holds records that this primary did not report");
   }
   if (claim.position.epoch != claim.epoch) {
     return Status(Code::kNotAuthorised, what + "its primary has no durable record of it");
@@ -146,8 +144,8 @@ Status ReplicaCore::check_raise(const Claim& claim, PositionCase which) const {
     return Status(Code::kNotAuthorised,
                   what + "that is more than " + std::to_string(kEpochStepMax) + " takeovers after epoch " +
                       std::to_string(known.value()) +
-                      ", the highest known. If it is right, have the site's operator move the copy aside, "
-                      "to be made anew");
+                      ", the highest known. If it is right, ask the site's operator to move the copy aside, "
+                      "so that it is copied again");
   }
   return Status();
 }
@@ -173,7 +171,7 @@ Result<Welcome> ReplicaCore::hello(const Hello& hello, const Claimant& who, Retr
       return no_right_to_create(name_);
     }
     if (Status status = make_replica(hello); !status.ok()) {
-      return status.within("the replica of group " + name_ + " cannot be made");
+      return status.within("the replica of group " + name_ + " cannot be created");
     }
     made = true;
   }
@@ -258,7 +256,7 @@ Status ReplicaCore::begin(const Claim& claim, const Position& agreed) {
     const Epoch epoch = std::max(claim.epoch, highest_);
     TM_TRY(save_record(epoch, owned_by, source()));
     if (!before.empty() && owned_by != before) {
-      log_warning("group " + name_ + ": key " + owned_by + " owns it from now on, and key " + before + " no longer");
+      log_warning("group " + name_ + ": key " + owned_by + " now owns it; key " + before + " no longer does");
     }
     highest_ = epoch;
   }
@@ -295,15 +293,16 @@ Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
     wants_again_ = false;
     return Status(Code::kStale,
                   "record " + std::to_string(offer.from.seq.next().value()) +
-                      " is damaged here, and the source no longer holds it: the copy goes on behind it; repair "
+                      " is damaged here, and the source no longer holds it: the copy continues after it; repair "
                       "it from another copy with `tidemark verify --repair`");
   }
   TM_ASSIGN(difference_, group_->begin_difference(offer));
   difference_bytes_ = difference_pieces_ = 0;
   // A copy without anything needs every symbolic link, whatever its number.
   const Ino next_ino = offer.from.seq == Seq() ? Ino() : difference_->next_ino();
-  log_info("group " + name_ + ": the source no longer holds what follows seq " + std::to_string(offer.from.seq.value()) +
-           "; a difference brings this copy to seq " + std::to_string(offer.target.base.seq.value()));
+  log_info("group " + name_ + ": the source no longer holds the records after seq " +
+           std::to_string(offer.from.seq.value()) + "; a difference brings this copy to seq " +
+           std::to_string(offer.target.base.seq.value()));
   return Accept{next_ino, difference_->staged()};
 }
 
@@ -379,7 +378,7 @@ void ReplicaCore::load_record() {
   const Heard heard = read_heard(*options_.files, directory_);
   heard_ns_ = std::max(heard.time_ns, source_ ? source_->heard_ns : 0);
   source_newest_ = std::max(heard.newest, source_ ? source_->newest : Seq()).value();
-  if (!source_) log_error(site_record_path(directory_) + ": what it says of the source is damaged and not used");
+  if (!source_) log_error(site_record_path(directory_) + ": its record of the source is damaged and ignored");
 }
 
 Status ReplicaCore::save_record(Epoch epoch, const std::string& owner, const std::optional<SourceRecord>& source) {
@@ -419,9 +418,9 @@ Status ReplicaCore::lost(bool orderly) {
   record->since_ns = options_.clock->wall_ns();
   record->ended = orderly;
   if (orderly) {
-    record->cause = "the source has ended its work for now";
+    record->cause = "the source has stopped";
   } else {
-    record->cause = "the source is silent; it last said " + std::string(pair_state_name(record->news.state));
+    record->cause = "the source is silent; it last reported " + std::string(pair_state_name(record->news.state));
     record->state = PairState::kFailed;
     log_warning("group " + name_ + ": " + record->cause);
   }

@@ -480,7 +480,7 @@ bool ReplicaHost::acknowledge() {
 void ReplicaHost::note_heard() {
   const Status noted = core_.note_heard();
   if (!noted.ok() && !note_failed_)
-    log_warning("group " + name_ + ": when its source was heard is not kept: " + noted.text());
+    log_warning("group " + name_ + ": cannot save when its source was last heard from: " + noted.text());
   note_failed_ = !noted.ok();
 }
 

@@ -38,10 +38,10 @@ Status SessionSource::answer(const ShipSession& session, uint64_t request, std::
   MutexLock lock(mutex_);
   if (session_.get() != &session && session.over) return Status();  // it was on its way
   if (session_.get() != &session || !question_ || question_->number != request || question_->answer) {
-    return Status(Code::kInvalid, "records are sent that nobody has asked for");
+    return Status(Code::kInvalid, "the source sent records that were not requested");
   }
   if (run.size() > std::max(question_->bytes_max, kLongestRecord)) {
-    return Status(Code::kInvalid, "more records are sent than were asked for");
+    return Status(Code::kInvalid, "the source sent more records than requested");
   }
   question_->answer = std::move(run);
   changed_.notify_all();
@@ -56,8 +56,7 @@ Result<std::string> SessionSource::ask(bool packed, Seq from, size_t bytes_max) 
     MutexLock lock(mutex_);
     if (stopped_) return Status(Code::kInterrupted, "the site is being stopped");
     if (session_ == nullptr) return Status(Code::kUnreachable, "the source is not connected, or is of an earlier version");
-    if (question_ && !question_->answer)
-      return Status(Code::kTimeout, "the source has not answered an earlier question yet");
+    if (question_ && !question_->answer) return Status(Code::kTimeout, "the source has not answered an earlier request yet");
     number = ++numbers_;
     question_ = Question{number, bytes_max, std::nullopt};
     outgoing.routing_id = session_->routing_id;

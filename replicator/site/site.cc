@@ -73,9 +73,9 @@ Status SiteImpl::load_keys(const Endpoint& endpoint) {
     if (endpoint.is_local()) return Status();
     return Status(Code::kNotAuthorised, options_.listen +
                                             " can be reached from other machines: a key pair (--key) and an "
-                                            "allow-list (--allow) are needed; make a pair with tidemark keygen");
+                                            "allow-list (--allow) are required; create a pair with tidemark keygen");
   }
-  if (options_.allow.empty()) return Status(Code::kNotAuthorised, "a key pair needs an allow-list (--allow) beside it");
+  if (options_.allow.empty()) return Status(Code::kNotAuthorised, "a key pair (--key) also needs an allow-list (--allow)");
   TM_ASSIGN(keys_, load_key_pair(options_.key));
   TM_ASSIGN(allow_, AllowFile::open(options_.allow));
   return Status();

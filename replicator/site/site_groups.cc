@@ -114,9 +114,8 @@ Result<ReplicaHost*> SiteGroups::find_or_add(const std::string& name, const Grou
   auto found = hosts_.find(name);
   if (found != hosts_.end()) return found->second.get();
   if (!who.may_create) return no_right_to_create(name);
-  if (owned >= kGroupsPerKeyMax)
-    return Status(Code::kLimit, "this key has as many groups at the site as one may have (128)");
-  if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, "the site holds as many groups as it can (256)");
+  if (owned >= kGroupsPerKeyMax) return Status(Code::kLimit, "this key has reached its limit of 128 groups at the site");
+  if (hosts_.size() >= kGroupsMax) return Status(Code::kLimit, "the site has reached its limit of 256 groups");
   return hosts_.emplace(name, make_host(name)).first->second.get();
 }
 
@@ -130,8 +129,8 @@ std::vector<std::string> SiteGroups::names() {
 }
 
 Result<PruneReport> SiteGroups::prune(ReplicaHost& host, Seq to, bool dry_run) {
-  if (!options_.prune) return Status(Code::kUnsupported, "this site prunes for nobody");
-  if (pruning_.exchange(true)) return Status(Code::kBusy, "the site is pruning for somebody else; try again later");
+  if (!options_.prune) return Status(Code::kUnsupported, "this site does not accept remote prunes");
+  if (pruning_.exchange(true)) return Status(Code::kBusy, "another prune is running at the site; try again later");
   Result<PruneReport> report = options_.prune(*host.group(), host.shipper(), to, dry_run);
   pruning_ = false;
   return report;

@@ -37,7 +37,7 @@ std::string readable(std::string text) {
 Status may_ask(MessageType type, const Rights& rights) {
   if (type == MessageType::kPrune && !rights.prune) {
     return Status(Code::kNotAuthorised,
-                  "this key has no right to prune here; a key of its own with 'prune' in the site's allow-list has");
+                  "this key has no right to prune here; use a separate key with 'prune' in the site's allow-list");
   }
   if (type == MessageType::kPrune || rights.read || (type == MessageType::kResolve && rights.prune)) return Status();
   return Status(Code::kNotAuthorised, "this key has no right to read here; add 'read' to its line of the allow-list");
@@ -117,7 +117,7 @@ void SiteRouter::dispatch(const Origin& origin, Message message) {
   if (found == peers_.end() || found->second.session != header->session || found->second.user != origin.user) {
     // What was on its way when its session ended is no offence.
     if (header->type == MessageType::kBye) return;
-    send(origin.routing_id, encode_error(Status(Code::kStale, "this session is over; say hello again"), Retry::kHello,
+    send(origin.routing_id, encode_error(Status(Code::kStale, "this session has ended; send HELLO again"), Retry::kHello,
                                          header->session, header->request));
     return;
   }
@@ -167,9 +167,9 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, const WireHeader
 
 Status SiteRouter::greet(const Origin& origin, const Hello& hello) {
   if (!hello.group.empty()) TM_TRY(check_name(hello.group, "group"));  // before anything is compared with the list
-  if (peers_.size() >= kSessionsMax) return Status(Code::kLimit, "the site serves as many peers as it can");
+  if (peers_.size() >= kSessionsMax) return Status(Code::kLimit, "the site has reached its limit of peers");
   if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
-    return Status(Code::kLimit, "this key has as many sessions here as one may have (256)");
+    return Status(Code::kLimit, "this key has reached its limit of 256 sessions here");
   }
   const Rights rights = rights_of(origin.user, hello.group);
   return hello.role == WireRole::kShip ? greet_shipper(origin, hello, rights) : greet_reader(origin, hello, rights);
@@ -280,7 +280,9 @@ bool SiteRouter::handle_on_line(const Origin& origin, Peer& peer, const WireHead
     case MessageType::kData: return true;
     case MessageType::kBye: drop(origin.routing_id); return false;
     case MessageType::kHeartbeat: send(origin.routing_id, encode_ack(Ack(), header.session)); return false;
-    default: strike(origin, Status(Code::kInvalid, "this does not belong on a further line"), header.request); return false;
+    default:
+      strike(origin, Status(Code::kInvalid, "this message is not allowed on an extra line"), header.request);
+      return false;
   }
 }
 
@@ -349,7 +351,7 @@ void SiteRouter::handle_ship(const Origin& origin, Peer& peer, const WireHeader&
 
 void SiteRouter::handle_read(const Origin& origin, Peer& peer, const WireHeader& header, Message message) {
   if (message.bytes().size() > kReadRequestMax) {
-    return strike(origin, Status(Code::kTooLarge, "a request of reading is at most 1 KiB"), header.request);
+    return strike(origin, Status(Code::kTooLarge, "a read request must not exceed 1 KiB"), header.request);
   }
   if (Status may = may_ask(header.type, rights_of(peer.user, peer.group)); !may.ok()) {
     send(origin.routing_id, encode_error(may, Retry::kNever, header.session, header.request));
@@ -464,9 +466,10 @@ void SiteRouter::enforce_rights() {
   }
   for (const std::string& routing_id : without) {
     const Peer& peer = peers_[routing_id];
-    log_warning("a session of key " + peer.user + " ends: the allow-list no longer has it, or not this right");
-    send(routing_id, encode_error(Status(Code::kNotAuthorised, "the site's allow-list has changed: this key may not go on"),
-                                  Retry::kNever, peer.session, 0));
+    log_warning("a session of key " + peer.user + " ends: the allow-list no longer has the key or this right");
+    send(routing_id,
+         encode_error(Status(Code::kNotAuthorised, "the site's allow-list has changed: this key is no longer allowed"),
+                      Retry::kNever, peer.session, 0));
     if (!list->knows(peer.user)) {
       if (Status shut = meter_.shut(peer.fd, peer.connection); !shut.ok()) log_warning(shut.text());
     }

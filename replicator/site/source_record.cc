@@ -50,7 +50,7 @@ Result<std::optional<SourceRecord>> load_source_record(const std::string& direct
   TM_ASSIGN(const nlohmann::ordered_json root, open_sealed_json(*content, path));
   if (!root.contains("pair")) return std::optional<SourceRecord>();
   std::optional<SourceRecord> source = source_from_json(root["pair"]);
-  if (!source) return Status(Code::kCorrupt, path + ": what it says of the source is damaged");
+  if (!source) return Status(Code::kCorrupt, path + ": its record of the source is damaged");
   const Heard heard = read_heard(files, directory);
   source->heard_ns = std::max(source->heard_ns, heard.time_ns);
   source->newest = std::max(source->newest, heard.newest);

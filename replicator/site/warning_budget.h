@@ -32,7 +32,7 @@ class LogBudget {
   void warn(int64_t now_ns, const std::string& text) {
     uint64_t left_out = 0;
     if (!take(now_ns, left_out)) return;
-    if (left_out != 0) log_warning("of such warnings " + std::to_string(left_out) + " were left out");
+    if (left_out != 0) log_warning(std::to_string(left_out) + " more warnings of this kind were suppressed");
     log_warning(text);
   }
 

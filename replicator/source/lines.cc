@@ -36,7 +36,7 @@ void Lines::begin(Line& line) {
 void Lines::take_over(Line& line, uint64_t session) {
   auto opened = line.opening.get();
   line.next_attempt_ns = now_ns() + as_ns(kAgain);
-  if (!opened.ok()) return log_warning("a further line, " + line.endpoint + ": " + opened.status().text());
+  if (!opened.ok()) return log_warning("extra line " + line.endpoint + ": " + opened.status().text());
   line.connection = std::move(*opened);
   line.joined = false;
   line.heard_ns = line.spoke_ns = now_ns();
@@ -52,7 +52,7 @@ Status Lines::look(Line& line, uint64_t session) {
     Bytes body;
     TM_ASSIGN(const WireHeader header, open_message(message->bytes(), body));
     if (header.type != MessageType::kAck || header.session != session) {
-      return Status(Code::kUnreachable, "the site does not take a further line");
+      return Status(Code::kUnreachable, "the site does not accept an extra line");
     }
     line.heard_ns = now_ns();
     line.joined = true;
@@ -93,7 +93,7 @@ Status Lines::keep(uint64_t session) {
     line.connection.reset();
     line.joined = false;
     if (carried) return alive.within("line " + line.endpoint);
-    log_warning("a further line, " + line.endpoint + ": " + alive.text());
+    log_warning("extra line " + line.endpoint + ": " + alive.text());
   }
   return Status();
 }

@@ -35,7 +35,7 @@ Result<std::string> text_field(const nlohmann::json& object, const char* field, 
     if (!required) return std::string();
     return Status(Code::kCorrupt, where + ": '" + field + "' is missing");
   }
-  if (!found->is_string()) return Status(Code::kCorrupt, where + ": '" + field + "' is not a text");
+  if (!found->is_string()) return Status(Code::kCorrupt, where + ": '" + field + "' is not a string");
   return found->get<std::string>();
 }
 
@@ -151,13 +151,13 @@ nlohmann::ordered_json pair_json(const Pair& pair) {
 Status check_syntax(const PairConfig& pair) {
   TM_TRY(check_name(pair.site, "site"));
   if (pair.site == "local" || pair.site == "all") {
-    return Status(Code::kInvalid, "'" + pair.site + "' has a meaning of its own; choose another name for the site");
+    return Status(Code::kInvalid, "'" + pair.site + "' is reserved; choose another name for the site");
   }
   if (pair.fence == PairFence::kData && pair.mode != PairMode::kSync) {
-    return Status(Code::kInvalid, "fence=data is for sync pairs: an async pair's target is allowed to be behind");
+    return Status(Code::kInvalid, "fence=data needs a sync pair: the target of an async pair may be behind");
   }
   if (pair.bytes_per_second != 0 && pair.bytes_per_second < kBandwidthMin) {
-    return Status(Code::kInvalid, "a bandwidth limit is at least 64 KiB a second; 0 means none");
+    return Status(Code::kInvalid, "a bandwidth limit must be at least 64 KiB a second; 0 means none");
   }
   return parse_lines(pair.endpoint).status();
 }
@@ -168,7 +168,7 @@ Result<Pair*> find_pair(std::vector<Pair>& pairs, const std::string& site) {
   std::string names;
   for (const Pair& pair : pairs) names += (names.empty() ? "" : ", ") + pair.config.site;
   return Status(Code::kNotFound,
-                "there is no pair with a site '" + site + "'; there are: " + (names.empty() ? "none" : names));
+                "there is no pair with site '" + site + "'; known sites: " + (names.empty() ? "none" : names));
 }
 
 }  // namespace
@@ -184,7 +184,7 @@ Result<std::vector<Pair>> load_pairs(const std::string& directory, FileSystem& f
 }
 
 Result<std::vector<Pair>> parse_pairs(std::string_view content, const std::string& path) {
-  if (content.size() > kSealedJsonMax) return Status(Code::kCorrupt, path + ": it is larger than 64 pairs can make it");
+  if (content.size() > kSealedJsonMax) return Status(Code::kCorrupt, path + ": it is too large for 64 pairs");
   nlohmann::json root;
   try {
     root = nlohmann::json::parse(content);
@@ -205,7 +205,7 @@ Result<std::vector<Pair>> parse_pairs(std::string_view content, const std::strin
     TM_ASSIGN(Pair pair, pair_from(object, where));
     if (Status syntax = check_syntax(pair.config); !syntax.ok()) return Status(Code::kCorrupt, where + ": " + syntax.text());
     if (!names.insert(pair.config.site).second) {
-      return Status(Code::kCorrupt, where + ": site '" + pair.config.site + "' stands twice");
+      return Status(Code::kCorrupt, where + ": site '" + pair.config.site + "' appears twice");
     }
     pairs.push_back(std::move(pair));
   }
@@ -249,7 +249,7 @@ Status edit_pairs(const std::string& directory, const std::function<Status(std::
 Status add_pair(std::vector<Pair>& pairs, const PairConfig& config) {
   TM_TRY(check_pair(config));
   if (find_pair(pairs, config.site).ok()) {
-    return Status(Code::kExists, "there is a pair with site '" + config.site + "' already; delete it first to change it");
+    return Status(Code::kExists, "there is already a pair with site '" + config.site + "'; delete it first to change it");
   }
   pairs.push_back({config, {}});
   return Status();

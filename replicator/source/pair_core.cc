@@ -148,7 +148,8 @@ Status PairCore::reach_duplex() {
     set_goal();
     if (acked_.durable < goal_) return Status();
   }
-  TM_TRY(enter(PairState::kDuplex, "everything up to seq " + std::to_string(acked_.durable.value()) + " is there" + lost_));
+  TM_TRY(enter(PairState::kDuplex,
+               "everything up to seq " + std::to_string(acked_.durable.value()) + " is durable at the site" + lost_));
   lost_.clear();
   return Status();
 }
@@ -216,7 +217,7 @@ Status PairCore::receive(const Message& message) {
     case MessageType::kDownstream: return take_downstream(body);
     case MessageType::kAccept: return take_accept(body);
     case MessageType::kFetch: return take_fetch(body, header.request);
-    default: return Status(Code::kCorrupt, "the site sent what a shipper does not expect");
+    default: return Status(Code::kCorrupt, "the site sent an unexpected message");
   }
 }
 
@@ -255,16 +256,16 @@ Status PairCore::check_welcome(const Welcome& welcome) {
                                   : which.status().code() != Code::kNotFound;
   agreed_ = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
   if (agreed_ != welcome.position) {
-    log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site gives up records " +
+    log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site drops records " +
                 std::to_string(agreed_.seq.next().value()) + " to " + std::to_string(welcome.position.seq.value()) +
-                ", which it got early and this machine lost before they were durable here: nobody was told that they are");
+                ", which it got early and this machine lost before they were durable here; they were never acknowledged");
     return Status();
   }
   if (!which.ok()) {
     return which.status().within(
-        "site '" + config_.site + "' stands at seq " + std::to_string(welcome.position.seq.value()) +
+        "site '" + config_.site + "' is at seq " + std::to_string(welcome.position.seq.value()) +
         ", which this log cannot be compared with (oldest record here: " + std::to_string(log.first().value()) +
-        "); remove or rename the group's directory at the site to copy this one anew");
+        "); remove or rename the group's directory at the site to copy this one again");
   }
   return refuse_position(*which, newest, welcome.position, config_.site, group_.identity().name);
 }
@@ -278,7 +279,7 @@ Status PairCore::superseded(Epoch by, const Status& why) {
 
 Status PairCore::begin(const Welcome& welcome) {
   if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
-    return Status(Code::kCorrupt, "the site grants no window");
+    return Status(Code::kCorrupt, "the site granted no window");
   }
   if (agreed_ != welcome.position) acked_.durable = std::min(acked_.durable, agreed_.seq);
   note_loss(agreed_.seq);
@@ -322,7 +323,7 @@ Status PairCore::take_ack(Bytes body) {
   TM_ASSIGN(Ack ack, decode_ack(body));
   const bool falls = ack.received < acked_.received || ack.durable < acked_.durable;
   if (falls || ack.received > sent_ || !window_.acknowledge(ack.consumed_bytes, ack.consumed_frames)) {
-    return Status(Code::kCorrupt, "the site acknowledges what cannot be");
+    return Status(Code::kCorrupt, "the site sent an impossible acknowledgement");
   }
   if (ack.durable > acked_.durable) progress_ns_ = now();
   if (!begun_) line_.set_round_trip(now() - begun_ns_);
@@ -391,8 +392,8 @@ void PairCore::disconnected(const Status& why) {
 // What an operator has suspended ends suspended, whatever becomes of the connection meanwhile.
 void PairCore::drain_without_connection() {
   if (!refused_ && now() - lost_ns_ < as_ns(kDrainReconnectMax)) return publish();
-  const std::string missing = "suspended by an operator; of seq " + std::to_string(status_.drain_to.value()) +
-                              ", to which it was to drain, the site is known to have " +
+  const std::string missing = "suspended by an operator before it drained to seq " +
+                              std::to_string(status_.drain_to.value()) + "; the site is known to have record " +
                               std::to_string(acked_.durable.value()) + ": " + last_error_;
   if (Status saved = enter(PairState::kSuspended, missing); !saved.ok()) log_error(saved.text());
   publish();

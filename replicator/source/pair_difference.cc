@@ -56,16 +56,16 @@ void PairCore::offer_difference(std::shared_ptr<DifferenceReader> difference) {
   difference_ = std::move(difference);
   accepted_ = false;
   control_.push_back(encode_offer(difference_->offer(), session_));
-  log_info("group " + group_.identity().name + ": pair '" + config_.site + "': what follows seq " +
+  log_info("group " + group_.identity().name + ": pair '" + config_.site + "': the records after seq " +
            std::to_string(difference_->offer().from.seq.value()) +
-           " is no longer held; a difference brings the site to seq " +
+           " are no longer held; a difference brings the site to seq " +
            std::to_string(difference_->offer().target.base.seq.value()));
   publish();
 }
 
 Status PairCore::take_accept(Bytes body) {
   TM_ASSIGN(const Accept accept, decode_accept(body));
-  if (!difference_ || accepted_) return Status(Code::kCorrupt, "the site accepts what was not offered");
+  if (!difference_ || accepted_) return Status(Code::kCorrupt, "the site accepted a difference that was not offered");
   difference_->begin(accept.next_ino, accept.staged);
   accepted_ = true;
   pieces_ = 0;
@@ -75,7 +75,7 @@ Status PairCore::take_accept(Bytes body) {
 // One at a time: the site waits for the answer before it asks again.
 Status PairCore::take_fetch(Bytes body, uint64_t request) {
   TM_ASSIGN(const FetchRequest wanted, decode_fetch(body));
-  if (fetch_ || !begun_) return Status(Code::kCorrupt, "the site asks for records out of turn");
+  if (fetch_ || !begun_) return Status(Code::kCorrupt, "the site asked for records out of turn");
   fetch_.emplace();
   fetch_->kind = PairReading::Kind::kFetched;
   fetch_->session = session_;

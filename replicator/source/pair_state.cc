@@ -67,13 +67,13 @@ bool may_follow(PairState from, PairState to) {
 Status may_suspend(const PairStatus& status, const std::string& site) {
   if (status.state != PairState::kSuspended && status.state != PairState::kSuspending) return Status();
   return Status(Code::kInvalid,
-                "the pair with site '" + site + "' is " + std::string(pair_state_name(status.state)) + " already");
+                "the pair with site '" + site + "' is already " + std::string(pair_state_name(status.state)));
 }
 
 Status may_resume(const PairStatus& status, const std::string& site) {
   if (status.wanted == PairWanted::kSuspended || status.state == PairState::kFailed) return Status();
   return Status(Code::kInvalid, "the pair with site '" + site + "' is " + std::string(pair_state_name(status.state)) +
-                                    ": only one that is suspended can be resumed");
+                                    "; only a suspended pair can be resumed");
 }
 
 void change_state(PairStatus& status, PairState to, std::string cause, int64_t wall_ns) {

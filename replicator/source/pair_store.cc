@@ -30,7 +30,7 @@ Status PairStore::set_status(const std::string& site, const PairStatus& status) 
       pair.status = status;
       return Status();
     }
-    return Status(Code::kNotFound, "there is no pair with a site '" + site + "' any more");
+    return Status(Code::kNotFound, "there is no longer a pair with site '" + site + "'");
   });
 }
 

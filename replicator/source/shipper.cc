@@ -100,7 +100,7 @@ Result<std::shared_ptr<PairLink>> ShipperImpl::find(const std::string& site) {
   MutexLock lock(mutex_);
   auto found = links_.find(site);
   if (found != links_.end()) return found->second;
-  return Status(Code::kNotFound, "there is no pair with a site '" + site + "'");
+  return Status(Code::kNotFound, "there is no pair with site '" + site + "'");
 }
 
 Status ShipperImpl::create(const PairConfig& config) {

@@ -171,7 +171,7 @@ Status send_within(Connection& connection, Message& message, SteadyTime deadline
     TM_ASSIGN(bool sent, connection.try_send(message));
     if (sent) return Status();
     std::chrono::milliseconds left = until(deadline);
-    if (left.count() <= 0) return Status(Code::kTimeout, "site at " + connection.endpoint() + " takes nothing");
+    if (left.count() <= 0) return Status(Code::kTimeout, "site at " + connection.endpoint() + " accepts no data");
     TM_TRY(connection.wait(left, true, wake));
     TM_TRY(check_wake(wake));
   }

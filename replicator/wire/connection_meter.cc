@@ -47,7 +47,7 @@ Status ConnectionMeter::watch(ZmqContext& context, Socket& socket) {
 }
 
 void ConnectionMeter::stop(Socket& socket) {
-  if (!take_events().ok()) log_warning("the site's connections can no longer be followed");
+  if (!take_events().ok()) log_warning("the site's connections can no longer be monitored");
   socket.stop_monitor();
 }
 

@@ -43,7 +43,7 @@ Result<Endpoint> parse_tcp(std::string_view text, bool listening) {
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string_view::npos) {
-    return bad_endpoint(text, "an IPv6 address stands in brackets");
+    return bad_endpoint(text, "an IPv6 address must be in brackets");
   }
   Endpoint endpoint;
   endpoint.host = host;
@@ -73,8 +73,8 @@ Status check_name(std::string_view name, std::string_view what) {
   bool fits = !name.empty() && name.size() <= kNameMaxChars && name != "." && name != ".." &&
               std::all_of(name.begin(), name.end(), name_char);
   if (fits) return Status();
-  return Status(Code::kInvalid, "'" + std::string(name.substr(0, 80)) + "' is no name for a " + std::string(what) +
-                                    ": 1 to 63 of A-Z a-z 0-9 . _ -");
+  return Status(Code::kInvalid, "'" + std::string(name.substr(0, 80)) + "' is not a valid " + std::string(what) +
+                                    " name (1 to 63 of A-Z a-z 0-9 . _ -)");
 }
 
 bool Endpoint::is_local() const {
@@ -105,10 +105,10 @@ Result<std::vector<Endpoint>> parse_lines(std::string_view text) {
     const size_t comma = rest.find(',');
     TM_ASSIGN(Endpoint line, parse_endpoint(rest.substr(0, comma), false));
     for (const Endpoint& other : lines) {
-      if (other.text() == line.text()) return bad_endpoint(text, "one line is there twice");
+      if (other.text() == line.text()) return bad_endpoint(text, "one line appears twice");
     }
     lines.push_back(std::move(line));
-    if (lines.size() > kLinesMax) return bad_endpoint(text, "at most 4 lines lead to a site");
+    if (lines.size() > kLinesMax) return bad_endpoint(text, "a site can have at most 4 lines");
     if (comma == std::string_view::npos) return lines;
     rest.remove_prefix(comma + 1);
   }

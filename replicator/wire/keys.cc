@@ -44,7 +44,7 @@ std::string trimmed(const std::string& text) {
 
 Status refuse_taken(const std::string& path, FileSystem& files) {
   TM_ASSIGN(const bool taken, files.exists(path));
-  return taken ? Status(Code::kExists, path + " is there already; choose another name or remove it") : Status();
+  return taken ? Status(Code::kExists, path + " already exists; choose another name or remove it") : Status();
 }
 
 constexpr size_t kSecurityFileMax = 1u << 20;
@@ -52,13 +52,13 @@ constexpr size_t kSecurityFileMax = 1u << 20;
 // The file's text, if nobody but root and us owns it, or has one of the `forbidden` permissions to it.
 Result<std::string> read_guarded(const std::string& path, mode_t forbidden, Code refusal, std::string_view cure) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0 && errno == ENOENT) return Status(Code::kNotFound, path + " is not there", errno);
+  if (fd < 0 && errno == ENOENT) return Status(Code::kNotFound, path + " does not exist", errno);
   if (fd < 0) return errno_status(errno, path);
   struct stat info {};
   Status status = ::fstat(fd, &info) == 0 ? Status() : errno_status(errno, path);
   if (status.ok() && !S_ISREG(info.st_mode)) status = Status(Code::kInvalid, path + " is not a regular file");
   if (status.ok() && info.st_uid != 0 && info.st_uid != ::geteuid()) {
-    status = Status(refusal, path + " belongs to another user; chown it to root, or to who runs this program");
+    status = Status(refusal, path + " belongs to another user; chown it to root, or to the user that runs this program");
   }
   if (status.ok() && (info.st_mode & forbidden) != 0) status = Status(refusal, path + ": " + std::string(cure));
   if (status.ok() && info.st_size > static_cast<off_t>(kSecurityFileMax)) {
@@ -111,7 +111,7 @@ Status generate_key(const std::string& path, FileSystem& files) {
   }
   TM_TRY(refuse_taken(path, files));
   TM_TRY(refuse_taken(path + ".pub", files));
-  std::string pair = "# Tidemark key pair. Whoever reads this file can speak for its owner; give away only the .pub file.\n";
+  std::string pair = "# Tidemark key pair. Anyone who reads this file can act as its owner; share only the .pub file.\n";
   pair += "public = " + std::string(public_key.data()) + "\nsecret = " + std::string(secret_key.data()) + "\n";
   TM_TRY(write_file_atomically(files, path, pair).within("cannot write the key"));
   return write_file_atomically(files, path + ".pub", std::string(public_key.data()) + "\n")
@@ -175,25 +175,25 @@ std::string AllowList::parse_line(const std::vector<std::string>& words, Line& l
       grouped = true;
       std::istringstream parts(word.substr(kGroups.size()));
       for (std::string part; std::getline(parts, part, ',');) {
-        if (!is_pattern(part)) return "'" + part + "' is not the name of a group, nor a pattern of names";
+        if (!is_pattern(part)) return "'" + part + "' is not a valid group name or pattern of names";
         line.groups.push_back(part);
       }
     } else if (parse_rights(word, line.rights)) {
     } else if (i + 1 == words.size()) {
       line.name = word;
     } else {
-      return "'" + word + "' is not a right; there are 'append', 'create', 'own', 'read' and 'prune'";
+      return "unknown right '" + word + "'; use 'append', 'create', 'own', 'read' or 'prune'";
     }
   }
   const Rights& rights = line.rights;
-  if ((rights.create || rights.own) && !rights.append) return "'create' and 'own' are for keys that append; add 'append'";
-  if (!rights.any()) return "this key has no right; say which before the name: 'append', 'read', 'prune'";
+  if ((rights.create || rights.own) && !rights.append) return "'create' and 'own' require 'append'; add it";
+  if (!rights.any()) return "this key has no right; put 'append', 'read' or 'prune' before the name";
   if (rights.append && rights.prune) return "a key that appends cannot prune; give 'prune' to another key";
   if (grouped && line.groups.empty()) return "'groups=' names no group";
   if (line.groups.empty()) {
-    return "this line does not say for which groups: put groups=NAME,NAME before the name ('erp-*' stands for all that "
-           "begin so, "
-           "'*' for every group). To make copies of groups that are not here yet a key needs 'create' beside 'append'";
+    return "this line names no groups: put groups=NAME,NAME before the name ('erp-*' matches every name with "
+           "that prefix, "
+           "'*' every group). A key also needs 'create' beside 'append' to make copies of groups that are new here";
   }
   return "";
 }
@@ -262,10 +262,10 @@ Result<ClientKeys> load_client_keys(const std::string& server_key_file, const st
     if (local) return keys;
     return Status(Code::kNotAuthorised, std::string(endpoint) +
                                             " is not on this machine: the site's public key and a key pair of our own are "
-                                            "needed (tidemark keygen)");
+                                            "required (tidemark keygen)");
   }
   if (server_key_file.empty() || own_key_file.empty()) {
-    return Status(Code::kInvalid, "the site's public key and our own key pair are given together or not at all");
+    return Status(Code::kInvalid, "give both the site's public key and our own key pair, or neither");
   }
   TM_ASSIGN(keys.server_key, load_public_key(server_key_file));
   TM_ASSIGN(keys.own, load_key_pair(own_key_file));

@@ -33,15 +33,15 @@ Status refuse_position(PositionCase which, const Position& own, const Position& 
   if (which == PositionCase::kDiverged) {
     return Status(Code::kDiverged,
                   who + " holds another history of group '" + std::string(group) + "': its " + describe(site) +
-                      " is not what this log has there (newest here: " + describe(own) +
+                      " differs from this log (newest here: " + describe(own) +
                       "). Nothing was sent. Decide which history is right: remove or rename the group's directory at the "
-                      "site to copy this one anew, or restore from the site");
+                      "site to copy this one again, or restore from the site");
   }
   if (which == PositionCase::kAhead) {
     return Status(Code::kDiverged,
                   who + " is ahead: it holds " + describe(site) + ", this log ends at " + describe(own) +
                       ". Nothing was sent. Records were lost here, or this is an older copy: restore from the site, or "
-                      "remove or rename the group's directory at the site to copy this one anew");
+                      "remove or rename the group's directory at the site to copy this one again");
   }
   return Status();
 }

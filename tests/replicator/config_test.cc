@@ -162,7 +162,7 @@ TEST_CASE("pairs are kept in pairs.json") {
   };
   CHECK(damaged("{\n  \"format\": 1,\n  oops\n}").find(":3:") != std::string::npos);
   CHECK(damaged(R"({"format":1,"pairs":[{"site":"a"}]})").find("'endpoint' is missing") != std::string::npos);
-  CHECK(damaged(R"({"format":1,"pairs":[{"site":"a","endpoint":7}]})").find("not a text") != std::string::npos);
+  CHECK(damaged(R"({"format":1,"pairs":[{"site":"a","endpoint":7}]})").find("not a string") != std::string::npos);
   CHECK(damaged(R"({"format":1,"pairs":[{"site":"a","endpoint":"tcp://h:1","mode":"x"}]})").find("'mode'") !=
         std::string::npos);
   CHECK(damaged(R"({"format":1,"pairs":[{"site":"a","endpoint":"tcp://h:1"},{"site":"a","endpoint":"tcp://h:1"}]})")

@@ -57,7 +57,7 @@ TEST_CASE("the allow-list: a line says for which groups, and what is not right i
   wrong(key + " create groups=shop shop", "'append'");
   wrong(key + " own,read groups=shop shop", "'append'");
   wrong(key + " append,prune groups=shop shop", "cannot prune");
-  wrong(key + " append,write groups=shop shop", "'append,write' is not a right");
+  wrong(key + " append,write groups=shop shop", "unknown right 'append,write'");
   wrong("rubbish append groups=shop shop", "not a public key");
   CHECK(loads(keys, key + " append groups=shop a\n" + key + " prune groups=tent b\n").text().find("prunes in another") !=
         std::string::npos);
@@ -164,7 +164,7 @@ TEST_CASE("a key ships and reads its groups and no other, and learns nothing of 
     site->read_allow_list();
     auto other = make_primary(keys.work / "o");
     auto shipping_other = start_shipping(*other, {keys.pair(site.endpoint(), "stranger")});
-    REQUIRE(fails_with(*other, "another group is called 'shop'"));
+    REQUIRE(fails_with(*other, "another group named 'shop'"));
     const std::string text = progress(*other, "away").last_error;
     CHECK(text.find("remove") == std::string::npos);
     std::string id;
