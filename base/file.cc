@@ -89,7 +89,8 @@ class PosixFile final : public File {
                     static_cast<off_t>(to - from)) == 0)
       return Status();
     if (errno == EOPNOTSUPP || errno == ENOSYS)
-      return Status(Code::kUnsupported, "the file system of " + where_now(path_) + " has no holes in files", errno);
+      return Status(Code::kUnsupported, "the file system of " + where_now(path_) + " does not support holes in files",
+                    errno);
     return failure(errno, "making a hole in", path_);
   }
 
@@ -205,7 +206,8 @@ class PosixFileSystem final : public FileSystem {
   Status open_failure(int error, const std::string& path) {
     const auto target = read_link(path);
     if (error != ENOENT || !target.ok() || target->empty()) return failure(error, "opening", path);
-    return Status(Code::kIo, where_now(path) + " lies at " + *target + ", which is not there; is its disk mounted?", error);
+    return Status(Code::kIo, where_now(path) + " points to " + *target + ", which does not exist; is its disk mounted?",
+                  error);
   }
 };
 

@@ -96,8 +96,8 @@ Result<std::shared_ptr<PinnedDirectory>> PinnedDirectory::pin(const std::string&
   }
   std::shared_ptr<PinnedDirectory> made(new PinnedDirectory(path, fd));
   if (fd < 0 || enter(path, fd)) return made;
-  return Status(Code::kBusy,
-                "this process still has another directory open that was " + path + " before it was moved; stop it first");
+  return Status(Code::kBusy, "this process still has the directory open that was " + path +
+                                 " before it was moved; stop the process first");
 }
 
 PinnedDirectory::~PinnedDirectory() {

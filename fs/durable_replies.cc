@@ -106,8 +106,7 @@ void DurableReplies::answer_copied() {
     const auto now = std::chrono::steady_clock::now();
     while (!uncopied_.empty()) {
       std::optional<Status> answer = site_answer(uncopied_.front());
-      if (!answer && stopping_)
-        answer = {Code::kInterrupted, "the mount ended before a site had what was to be durable there"};
+      if (!answer && stopping_) answer = {Code::kInterrupted, "the mount ended before the change was durable at a site"};
       if (!answer && now >= uncopied_.front().deadline)
         answer = group_.watermarks().wait_copied(uncopied_.front().upto, now);
       if (!answer) break;

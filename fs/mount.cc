@@ -99,7 +99,7 @@ Status clear_mountpoint(const std::string& path) {
     // ECONNABORTED: its daemon was killed this moment, before it could answer.
     const bool dead = statvfs(path.c_str(), &about) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
     if (!dead || entry->type != kFilesystemType) {
-      return {Code::kBusy, "something is mounted at " + path + " already: " + entry->source + " (" + entry->type + ")"};
+      return {Code::kBusy, "something is already mounted at " + path + ": " + entry->source + " (" + entry->type + ")"};
     }
     log_info("cleaning the stale mountpoint " + path);
     TM_TRY(detach(path, true));
@@ -117,7 +117,7 @@ Status check_mountpoint(const std::string& path, const Group* group) {
   if (!group) return {};
   Result<std::string> own = canonical_mountpoint(group->directory());
   if (own.ok() && (*own == path || own->starts_with(path == "/" ? path : path + "/"))) {
-    return {Code::kInvalid, "the volume's own directory " + *own + " would vanish under a mount at " + path};
+    return {Code::kInvalid, "the volume's own directory " + *own + " would be hidden by a mount at " + path};
   }
   return {};
 }
@@ -183,7 +183,7 @@ Status FuseMount::mount_session() {
   const std::string text = "mounting at " + mountpoint_ + ": " + why;
   if (access("/dev/fuse", R_OK | W_OK) != 0) {
     return {Code::kPermission,
-            text + "; /dev/fuse is missing or closed to this user: modprobe fuse, or give the container that device"};
+            text + "; /dev/fuse is missing or not accessible: run modprobe fuse, or pass the device to the container"};
   }
   if (error == EPERM || error == EACCES || geteuid() != 0) return {Code::kPermission, text};
   return errno_status(error, text);
@@ -270,7 +270,7 @@ void FuseMount::stop() {
 
 // Processes still use the mount, as when the machine goes down: what they wrote is made safe, then they lose it.
 void FuseMount::end_in_use() {
-  log_warning(mountpoint_ + " is in use and is taken away all the same");
+  log_warning(mountpoint_ + " is in use; unmounting it anyway");
   if (daemon_.marks && daemon_.volume) {
     if (Status flushed = daemon_.marks->flush(); !flushed.ok()) log_error(flushed.text());
   }
@@ -294,7 +294,8 @@ void FuseMount::end_in_use() {
 }
 
 Result<MarkOutcome> FuseMount::mark(const MarkRequest& request, const std::string& wait, std::chrono::milliseconds timeout) {
-  if (!daemon_.marks || !daemon_.only_writer) return Status(Code::kReadOnly, "a point or a replica takes no marks");
+  if (!daemon_.marks || !daemon_.only_writer)
+    return Status(Code::kReadOnly, "this is a read-only point; mark the live volume instead");
   return daemon_.marks->make(request, wait, timeout, nullptr);
 }
 

@@ -79,7 +79,7 @@ Status fusermount(const std::string& mountpoint, bool lazy) {
   while (waitpid(child, &exit_status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0) return {};
-  return {Code::kBusy, "fusermount3 could not unmount " + mountpoint + ": it is in use, or another user's"};
+  return {Code::kBusy, "fusermount3 could not unmount " + mountpoint + ": it is in use, or belongs to another user"};
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ Status apply_mark(const std::string& value, Switches& switches) {
     switches.mark_group = found->gr_gid;
     return {};
   }
-  return {Code::kInvalid, "mount option 'mark=" + value + "': no such group; mark=all, mark=root and mark=GROUP are known"};
+  return {Code::kInvalid, "mount option 'mark=" + value + "': no such group; use mark=all, mark=root or mark=GROUP"};
 }
 
 Status apply(std::string_view option, bool point, bool root, Switches& switches) {

@@ -65,7 +65,7 @@ void Reaper::free_batch(const std::vector<Ino>& inodes) {
     auto end = inodes.begin() + static_cast<std::ptrdiff_t>(std::min(from + kFreeMax, inodes.size()));
     Status freed = volume_.free_inodes(std::vector<Ino>(begin, end));
     if (!freed.ok()) {
-      log_warning("unnamed inodes stay until the next mount: " + freed.text());
+      log_warning("deleted files could not be freed and stay until the next mount: " + freed.text());
       return;
     }
   }

@@ -19,12 +19,12 @@ constexpr size_t kOpenDirectoriesMax = 64;
 constexpr int kClearingsMax = 16;  // somebody who puts things in the way more often than that does it on purpose
 constexpr mode_t kOursAlone = 0700;
 
-Status replaced_meanwhile() { return Status(Code::kIo, "somebody replaced it while the restore was running", ESTALE); }
+Status replaced_meanwhile() { return Status(Code::kIo, "it was replaced while the restore was running", ESTALE); }
 
 // An existing directory below the target that is to be written into, or removed.
 Status refuse_groups_place(int directory) {
   if (!is_groups_place(directory)) return Status();
-  return Status(Code::kInvalid, "Tidemark keeps a volume or a copy of one there: choose another target");
+  return Status(Code::kInvalid, "it holds a Tidemark volume or a copy of one; choose another target");
 }
 
 Result<struct stat> look_at(const Fd& fd) {
@@ -90,7 +90,7 @@ Status DirectorySink::open_target(const std::string& path) {
   TM_TRY(check_new_outside_groups(path, shown));  // before anything is made
   if (::mkdir(path.c_str(), kOursAlone) != 0 && errno != EEXIST) {
     if (errno == ENOENT) {
-      return Status(Code::kNotFound, "the directory in which " + path + " is to be made does not exist", ENOENT);
+      return Status(Code::kNotFound, "the parent directory of " + path + " does not exist", ENOENT);
     }
     return errno_status(errno, "making directory " + path);
   }
@@ -142,7 +142,7 @@ Status DirectorySink::refuse_ours(const struct stat& info) {
   auto [from, to] = ours_.equal_range(info.st_ino);
   bool ours = std::any_of(from, to, [&](const auto& one) { return one.second == info.st_dev; });
   if (!ours) return Status();
-  return Status(Code::kExists, "this file system takes its name for that of another entry", EEXIST);
+  return Status(Code::kExists, "on this file system its name is the same as another entry's", EEXIST);
 }
 
 // With force: removes what is in the way of a new entry.
@@ -152,7 +152,7 @@ Status DirectorySink::clear_the_way(int parent, const std::string& name) {
     return errno == ENOENT ? Status() : errno_status(errno, "looking at what is in the way");
   }
   TM_TRY(refuse_ours(info));
-  return remove_tree(parent, name, refuse_groups_place).within("clearing the way");
+  return remove_tree(parent, name, refuse_groups_place).within("removing what is in the way");
 }
 
 // Calls `make` (0, or -1 with errno) until the name is free.
@@ -163,7 +163,7 @@ Status DirectorySink::make_name(int parent, const std::string& name, Make make) 
     if (errno == EINTR) continue;
     if (errno != EEXIST) return errno_status(errno, "making it");
     if (!force_ || attempt == kClearingsMax) {
-      return Status(Code::kExists, "it is there already: somebody made it while the restore was running", EEXIST);
+      return Status(Code::kExists, "it already exists: it was created while the restore was running", EEXIST);
     }
     TM_TRY(clear_the_way(parent, name));
   }
@@ -253,8 +253,8 @@ Status DirectorySink::make_other(size_t index) {
   });
   TM_TRY(made);
   if (refused) {
-    warnings_.add(S_ISLNK(type) ? "symbolic link left out, this file system has none"
-                                : "device or pipe left out, this user may not make it here",
+    warnings_.add(S_ISLNK(type) ? "symbolic link left out because this file system does not support it"
+                                : "device or pipe left out because this user may not create it",
                   entry.path);
     return Status();
   }
@@ -314,8 +314,8 @@ Result<RestoreReport> restore_to_directory(TreeView& view, const RestoreOptions&
     if (written.ok()) written = sink.sync();
     if (!written.ok()) {
       return Status(written.code(),
-                    written.text() + "; the restore is not complete: " + options.target +
-                        " holds a part of the tree (the files in it are whole)",
+                    written.text() + "; the restore is incomplete: " + options.target +
+                        " holds only part of the tree (the files in it are complete)",
                     written.sys_errno());
     }
   }

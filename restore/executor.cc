@@ -211,12 +211,12 @@ Status Execution::make_links() {
     auto copied = copies.find(original->second);
     Status linked = sink_.make_link(i, copied == copies.end() ? original->second : copied->second);
     if (linked.code() == Code::kTooManyLinks) {
-      warnings_.add("kept as a copy, this target cannot have one more hard link", tree_.entry(i).path);
+      warnings_.add("kept as a copy because the target cannot have another hard link", tree_.entry(i).path);
       copies[original->second] = i;
       linked = S_ISREG(tree_.entry(i).attr.mode) ? make_file(i, buffer) : sink_.make_other(i);
     }
     if (linked.code() == Code::kNotFound) {
-      warnings_.add("left out, like what it is a hard link to", tree_.entry(i).path);
+      warnings_.add("left out like the file it is a hard link to", tree_.entry(i).path);
       linked = Status();
     }
     TM_TRY(linked.within(show_path(tree_.entry(i).path)));
@@ -312,7 +312,7 @@ Status Execution::copy(OpenFile& file, Buffer& buffer) {
     return Status();
   }
   if (copied.code() != Code::kStale || !options_.vanishing) return copied;
-  warnings_.add("left out, it went before it was copied", file.entry().path);
+  warnings_.add("left out because it disappeared before it was copied", file.entry().path);
   return Status();
 }
 

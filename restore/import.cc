@@ -22,7 +22,7 @@ Result<RestoreReport> import_directory(const std::string& from, Group& into, con
     Status written = write_tree(*view, tree, sink, warnings, execute);
     if (written.ok()) written = into.sync();
     if (!written.ok()) {
-      return Status(written.code(), written.text() + "; the import is not complete: the volume holds a part of the tree",
+      return Status(written.code(), written.text() + "; the import is incomplete: the volume holds only part of the tree",
                     written.sys_errno());
     }
   }

@@ -83,7 +83,7 @@ Status apply_mode(const NativeHandle& handle, const PlanEntry& entry, bool owned
   constexpr mode_t kRaising = S_ISUID | S_ISGID;
   mode_t mode = entry.attr.mode & 07777;
   if (!owned && (mode & kRaising) != 0 && !S_ISDIR(entry.attr.mode)) {
-    warnings.add("set-user-id and set-group-id are left out, the owner is not kept", entry.path);
+    warnings.add("set-user-id and set-group-id are left out because the owner is not kept", entry.path);
     mode &= ~kRaising;
   }
   if (change_mode(handle, mode) == 0) return Status();
@@ -113,7 +113,7 @@ Status apply_times(const NativeHandle& handle, const PlanEntry& entry, Warnings&
   struct stat now {};
   if (::fstatat(handle.fd.get(), "", &now, AT_EMPTY_PATH) != 0) return errno_status(errno, "looking at the times");
   if (now.st_atim.tv_sec != attr.atime.seconds || now.st_mtim.tv_sec != attr.mtime.seconds) {
-    warnings.add("a time this file system cannot keep", entry.path);
+    warnings.add("a time is out of range for this file system", entry.path);
   }
   return Status();
 }
@@ -142,7 +142,7 @@ bool has_xattr(const PlanEntry& entry, std::string_view name) {
 
 void remove_xattr(const Fd& directory, const std::string& name, std::string_view path, Warnings& warnings) {
   if (::fremovexattr(directory.get(), name.c_str()) == 0 || errno == ENODATA || errno == EOPNOTSUPP) return;
-  warnings.add("extended attribute " + name + " stays" + reason(errno), path);
+  warnings.add("extended attribute " + name + " could not be removed" + reason(errno), path);
 }
 
 }  // namespace

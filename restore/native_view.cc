@@ -51,7 +51,7 @@ int look(int fd, const char* name, struct statx& info) {
 bool is_gone(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ESTALE; }
 
 Status read_failure(int error, std::string_view what) {
-  if (is_gone(error)) return Status(Code::kStale, "it is not there any more", error);
+  if (is_gone(error)) return Status(Code::kStale, "it no longer exists", error);
   return errno_status(error, what);
 }
 
@@ -121,7 +121,7 @@ Result<Fd> NativeView::open_node(Ino ino, int flags) {
   if (!fd.valid()) return read_failure(errno, "opening it");
   struct statx info {};
   if (look(fd.get(), "", info) != 0) return read_failure(errno, "looking at it");
-  if (identity_of(info) != known.identity) return Status(Code::kStale, "it is another file now", ESTALE);
+  if (identity_of(info) != known.identity) return Status(Code::kStale, "it was replaced by another file", ESTALE);
   return fd;
 }
 
@@ -163,7 +163,7 @@ Result<std::optional<DirEntry>> NativeView::take_in(const Fd& in, Ino directory,
     warnings_.add(what, above.empty() ? name : above + "/" + name);
   };
   if (is_directory && made.identity == except_) {
-    tell("left out, it is the volume itself");
+    tell("left out because it is the volume itself");
     return std::optional<DirEntry>();
   }
   if (S_ISSOCK(info.stx_mode)) {
@@ -171,10 +171,10 @@ Result<std::optional<DirEntry>> NativeView::take_in(const Fd& in, Ino directory,
     return std::optional<DirEntry>();
   }
   if (mounted && !is_directory) {
-    tell("left out, another file is mounted on it");
+    tell("left out because another file is mounted on it");
     return std::optional<DirEntry>();
   }
-  if (mounted) tell("kept as an empty directory, another file system begins here");
+  if (mounted) tell("kept as an empty directory because another file system is mounted on it");
   made.mount = mounted;
   DirEntry entry{name, Ino(), static_cast<uint32_t>(info.stx_mode & S_IFMT)};
   entry.ino = add_node(std::move(made));
@@ -262,7 +262,7 @@ void NativeView::tell_change(Ino ino) {
     if (known.change_told) return;
     known.change_told = true;
   }
-  warnings_.add("it changed while it was copied, the copy is not one state of it", path_of(ino));
+  warnings_.add("it changed while it was copied, so the copy is not one consistent state", path_of(ino));
 }
 
 void NativeView::watch(Ino ino, const Fd& fd) {

@@ -26,7 +26,7 @@ Result<std::vector<std::string>> split_include(const std::string& text) {
     std::string part = text.substr(at, slash - at);
     at = slash + 1;
     if (part.empty() || part == ".") continue;
-    if (part == "..") return Status(Code::kInvalid, "'" + text + "': '..' is not accepted in a path to include");
+    if (part == "..") return Status(Code::kInvalid, "'" + text + "': '..' is not allowed in a path to include");
     parts.push_back(std::move(part));
   }
   return parts;
@@ -43,7 +43,7 @@ Result<Included> find_include(TreeView& view, const std::string& text) {
       if (code != Code::kNotFound && code != Code::kNotDirectory) return next.status().within(show_path(text));
       std::string why = code == Code::kNotFound ? " has no entry " + part : " is not a directory";
       return Status(Code::kNotFound,
-                    "'" + text + "' is not there at " + point_text(view.point()) + ": " + show_path(found.path) + why);
+                    "'" + text + "' does not exist at " + point_text(view.point()) + ": " + show_path(found.path) + why);
     }
     found.above.emplace_back(found.path, found.attr);
     found.path += (found.path.empty() ? "" : "/") + part;

@@ -38,9 +38,9 @@ Fd::~Fd() {
 Status check_entry_name(std::string_view name) {
   if (name.empty()) return Status(Code::kCorrupt, "an entry without a name");
   if (name.size() > kNameMax) return Status(Code::kCorrupt, "a name of " + std::to_string(name.size()) + " bytes");
-  if (name == "." || name == "..") return Status(Code::kCorrupt, "'" + std::string(name) + "' is not the name of an entry");
+  if (name == "." || name == "..") return Status(Code::kCorrupt, "'" + std::string(name) + "' is not a valid entry name");
   if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos) {
-    return Status(Code::kCorrupt, "'" + show_path(name) + "' is not a name: it has a '/' or a zero byte in it");
+    return Status(Code::kCorrupt, "'" + show_path(name) + "' is not a valid entry name: it contains a '/' or a zero byte");
   }
   return Status();
 }

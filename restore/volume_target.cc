@@ -182,8 +182,8 @@ Result<RestoreReport> restore_to_volume(TreeView& view, const RestoreOptions& op
   if (written.ok()) written = Group::declare_finished(options.target, *options.volume.files);
   if (!written.ok()) {
     return Status(written.code(),
-                  written.text() + "; the restore is not complete: the volume in " + options.target +
-                      " holds a part of the tree, remove it",
+                  written.text() + "; the restore is incomplete: the volume in " + options.target +
+                      " holds only part of the tree; remove it",
                   written.sys_errno());
   }
   report.damaged = warnings.take_damage();

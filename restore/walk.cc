@@ -20,16 +20,16 @@ bool possible_type(uint32_t mode) {
 }
 
 Status check_attr(const Attr& attr) {
-  if (!possible_type(attr.mode)) return Status(Code::kCorrupt, "no such type of file: mode " + std::to_string(attr.mode));
+  if (!possible_type(attr.mode)) return Status(Code::kCorrupt, "unknown file type: mode " + std::to_string(attr.mode));
   if (attr.size > kFileSizeMax) return Status(Code::kCorrupt, "a size of " + std::to_string(attr.size) + " bytes");
-  if (!possible_time(attr.atime) || !possible_time(attr.mtime)) return Status(Code::kCorrupt, "an impossible time");
-  if (attr.uid == kNoOwner || attr.gid == kNoOwner) return Status(Code::kCorrupt, "an impossible owner");
+  if (!possible_time(attr.atime) || !possible_time(attr.mtime)) return Status(Code::kCorrupt, "an invalid time");
+  if (attr.uid == kNoOwner || attr.gid == kNoOwner) return Status(Code::kCorrupt, "an invalid owner");
   return Status();
 }
 
 Status check_xattr(std::string_view name, std::string_view value) {
   if (name.empty() || name.size() > kNameMax || name.find('\0') != std::string_view::npos) {
-    return Status(Code::kCorrupt, "an impossible name of an extended attribute");
+    return Status(Code::kCorrupt, "an invalid name of an extended attribute");
   }
   if (value.size() > kXattrValueMax) return Status(Code::kCorrupt, "an extended attribute that is too large");
   return Status();
@@ -37,7 +37,7 @@ Status check_xattr(std::string_view name, std::string_view value) {
 
 Status check_symlink(std::string_view target) {
   if (target.empty() || target.size() > kSymlinkMax || target.find('\0') != std::string_view::npos) {
-    return Status(Code::kCorrupt, "an impossible symbolic link");
+    return Status(Code::kCorrupt, "an invalid symbolic link");
   }
   return Status();
 }
@@ -135,7 +135,7 @@ Status Walk::carry_out(Task& task) {
     Status looked = look_at(entry.ino, path);
     if (looked.ok()) continue;
     if (vanished_ == nullptr || looked.code() != Code::kStale) return looked.within(show_path(path));
-    vanished_->add("left out, it went while it was looked at", path);
+    vanished_->add("left out because it disappeared while it was read", path);
   }
   return Status();
 }
@@ -145,7 +145,7 @@ Status Walk::list(const Task& task) {
   while (!outcome_.stopped()) {
     Result<std::vector<DirEntry>> page = view_.list(task.directory, after, kPlanPage);
     if (!page.ok() && vanished_ != nullptr && page.status().code() == Code::kStale) {
-      vanished_->add("left out, it went while it was looked at", task.path);
+      vanished_->add("left out because it disappeared while it was read", task.path);
       return Status();
     }
     if (!page.ok()) return page.status().within(show_path(task.path));
@@ -175,7 +175,7 @@ Status Walk::keep(std::string path, const Attr& attr, bool below) {
   bool directory = S_ISDIR(attr.mode);
   // A directory has one name: a second one would be a circle.
   bool first = (directory || attr.nlink > 1) ? claim(attr.ino) : true;
-  if (directory && !first) return Status(Code::kCorrupt, "a directory that has another name already");
+  if (directory && !first) return Status(Code::kCorrupt, "a directory with a second name");
   if (first) TM_TRY(add_details(found));
   {
     MutexLock lock(mutex_);
@@ -247,7 +247,7 @@ Result<std::vector<DataRange>> checked_ranges(TreeView& view, const Attr& attr, 
   uint64_t at = from;
   for (const DataRange& range : ranges) {
     bool possible = range.at >= at && range.at <= attr.size && range.size != 0 && range.size <= attr.size - range.at;
-    if (!possible) return Status(Code::kCorrupt, "an impossible map of the file's data");
+    if (!possible) return Status(Code::kCorrupt, "an invalid map of the file's data");
     at = range.at + range.size;
   }
   return ranges;

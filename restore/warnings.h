@@ -47,7 +47,7 @@ class Warnings {
       if (more != 0) line += " and " + std::to_string(more) + " more";
       lines.push_back(std::move(line));
     }
-    if (others_ != 0) lines.push_back("and " + std::to_string(others_) + " warnings of further kinds");
+    if (others_ != 0) lines.push_back("and " + std::to_string(others_) + " warnings of other kinds");
     kinds_.clear();
     others_ = 0;
     return lines;

@@ -22,7 +22,7 @@ void Invalidator::stop() {
 void Invalidator::forget(Touched touched) {
   MutexLock lock(mutex_);
   if (waiting_.size() >= kWaitingMax) {
-    log_warning("the kernel may show a name or a file as it was: too many changes failed at once; unmount and mount again");
+    log_warning("the kernel may show a stale name or file: too many changes failed at once; unmount and mount again");
     return;
   }
   waiting_.push_back(std::move(touched));

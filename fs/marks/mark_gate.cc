@@ -13,13 +13,14 @@ bool is_privileged(uint32_t uid) { return uid == 0 || uid == geteuid(); }
 
 Status MarkGate::admit(uint32_t uid, bool in_group) {
   if (is_privileged(uid)) return {};
-  if (right_ == MarkRight::kRoot) return {Code::kPermission, "only root makes marks here (-o mark=root)"};
-  if (right_ == MarkRight::kGroup && !in_group) return {Code::kPermission, "only a group makes marks here (-o mark=GROUP)"};
+  if (right_ == MarkRight::kRoot) return {Code::kPermission, "only root may make marks here (-o mark=root)"};
+  if (right_ == MarkRight::kGroup && !in_group)
+    return {Code::kPermission, "only members of a group may make marks here (-o mark=GROUP)"};
   MutexLock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   tokens_ = std::min(kBurst, tokens_ + kPerSecond * std::chrono::duration<double>(now - refilled_).count());
   refilled_ = now;
-  if (tokens_ < 1) return {Code::kBusy, "marks are made too fast"};
+  if (tokens_ < 1) return {Code::kBusy, "marks are made too fast; try again later"};
   const bool full = user_marks_ && *user_marks_ >= kUserMarksMax;
   if (!user_marks_ || (full && now - counted_ >= kRecount)) TM_TRY(count_locked());
   if (*user_marks_ >= kUserMarksMax)

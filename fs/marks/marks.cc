@@ -54,7 +54,7 @@ void MarkMaker::stop() {
 
 Status MarkMaker::submit(std::function<void()> job) {
   MutexLock lock(mutex_);
-  if (queue_.size() >= kQueueMax || stopping_) return {Code::kBusy, "too many marks are being made at once"};
+  if (queue_.size() >= kQueueMax || stopping_) return {Code::kBusy, "too many marks are being made at once; try again"};
   queue_.push_back(std::move(job));
   changed_.notify_one();
   return {};
@@ -100,7 +100,7 @@ Status MarkMaker::wait_for_sites(const std::string& who, Seq seq, std::chrono::m
     Status status = group_.watermarks().wait_durable(who, seq, slice);
     if (status.code() != Code::kTimeout || left <= kWaitSlice) return status;
     if (stopping_ || (abandoned && abandoned()))
-      return {Code::kInterrupted, "the mark is made; waiting for sites was given up"};
+      return {Code::kInterrupted, "the mark is made; the wait for sites was interrupted"};
   }
 }
 

@@ -270,8 +270,8 @@ TEST_CASE("a plain user gets warnings for what only root may do") {
     bool told =
         all.find("the owner is not kept (Operation not permitted): /theirs, /theirs too\n") != std::string::npos &&
         all.find("trusted.x is not kept") != std::string::npos &&
-        all.find("set-user-id and set-group-id are left out, the owner is not kept: /theirs\n") != std::string::npos &&
-        all.find("device or pipe left out, this user may not make it here: /device\n") != std::string::npos &&
+        all.find("set-user-id and set-group-id are left out because the owner is not kept: /theirs\n") != std::string::npos &&
+        all.find("device or pipe left out because this user may not create it: /device\n") != std::string::npos &&
         all.find("hard link to: /e\n") != std::string::npos;
     ::_exit(told ? 0 : 12);
   }
@@ -295,7 +295,7 @@ TEST_CASE("a damaged block: the failure names the path, and the file is not ther
   REQUIRE_FALSE(report.ok());
   CHECK(report.status().code() == Code::kCorrupt);
   CHECK(report.status().text().find("/directory/bad\\x0afile: block 7") != std::string::npos);
-  CHECK(report.status().text().find("not complete") != std::string::npos);
+  CHECK(report.status().text().find("incomplete") != std::string::npos);
   CHECK(look(scratch.path("target/directory/bad\nfile")).st_mode == 0);
   CHECK(read_whole(scratch.path("target/before")) == "whole");
 }

@@ -162,7 +162,7 @@ TEST_CASE("a directory swapped between making it and filling it is refused") {
   auto report = restore_to_directory(view, options);
   REQUIRE_FALSE(report.ok());
   CHECK(report.status().text().find("/b") != std::string::npos);
-  CHECK(report.status().text().find("replaced it") != std::string::npos);
+  CHECK(report.status().text().find("was replaced") != std::string::npos);
   CHECK(names(outside.path()).empty());
 }
 

@@ -133,7 +133,7 @@ TEST_CASE("an include that is not there is named, with the point") {
   auto plan = plan_restore(view, {"a/b", "a/nothing/x"});
   REQUIRE_FALSE(plan.ok());
   CHECK(plan.status().code() == Code::kNotFound);
-  CHECK(plan.status().text() == "'a/nothing/x' is not there at seq:42: /a has no entry nothing");
+  CHECK(plan.status().text() == "'a/nothing/x' does not exist at seq:42: /a has no entry nothing");
   plan = plan_restore(view, {"a/b/c"});
   CHECK(plan.status().code() == Code::kNotFound);
   CHECK(plan.status().text().find("/a/b is not a directory") != std::string::npos);

@@ -233,7 +233,7 @@ TEST_CASE("import leaves out sockets, other file systems and the volume itself, 
   REQUIRE(report.ok());
   std::string all;
   for (const std::string& line : report->warnings) all += line + "\n";
-  CHECK(all == "left out, it is the volume itself: /group\nsocket left out: /socket\n");
+  CHECK(all == "left out because it is the volume itself: /group\nsocket left out: /socket\n");
   auto listed = newest(*group)->list(kRootIno, "", 100);
   REQUIRE(listed.ok());
   CHECK(listed->size() == 1);
@@ -246,7 +246,8 @@ TEST_CASE("import leaves out sockets, other file systems and the volume itself, 
   auto inside = (*slash)->list(proc->ino, "", 10);
   REQUIRE(inside.ok());
   CHECK(inside->empty());
-  CHECK(warnings.take() == std::vector<std::string>{"kept as an empty directory, another file system begins here: /proc"});
+  CHECK(warnings.take() ==
+        std::vector<std::string>{"kept as an empty directory because another file system is mounted on it: /proc"});
 }
 
 TEST_CASE("import notices what changes under it") {
