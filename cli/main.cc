@@ -73,7 +73,7 @@ int parse_and_run(int argc, char** argv) {
       sub = sub->get_subcommands().front();
       path += " " + sub->get_name();
     }
-    tidemark::cli::print_note("  next: `" + path + " --help` shows what it takes");
+    tidemark::cli::print_note("  next: `" + path + " --help` shows the usage");
     return TIDEMARK_EXIT_USAGE;
   }
   if (config.empty()) return invocation.run();

@@ -19,16 +19,17 @@ constexpr std::chrono::seconds kControlMargin{60};  // beyond what is waited for
 Status failed_ioctl(int error, const MarkOrder& order, const std::string& where) {
   switch (error) {
     case EEXIST:
-      return Status(Code::kExists, "a mark '" + order.name + "' exists already; names are never used twice", error);
+      return Status(Code::kExists,
+                    "a mark '" + order.name + "' already exists; choose another name (a name is never used twice)", error);
     case EINVAL: return Status(Code::kInvalid, "the mark's name or note is not allowed", error);
     case ENOTTY: return Status(Code::kInvalid, where + " is not in a Tidemark mount", error);
     case EROFS:  // not a point: that was looked at before
-      return Status(Code::kReadOnly,
-                    "the volume at " + where + " refuses what is new; `tidemark status " + where + "` says why", error);
+      return Status(Code::kReadOnly, "the volume at " + where + " refuses writes; `tidemark status " + where + "` says why",
+                    error);
     case ENOENT:
       return Status(Code::kNotFound,
-                    order.wait == "all" ? "there is no pair, so nobody can confirm a mark; none was made"
-                                        : "no site '" + order.wait + "' is paired; no mark was made",
+                    order.wait == "all" ? "this volume has no pair, so no site can confirm a mark; no mark was made"
+                                        : "there is no pair with site '" + order.wait + "'; no mark was made",
                     error);
     case EACCES:
     case EPERM: return Status(Code::kAccess, where + ": " + std::strerror(error), error);
@@ -45,7 +46,7 @@ Result<MarkMade> mark_through_mount(const Source& target, const MarkOrder& order
     return MarkMade{order.name, Seq(seq), Status()};
   }
   if (errno != ETIMEDOUT) return failed_ioctl(errno, order, path);
-  return MarkMade{order.name, Seq(seq), Status(Code::kTimeout, "the sites waited for have not confirmed it in time")};
+  return MarkMade{order.name, Seq(seq), Status(Code::kTimeout, "the sites did not confirm it in time")};
 }
 
 Result<MarkMade> mark_through_holder(const std::string& directory, const MarkOrder& order) {
@@ -93,9 +94,8 @@ Status hold_unmounted(const std::string& directory, const std::string& name, boo
 }
 
 Status check_target(const Source& target) {
-  if (target.remote)
-    return Status(Code::kUnsupported, "marks are made at the primary; " + target.text + " is a site's copy");
-  if (!target.point.empty()) return Status(Code::kInvalid, "a mark names the present; take '@" + target.point + "' away");
+  if (target.remote) return Status(Code::kUnsupported, target.text + " is a site's copy; make the mark at the primary");
+  if (!target.point.empty()) return Status(Code::kInvalid, "a mark names the current state; remove '@" + target.point + "'");
   return Status();
 }
 

@@ -46,7 +46,7 @@ bool drop_most_behind(Group& group, Shipper& shipper) {
   }
   if (last == nullptr) return false;
   const std::string needs = std::to_string(durable_there(group, *last).next().value());
-  const std::string cause = "the log limit drops it: it needs records from seq " + needs + " on, and the log has " +
+  const std::string cause = "dropped by the log limit: it needs records from seq " + needs + " on, and the log has " +
                             std::to_string(group.log().bytes() >> 20) + " MiB of " +
                             std::to_string(group.log_limit().max_bytes >> 20);
   const Status parked = shipper.park(last->config.site, cause);
@@ -124,8 +124,8 @@ Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const Pru
 std::string prune_text(const std::string& of, const Json& plan) {
   std::string time = text_field(plan, "base_time");
   if (const size_t dot = time.find('.'); dot != std::string::npos) time = time.substr(0, dot) + "Z";
-  std::string text = "This lets go of the history of " + of + " before " + (time.empty() ? "" : time + " ") + "(seq " +
-                     human_count(number_field(plan, "base")) + "), for good: ";
+  std::string text = "This permanently removes the history of " + of + " before " + (time.empty() ? "" : time + " ") +
+                     "(seq " + human_count(number_field(plan, "base")) + "): ";
   const Json marks = plan.value("marks", Json::array());
   text += marks.empty() ? "no mark" : human_count(marks.size()) + (marks.size() == 1 ? " mark: " : " marks: ");
   for (size_t i = 0; i < marks.size() && i < kMarksShown; ++i) {
@@ -148,7 +148,7 @@ void print_prune(const Json& report) {
     print_line(line);
     const std::string segments = human_count(number_field(report, "segments")) + " segments with " +
                                  human_bytes(number_field(report, "segment_bytes"));
-    print_line(segments + (dry_run ? " would go; what is still needed of them would move into packs" : " are gone"));
+    print_line(segments + (dry_run ? " would be removed; records still needed would move into packs" : " were removed"));
   }
   if (!dry_run) {
     print_line("log " + human_bytes(number_field(report, "log_bytes")) + ", packs " +
@@ -156,12 +156,12 @@ void print_prune(const Json& report) {
   }
   const Json marks = report.value("marks", Json::array());
   for (size_t i = 0; i < marks.size() && i < kMarksShown; ++i) {
-    print_line((dry_run ? "this mark would go: " : "this mark is gone: ") + printable(text_field(marks[i], "name")));
+    print_line((dry_run ? "this mark would be removed: " : "this mark was removed: ") +
+               printable(text_field(marks[i], "name")));
   }
   if (marks.size() > kMarksShown) print_line("and " + human_count(marks.size() - kMarksShown) + " more marks");
   if (std::string by = text_field(report, "stopped_by"); !by.empty()) {
-    print_line("it went no further than " + printable(by) + " (wanted: seq " + human_count(number_field(report, "wanted")) +
-               ")");
+    print_line("stopped by " + printable(by) + " (wanted: seq " + human_count(number_field(report, "wanted")) + ")");
   }
 }
 

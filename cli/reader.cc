@@ -82,8 +82,7 @@ Result<Mark> Reader::find_mark(const std::string& name) {
   TM_ASSIGN(auto all, marks());
   auto found = std::find_if(all.begin(), all.end(), [&](const Mark& mark) { return mark.name == name; });
   if (found != all.end()) return std::move(*found);
-  return Status(Code::kNoSuchPoint,
-                "no mark '" + name + "' at " + source_.text + "; `tidemark mark list` shows those there are");
+  return Status(Code::kNoSuchPoint, "no mark '" + name + "' at " + source_.text + "; `tidemark mark list` lists the marks");
 }
 
 Result<Position> Reader::newest() {
@@ -103,7 +102,7 @@ Result<RecordHeader> Reader::remote_header(Seq seq) {
   Bytes rest = as_bytes(run);
   if (rest.empty()) return Status(Code::kNotFound, source_.text + " does not hold record " + std::to_string(seq.value()));
   TM_ASSIGN(RecordView record, take_unordered(rest));
-  if (record.header.seq != seq) return Status(Code::kCorrupt, source_.text + " sent another record than it was asked for");
+  if (record.header.seq != seq) return Status(Code::kCorrupt, source_.text + " sent a different record than requested");
   return record.header;
 }
 
@@ -158,8 +157,7 @@ Status Reader::walk_remote(Seq first, Seq last, const std::function<Status(const
     const bool jumps = !before || (decode_header(rest, head) == RecordFault::kNone && head.seq > next);
     for (bool first_of_run = true; !rest.empty() && next <= last; first_of_run = false) {
       TM_ASSIGN(RecordView record, first_of_run && jumps ? take_unordered(rest) : take_record(rest, *before));
-      if (record.header.seq < next)
-        return Status(Code::kCorrupt, source_.text + " sent another record than it was asked for");
+      if (record.header.seq < next) return Status(Code::kCorrupt, source_.text + " sent a different record than requested");
       if (record.header.seq > last) return Status();
       before = record.header.position();
       next = record.header.seq.next();

@@ -70,7 +70,7 @@ Result<Source> source_of_mount(const std::string& path, const MountedVolume& mou
   const std::string mounted_source = mounted_now(mount);
   if (!is_remote(mounted_source) && !mounted_source.starts_with("/")) {
     return Status(Code::kNotFound,
-                  "what is mounted at " + mount.mountpoint + " calls itself '" + mount.source + "', which names no volume");
+                  "the mount at " + mount.mountpoint + " names '" + mount.source + "' as its source, which is not a volume");
   }
   if (is_remote(mounted_source)) {
     TM_ASSIGN(source, find_remote(mounted_source));
@@ -98,12 +98,12 @@ Result<Source> source_of_directory(const std::string& text) {
   }
   if (identity.status().code() == Code::kIo) return identity.status();  // a disk that is gone
   return Status(Code::kNotFound, "'" + text + "' is neither a volume nor inside a Tidemark mount; `tidemark init " + text +
-                                     "` makes a volume, `tidemark status` lists what is mounted");
+                                     "` creates a volume, `tidemark status` lists the mounts");
 }
 
 Result<Source> find_local(std::string_view text) {
   SourceText split = split_source(text, path_exists);
-  if (split.base.empty()) return Status(Code::kInvalid, "an empty path is not a volume");
+  if (split.base.empty()) return Status(Code::kInvalid, "the path is empty");
   const std::string path = absolute_path(split.base);
   TM_ASSIGN(const std::optional<MountedVolume> mount, mount_around(path));
   const bool in_mount = mount && !is_kept_in_mount(path, *mount);
@@ -130,7 +130,7 @@ Result<Source> find_source(std::string_view text, const std::string& at) {
   Result<Source> found = is_remote(text) ? find_remote(text) : find_local(text);
   if (!found.ok() || at.empty()) return found;
   if (!found->point.empty() && found->point != at) {
-    return Status(Code::kInvalid, "two points for one source: '@" + found->point + "' and '--at " + at + "'; give one");
+    return Status(Code::kInvalid, "'@" + found->point + "' and '--at " + at + "' both name a point; give only one");
   }
   found->point = at;
   return found;

@@ -82,9 +82,9 @@ Status check_not_mounted_here(const std::string& path, const std::string& what, 
     if (mount.type != fs::kFilesystemType || makedev(mount.device_major, mount.device_minor) != here.st_dev) continue;
     if (mounted_now({mount.source, mount.mountpoint}) != source.directory) continue;
     return Status(Code::kInvalid,
-                  what + " is where " + source.text +
-                      " itself is mounted: its files would be replaced by older ones; restore elsewhere, into a "
-                      "directory in the mount if need be, and move what you want to have back");
+                  what + " is the mountpoint of " + source.text +
+                      " itself: a restore would replace its files with older ones; restore to another place (a "
+                      "directory in the mount will do) and move the files that you want back");
   }
   return Status();
 }
@@ -103,7 +103,7 @@ Status check_import(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid() || !is_groups_place(fd.get())) return Status();
   return Status(Code::kInvalid, "--from " + path +
-                                    " is the directory in which Tidemark keeps a volume, not what is in the volume; "
+                                    " is the directory that holds a volume's log, not the volume's content; "
                                     "mount it and give the mountpoint, or use `tidemark restore " +
                                     path + " --as volume`");
 }

@@ -68,9 +68,8 @@ void print_advice(const Findings& findings) {
   bool index = false, other = !findings.log.damage.empty() || !findings.not_opened.empty();
   for (const Finding& each : findings.files) (each.index ? index : other) = true;
   if (index) {
-    print_note(
-        other ? "keep DIR/index: until the log is repaired, it knows what the log can no longer tell"
-              : "nothing is lost by damage in the index alone: `verify --repair`, or deleting DIR/index, has it rebuilt");
+    print_note(other ? "keep DIR/index until the log is repaired: it may hold what the damaged log has lost"
+                     : "damage in the index alone loses nothing: `verify --repair`, or deleting DIR/index, rebuilds it");
   }
   if (other) {
     print_note(
@@ -115,7 +114,7 @@ void print_findings(const Findings& findings) {
                std::to_string(damage.at) + ": " + damage.what);
   }
   print_shown(findings);
-  if (!findings.not_opened.empty()) print_line("damage: the volume does not open: " + findings.not_opened);
+  if (!findings.not_opened.empty()) print_line("damage: the volume cannot be opened: " + findings.not_opened);
   std::string sum = human_count(findings.log.records) + " records, " + human_bytes(findings.log.bytes) + " of log";
   if (findings.tree_checked) {
     sum += "; " + human_count(findings.tree.entries) + " entries, " + human_bytes(findings.tree.bytes) + " of files";

@@ -46,7 +46,7 @@ Status repair_log(const std::string& directory, const GroupIdentity& identity, c
 // One of the floor's two copies. That of a mounted volume may change under us: whoever mounts it next does it.
 Status repair_floor(const std::string& directory, bool in_use, Findings& done) {
   if (in_use) {
-    done.not_repaired.emplace_back("log/floor: one of its two copies, until the volume is mounted anew");
+    done.not_repaired.emplace_back("log/floor: one of its two copies; the next mount repairs it");
     return Status();
   }
   TM_ASSIGN(const auto lock, DirectoryLock::take(directory, "repairing"));
@@ -64,7 +64,7 @@ Status repair_base_image(const std::string& directory, const GroupIdentity& iden
   const std::string what = "the base image, from which the index is rebuilt";
   if (in_use || index_damaged) {
     done.not_repaired.push_back(
-        what + (in_use ? ": unmount the volume first" : ": the index it could be made from is damaged as well"));
+        what + (in_use ? ": unmount the volume first" : ": the index it would be rebuilt from is damaged as well"));
     return Status();
   }
   const OpenMode mode = identity.role == Role::kPrimary ? OpenMode::kPrimary : OpenMode::kReplica;
@@ -76,7 +76,7 @@ Status repair_base_image(const std::string& directory, const GroupIdentity& iden
   TM_TRY(group.status());
   TM_TRY((*group)->rewrite_base_image());
   TM_TRY((*group)->close());
-  done.repaired.emplace_back("the base image: it is written anew from the index");
+  done.repaired.emplace_back("the base image: rewritten from the index");
   return Status();
 }
 
@@ -84,7 +84,7 @@ Status repair_base_image(const std::string& directory, const GroupIdentity& iden
 class NoCopy final : public RecordSource {
  public:
   explicit NoCopy(Status why) : why_(std::move(why)) {}
-  [[nodiscard]] std::string name() const override { return "what is here"; }
+  [[nodiscard]] std::string name() const override { return "this copy"; }
   Result<std::string> fetch(Seq, size_t) override { return why_; }
   Result<std::string> fetch_packed(Seq, size_t) override { return why_; }
 
@@ -98,11 +98,11 @@ Status repair_index(const std::string& directory, Findings& done) {
   TM_ASSIGN(LogVerdict log, verify_log(posix_file_system(), log_directory(directory), kLatest, nullptr));
   TM_TRY(verify_base_image(posix_file_system(), directory, log));
   if (!log.damage.empty()) {
-    done.not_repaired.emplace_back("the index, which has to be rebuilt from a log that is still damaged");
+    done.not_repaired.emplace_back("the index: the log it would be rebuilt from is still damaged");
     return Status();
   }
   TM_TRY(Index::destroy(index_directory(directory)));
-  done.repaired.emplace_back("the index: it is rebuilt from the log");
+  done.repaired.emplace_back("the index: rebuilt from the log");
   return Status();
 }
 
@@ -120,7 +120,7 @@ Status repair(const Source& source, const std::string& from, const RemoteKeys& k
       name = address.group;
     }
     TM_ASSIGN(identity, rewrite_identity(directory, name));
-    done.repaired.emplace_back("group.json: written anew from the log; the group is called '" + identity->name + "'");
+    done.repaired.emplace_back("group.json: rewritten from the log; the group's name is '" + identity->name + "'");
   }
   if (!identity.ok()) return identity.status();
   TM_ASSIGN(const auto findings, check_directory(directory));

@@ -31,7 +31,7 @@ Outcome run_check(const ConfigFlags& flags) {
     print_json({{"file", path}, {"exists", !missing}, {"ok", faults.empty()}, {"faults", listed}});
   }
   if (!faults.empty()) return read.status();
-  if (!flags.json) print_line("OK: " + path + (missing ? " is not there: the defaults count" : ""));
+  if (!flags.json) print_line("OK: " + path + (missing ? " does not exist: the defaults apply" : ""));
   return 0;
 }
 

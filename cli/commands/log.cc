@@ -31,8 +31,8 @@ Result<Ino> inode_of(Reader& reader, const std::string& path, Seq first, Seq las
   Result<std::shared_ptr<TreeView>> earlier = reader.view(first);
   Result<Attr> then = earlier.ok() ? resolve_path(**earlier, path) : Result<Attr>(earlier.status());
   if (then.ok()) return then->ino;
-  return found.status().within("no '" + path + "' at seq " + std::to_string(last.value()) + " nor at seq " +
-                               std::to_string(first.value()) + " (give --to a point at which it was there)");
+  return found.status().within("no '" + path + "' at seq " + std::to_string(last.value()) + " or at seq " +
+                               std::to_string(first.value()) + " (give --to a point at which it existed)");
 }
 
 // One end of the list. A time or a seq beyond what is held there stands for its end, and that is said: to ask for the last hour of a volume
@@ -77,7 +77,7 @@ void print_record(const RecordView& record, bool json) {
 Outcome run(const LogFlags& flags) {
   TM_ASSIGN(Source source, find_source(flags.source, flags.at));
   if (!source.point.empty() && !flags.to.empty()) {
-    return Status(Code::kInvalid, "SOURCE@" + source.point + " ends the list there already; leave --to away");
+    return Status(Code::kInvalid, "SOURCE@" + source.point + " already ends the list there; omit --to");
   }
   TM_ASSIGN(Reader reader, Reader::open(source, flags.keys));
   TM_ASSIGN(Seq last, flags.to.empty() ? reader.point() : end_of_list(reader, "--to", flags.to, false));

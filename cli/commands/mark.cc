@@ -56,7 +56,7 @@ Outcome run_list(const MarkFlags& flags) {
     return 0;
   }
   if (marks.empty()) {
-    print_note("no marks yet; `tidemark mark create` makes one");
+    print_note("no marks yet; `tidemark mark create` creates one");
     return 0;
   }
   Table table({"MARK", "SEQ", "TIME", "BY", "HELD", "NOTE"});

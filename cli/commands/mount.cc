@@ -65,7 +65,7 @@ Result<MountJob> make_job(const MountFlags& flags) {
   TM_ASSIGN(job.history, history_for(flags.history, whom));
   if (flags.history.given() && point) {
     return Status(Code::kInvalid,
-                  "a point of the past is mounted read-only: --retention, --max-log, --scrub and --pool are for a volume");
+                  "a point is mounted read-only: --retention, --max-log, --scrub and --pool need the live volume");
   }
   TM_ASSIGN(job.keys, keys_for(flags.keys, job.source.address.endpoint));
   return job;

@@ -33,7 +33,7 @@ Result<std::string> group_directory(const std::string& text) {
   TM_ASSIGN(Source source, find_source(text, ""));
   if (source.remote) {
     return Status(Code::kUnsupported,
-                  "pairs are made where the records come from, on that machine, not through " + source.text);
+                  "create pairs on the machine that holds the volume or copy, not through " + source.text);
   }
   TM_TRY(Group::identify(source.directory).status());
   return source.directory;
@@ -76,8 +76,8 @@ Outcome run_create(const PairFlags& flags) {
   if (flags.json) print_json(pair_to_json(pair));
   if (!flags.json) {
     print_line("paired with site '" + pair.site + "' at " + pair.endpoint + ", " + std::string(pair_mode_name(pair.mode)));
-    print_note(running ? "  the copy has begun; `tidemark status` shows how far it is"
-                       : "  the copy begins when the volume is mounted");
+    print_note(running ? "  copying has begun; `tidemark status` shows its progress"
+                       : "  copying begins when the volume is mounted");
   }
   return 0;
 }
@@ -98,7 +98,7 @@ Outcome run_list(const PairFlags& flags) {
     return 0;
   }
   if (pairs.empty()) {
-    print_note("no pairs; `tidemark pair create " + flags.source + " SITE ENDPOINT` makes one");
+    print_note("no pairs; `tidemark pair create " + flags.source + " SITE ENDPOINT` creates one");
     return 0;
   }
   Table table({"SITE", "ENDPOINT", "MODE", "STATE", "DURABLE", "EXPOSED"});
@@ -131,21 +131,22 @@ Outcome run_verb(const PairFlags& flags, const Verb& verb) {
 const Verb kSuspend{
     "pair-suspend",
     [](std::vector<Pair>& pairs, const std::string& site) { return suspend_pair(pairs, site, system_clock().wall_ns()); },
-    "is suspended, or will be once it has drained; what is written from now on is kept for it"};
+    "is suspended, or will be once it has drained; new records are kept for it"};
 const Verb kResume{
     "pair-resume",
     [](std::vector<Pair>& pairs, const std::string& site) { return resume_pair(pairs, site, system_clock().wall_ns()); },
-    "goes on; only what is missing there is sent"};
-const Verb kDelete{"pair-remove", remove_pair, "has ended; the copy there stays"};
+    "is resumed; only missing records are sent"};
+const Verb kDelete{"pair-remove", remove_pair, "is deleted; the copy at the site stays"};
 
 // A pair that has ended cannot be taken up where it was: what the site lacks is not kept for it any more.
 Outcome run_delete(const PairFlags& flags) {
   TM_ASSIGN(const std::string directory, group_directory(flags.source));
   TM_ASSIGN(std::vector<Pair> pairs, load_pairs(directory));
   TM_TRY(remove_pair(pairs, flags.site));  // in memory: is there one?
-  TM_ASSIGN(const bool agreed, confirm("This ends the pair of " + flags.source + " with '" + flags.site +
-                                           "': nothing more is copied there, and what it lacks is not kept for it.",
-                                       flags.yes));
+  TM_ASSIGN(const bool agreed,
+            confirm("This deletes the pair of " + flags.source + " with '" + flags.site +
+                        "': nothing more is copied there, and records it lacks are no longer kept for it.",
+                    flags.yes));
   return agreed ? run_verb(flags, kDelete) : Outcome(not_confirmed());
 }
 

@@ -34,16 +34,17 @@ Result<PruneOrder> order_of(const PruneFlags& flags, const Source& source) {
   PruneOrder order;
   order.to = flags.to;
   order.dry_run = flags.dry_run;
-  if (!source.point.empty()) return Status(Code::kInvalid, "prune takes a volume, and --to POINT for the new base");
+  if (!source.point.empty())
+    return Status(Code::kInvalid, "prune needs a volume without '@POINT'; name the new base with --to POINT");
   if (!flags.keep.empty()) {
     TM_ASSIGN(const auto age, parse_duration(flags.keep));
     order.policy.age = std::chrono::duration_cast<std::chrono::seconds>(age);
     if (order.policy.age.count() == 0)
-      return Status(Code::kInvalid, "--keep is at least 1s; --to latest lets all history go");
+      return Status(Code::kInvalid, "--keep must be at least 1s; use --to latest to remove all history");
   }
   if (!flags.keep_bytes.empty()) {
     TM_ASSIGN(order.policy.log_bytes, parse_size(flags.keep_bytes));
-    if (order.policy.log_bytes == 0) return Status(Code::kInvalid, "--keep-bytes is at least 1");
+    if (order.policy.log_bytes == 0) return Status(Code::kInvalid, "--keep-bytes must be at least 1");
   }
   if (order.to.empty() && order.policy.keeps_everything()) {
     return Status(Code::kInvalid, "say what to keep: --keep 7d, --keep-bytes 10GiB, or --to POINT");
@@ -78,7 +79,7 @@ int64_t time_there(Reader& reader, Seq seq) {
 // By the site, if its allow-list gives our key the right. The point is resolved first: it means one record, however often it is asked.
 Result<Json> prune_remote(const Source& source, const PruneOrder& order, const RemoteKeys& keys) {
   if (order.to.empty() || !order.policy.keeps_everything()) {
-    return Status(Code::kInvalid, "at a site only --to POINT can be asked for: how long it keeps history is its own to say");
+    return Status(Code::kInvalid, "at a site only --to POINT is allowed: the site itself decides how long it keeps history");
   }
   TM_ASSIGN(Reader reader, Reader::open(source, keys));
   TM_ASSIGN(const Seq to, reader.resolve(order.to));

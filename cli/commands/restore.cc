@@ -68,13 +68,14 @@ Status check_where(const RestoreFlags& flags, const Source& source) {
 }
 
 Outcome run(const RestoreFlags& flags) {
-  if (flags.target.empty() && !flags.dry_run) return Status(Code::kInvalid, "--target PATH is needed: where to restore to");
-  if (!flags.name.empty() && flags.as != "volume") return Status(Code::kInvalid, "--name goes with --as volume");
+  if (flags.target.empty() && !flags.dry_run)
+    return Status(Code::kInvalid, "--target PATH is required: the place to restore to");
+  if (!flags.name.empty() && flags.as != "volume") return Status(Code::kInvalid, "--name requires --as volume");
   TM_ASSIGN(Source source, find_source(flags.source, flags.at));
   TM_TRY(check_where(flags, source));
   TM_ASSIGN(Reader reader, Reader::open(source, flags.keys, flags.salvage));
   const Status damage = reader.damage();
-  if (!damage.ok()) print_warning("damaged, and read as far as that goes: " + damage.text());
+  if (!damage.ok()) print_warning("the volume is damaged; only its sound part is read: " + damage.text());
   TM_ASSIGN(Seq point, reader.point());
   TM_ASSIGN(std::shared_ptr<TreeView> view, reader.view(point));
   if (flags.dry_run) return show_plan(*view, flags);

@@ -49,7 +49,7 @@ class SiteControls {
     Shipper* shipper = site_.shipper(group.identity().name);
     auto server = ControlServer::start(group.directory(), control_handler({&group, nullptr, &site_, shipper, ""}));
     if (!server.ok()) {
-      log_warning("commands on " + group.directory() + " will see it as it was: " + server.status().text());
+      log_warning("commands on " + group.directory() + " will see an old state: " + server.status().text());
       return;
     }
     servers_[group.directory()] = std::move(server).value();
@@ -76,9 +76,9 @@ class SiteControls {
 Result<std::string> needed(const Setting& setting, const std::string& flag) {
   TM_ASSIGN(std::string value, Settings::ours().value(setting, flag));
   if (!value.empty()) return value;
-  return Status(Code::kInvalid, std::string(setting.flag) + " is needed, or `" + std::string(setting.key) + "` in [" +
+  return Status(Code::kInvalid, std::string(setting.flag) + " is required, or `" + std::string(setting.key) + "` in [" +
                                     std::string(setting.table) + "] of " + Settings::ours().path() +
-                                    "; `tidemark serve --help` shows what it takes");
+                                    "; `tidemark serve --help` shows the usage");
 }
 
 // What the site's peers may cost it.

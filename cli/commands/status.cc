@@ -208,8 +208,8 @@ Result<Json> collect(const StatusFlags& flags) {
   if (!source.ok()) return source.status();
   if (!source->remote) return Json::array({local_status(source->directory)});
   if (!flags.rpo.empty()) {
-    return Status(Code::kInvalid, "--rpo is for a volume or a site's directory on this machine: " + source->text +
-                                      " does not say how its pairs stand");
+    return Status(Code::kInvalid, "--rpo needs a volume or a site's directory on this machine: " + source->text +
+                                      " does not report its pairs");
   }
   Result<Json> one = remote_status(*source, flags.keys);
   if (one.ok()) return Json::array({*one});
@@ -238,7 +238,7 @@ void show(const Json& all, const std::vector<Alert>& alerts, const StatusFlags& 
     print_json({{"volumes", all}, {"alerts", alerts_json(alerts)}});
     return;
   }
-  if (all.empty()) print_note("nothing is mounted; `tidemark status DIR` shows a volume that is not");
+  if (all.empty()) print_note("nothing is mounted; `tidemark status DIR` shows an unmounted volume");
   bool first = true;
   for (const Json& one : all) {
     if (!first) print_line("");

@@ -115,7 +115,7 @@ Outcome run(const VerifyFlags& flags) {
   Findings repaired;
   if (flags.repair) {
     if (source.remote)
-      return Status(Code::kInvalid, "a site's copy is repaired where it is; --repair takes a volume's directory");
+      return Status(Code::kInvalid, "--repair needs a directory on this machine; repair a site's copy at the site");
     TM_TRY(repair(source, flags.from, flags.keys, repaired));
   }
   TM_ASSIGN(Findings findings, examine(source, flags.keys, flags.log_only));

@@ -63,12 +63,12 @@ class Demo {
     TM_TRY(step("SQLite and rsync work in the mount", [this] { return work(); }));
     TM_TRY(step("mark 'before', by the command line, durable at the site", [this] { return mark_by_command(); }));
     TM_TRY(step("a reference copy of that state is set aside", [this] { return set_aside("before"); }));
-    TM_TRY(step("the day goes on: more orders, files edited, renamed, removed", [this] { return work_on(); }));
+    TM_TRY(step("work continues: more orders, files edited, renamed, removed", [this] { return work_on(); }));
     TM_TRY(step("mark 'after', by the application's ioctl, durable at the site", [this] { return mark_by_ioctl(); }));
     TM_TRY(step("a reference copy of that state is set aside", [this] { return set_aside("after"); }));
     TM_TRY(step("the database is overwritten with rubbish, half of the tree deleted", [this] { return do_damage(); }));
-    TM_TRY(step("the site takes the damage too: it is a copy, not a judge", [this] { return ship_damage(); }));
-    TM_TRY(step("the primary is killed (SIGKILL) and its disk is gone", [this] { return lose_primary(); }));
+    TM_TRY(step("the damage is copied to the site too", [this] { return ship_damage(); }));
+    TM_TRY(step("the primary is killed (SIGKILL) and its directory removed", [this] { return lose_primary(); }));
     TM_TRY(step("restore from the site at mark 'after'", [this] { return restore("after"); }));
     TM_TRY(step("compare with the reference: content, names, modes, owners, ns times, xattrs, links",
                 [this] { return compare("after"); }));
@@ -146,8 +146,7 @@ class Demo {
   Result<std::string> do_damage() {
     TM_TRY(overwrite_with_rubbish(database()));
     TM_ASSIGN(uint64_t deleted, delete_half(tree()));
-    if (ask_database(database()).ok())
-      return Status(Code::kIo, "SQLite still reads the database: the rubbish did not arrive");
+    if (ask_database(database()).ok()) return Status(Code::kIo, "SQLite still reads the database: it was not overwritten");
     return human_count(deleted) + " files deleted, SQLite refuses the database";
   }
 
@@ -174,7 +173,7 @@ class Demo {
 
   Result<std::string> compare(const std::string& mark) {
     TM_ASSIGN(std::string differences, compare_trees(work_ / ("reference-" + mark), work_ / ("restored-" + mark)));
-    if (!differences.empty()) return Status(Code::kCorrupt, "what came back differs:\n" + differences.substr(0, 4000));
+    if (!differences.empty()) return Status(Code::kCorrupt, "the restored tree differs:\n" + differences.substr(0, 4000));
     return std::string("rsync -aHAXn --delete --checksum finds nothing");
   }
 
@@ -182,7 +181,7 @@ class Demo {
     TM_ASSIGN(std::string before, ask_database(work_ / "restored-before/shop.db"));
     TM_ASSIGN(std::string after, ask_database(work_ / "restored-after/shop.db"));
     if (before != database_before_ || after != database_after_) {
-      return Status(Code::kCorrupt, "the databases say '" + before + "' and '" + after + "', but it was '" +
+      return Status(Code::kCorrupt, "the databases hold '" + before + "' and '" + after + "' instead of '" +
                                         database_before_ + "' and '" + database_after_ + "'");
     }
     return "ok: " + before + "; " + after;
@@ -210,7 +209,7 @@ Status run_demo(const DemoOptions& options) {
   if (error) return errno_status(error.value(), "cannot find the tidemark binary");
   TM_ASSIGN(std::string path, make_work_path(options.parent));
   WorkDirectory work(path, options.keep);
-  print_line("Tidemark's story, in " + path);
+  print_line("Tidemark demonstration, in " + path);
   int64_t began = system_clock().steady_ns();
   {
     Demo demo(work, binary);

@@ -61,12 +61,12 @@ Status DemoPrimary::wait_shipped(std::chrono::seconds timeout) {
     if (interrupted_flag()->load()) return Status(Code::kInterrupted, "interrupted");
     std::this_thread::sleep_for(kAskEvery);
   }
-  return Status(Code::kTimeout, "the site has not everything after " + std::to_string(timeout.count()) + " s");
+  return Status(Code::kTimeout, "the site does not have everything after " + std::to_string(timeout.count()) + " s");
 }
 
 Result<int> DemoPrimary::kill() {
   TM_ASSIGN(std::optional<Holder> holder, lock_holder(directory_));
-  if (!holder) return Status(Code::kNotFound, "nobody holds " + directory_);
+  if (!holder) return Status(Code::kNotFound, "no process holds " + directory_);
   ProcessWatch watch(holder->pid);
   if (::kill(holder->pid, SIGKILL) != 0) return errno_status(errno, "cannot kill process " + std::to_string(holder->pid));
   TM_TRY(watch.wait_gone(kEndTimeout));

@@ -57,8 +57,8 @@ void tell_error(Alerts& alerts, const Json& volume) {
   const std::string what = text_field(volume, "error");
   const int exit = exit_code(code_from_name(text_field(volume, "error_code")));
   if (exit == TIDEMARK_EXIT_NOT_AUTHORISED) {
-    alerts.tell(AlertKind::kUnknown, Standing::kUnknown, exit, "how it stands may not be seen by this user: " + what, "",
-                "ask as the user that runs it, or as root");
+    alerts.tell(AlertKind::kUnknown, Standing::kUnknown, exit, "this user may not see its state: " + what, "",
+                "run `tidemark status` as the user that runs it, or as root");
   } else {
     alerts.tell(AlertKind::kDown, Standing::kDown, exit, what);
   }
@@ -71,11 +71,11 @@ void tell_mount(Alerts& alerts, const Json& volume) {
     tell_down(alerts, "the mount at " + where + " does not answer: its process has ended", "",
               "`tidemark umount " + where + "`, then mount it again; the system log says why it ended");
   } else if (answers == "silent") {
-    tell_down(alerts, "the mount at " + where + " does not answer in time", "", "see to its process and the disk under it");
+    tell_down(alerts, "the mount at " + where + " does not answer in time", "", "check its process and the disk under it");
   }
   if (!flag_field(volume, "holder_answers", true)) {
     tell_down(alerts, "process " + std::to_string(number_field(volume, "holder_pid")) + ", which holds it, does not answer",
-              "", "see to that process and the disk under it; what is shown is what it wrote down last");
+              "", "check that process and the disk under it; the state shown is the last one it saved");
   }
 }
 
@@ -88,7 +88,7 @@ bool is_copy(const Json& volume) {
 void tell_refusal(Alerts& alerts, const Json& volume) {
   if (!flag_field(volume, "healthy", true)) {
     alerts.tell(AlertKind::kLogFailed, Standing::kDown, TIDEMARK_EXIT_FAILURE,
-                "the log has failed: " + text_field(volume, "health"), "", "see to the disk, then unmount and mount again");
+                "the log has failed: " + text_field(volume, "health"), "", "check the disk, then unmount and mount again");
     return;
   }
   if (volume.contains("superseded")) {
@@ -116,7 +116,7 @@ void tell_log_limit(Alerts& alerts, const Json& volume) {
   if (pressure == "full") {
     const Standing standing = on_full == "block-writes" ? Standing::kDown : Standing::kAtRisk;
     alerts.tell(AlertKind::kLogFull, standing, TIDEMARK_EXIT_RPO_EXCEEDED, "the log is full: " + of_limit + ", " + on_full,
-                "", "prune it, raise --max-log, or bring back the site that keeps it");
+                "", "prune it, raise --max-log, or bring back the site that still needs the log");
   }
   if (pressure == "alert") alerts.tell(AlertKind::kLogAlert, Standing::kAtRisk, TIDEMARK_EXIT_RPO_EXCEEDED, of_limit);
 }
@@ -132,13 +132,13 @@ std::string pair_exceeds(const Json& pair, uint64_t newest, double rpo) {
   const double exposed = seconds_field(pair, "exposed_seconds");
   if (exposed > rpo) return who + "exposes the last " + human_seconds(exposed);
   if (!flag_field(pair, "running") && number_field(pair, "durable") < newest) {
-    return who + "does not run, and the site is not known to have more than record " +
-           human_count(number_field(pair, "durable")) + " of " + human_count(newest);
+    return who + "is not running, and the site is only known to have record " + human_count(number_field(pair, "durable")) +
+           " of " + human_count(newest);
   }
   const bool unknown = flag_field(pair, "exposed_at_least") || !pair.contains("exposed_seconds");
   if (unknown && number_field(pair, "exposed_records") > 0) {
     return who + "exposes " + human_count(number_field(pair, "exposed_records")) +
-           " records, and since when is not known: the oldest of them has left the log";
+           " records since an unknown time: the oldest of them is no longer in the log";
   }
   return "";
 }
@@ -150,9 +150,9 @@ std::string source_exceeds(const Json& source, double rpo) {
   const std::string who = "the pair from " + text_field(source, "source") + " ";
   if (state != "duplex" && since > rpo) return who + "has been " + state + " for " + human_seconds(since);
   if (text_field(source, "copy") != "unknown") return "";
-  if (!source.contains("heard_seconds")) return who + "has not been heard, nobody knows for how long";
+  if (!source.contains("heard_seconds")) return who + "has not been heard from for an unknown time";
   const double silent = seconds_field(source, "heard_seconds");
-  return silent > rpo ? who + "has not been heard for " + human_seconds(silent) : "";
+  return silent > rpo ? who + "has not been heard from for " + human_seconds(silent) : "";
 }
 
 // Whether a copy that is so may be so for a while.
@@ -170,7 +170,7 @@ void tell_copy(Alerts& alerts, const Json& pair, bool rpo_given) {
   const std::string who = "the copy at site '" + text_field(pair, "site") + "' ";
   if (copy.empty() || (copy == "up to date" && state == "duplex")) return;
   std::string what = who + "is " + copy + " (" + state + lacking(pair) + ")";
-  if (copy == "up to date") what = who + "has everything, but is not followed any more (" + state + ")";
+  if (copy == "up to date") what = who + "is complete, but is no longer updated (" + state + ")";
   if (const std::string error = text_field(pair, "last_error"); !error.empty()) what += ": " + error;
   Alert& told = tell_at_risk(alerts, what, text_field(pair, "copy_since"), text_field(pair, "advice"));
   told.within_rpo = rpo_given && passes(copy);
@@ -179,11 +179,12 @@ void tell_copy(Alerts& alerts, const Json& pair, bool rpo_given) {
 void tell_source(Alerts& alerts, const Json& volume, bool rpo_given) {
   if (!is_copy(volume) || !volume.contains("served")) return;
   if (!flag_field(volume, "served")) {
-    tell_down(alerts, "no process serves this copy, so it takes nothing", "",
-              "`tidemark serve` with the directory above it as --dir");
+    tell_down(alerts, "no process serves this copy, so it receives nothing", "",
+              "run `tidemark serve` with its parent directory as --dir");
   }
   if (!volume.contains("source")) {
-    tell_at_risk(alerts, "no source has spoken to this copy yet", "", "make a pair at the primary, or check it there");
+    tell_at_risk(alerts, "no source has connected to this copy yet", "",
+                 "create a pair at the primary, or check the existing one there");
     return;
   }
   const Json& source = volume["source"];
@@ -193,21 +194,21 @@ void tell_source(Alerts& alerts, const Json& volume, bool rpo_given) {
   const std::string since = text_field(source, "copy_since");
   if (copy == "unknown") {
     const std::string held = "this copy has record " + human_count(number_field(volume, "durable")) + ", the source had " +
-                             human_count(number_field(source, "newest")) + " then";
+                             human_count(number_field(source, "newest")) + " at that time";
     Alert& told =
-        tell_at_risk(alerts, who + "is not heard (it last said " + text_field(source, "said_state") + "; " + held + ")",
-                     since, "see to the source; if it is lost, what this copy has can be restored (`tidemark restore`)");
+        tell_at_risk(alerts, who + "is silent (it last reported " + text_field(source, "said_state") + "; " + held + ")",
+                     since, "check the source; if it is lost, restore from this copy (`tidemark restore`)");
     told.within_rpo = rpo_given;
     return;
   }
-  Alert& told = tell_at_risk(alerts, who + "says " + text_field(source, "said_state") + ", so the copy is " + copy, since,
-                             "see `tidemark status` at the source");
+  Alert& told = tell_at_risk(alerts, who + "reports " + text_field(source, "said_state") + ", so the copy is " + copy, since,
+                             "run `tidemark status` at the source");
   told.within_rpo = rpo_given;
 }
 
 void tell_damage(Alerts& alerts, const Json& volume) {
   const std::string repair =
-      "`tidemark verify " + text_field(volume, "directory") + " --repair` fetches what is damaged from another copy";
+      "run `tidemark verify " + text_field(volume, "directory") + " --repair` to fetch damaged records from another copy";
   if (volume.contains("damaged_from")) {
     tell_at_risk(alerts, "its log is damaged from record " + human_count(number_field(volume, "damaged_from")) + " on", "",
                  repair);
@@ -216,8 +217,8 @@ void tell_damage(Alerts& alerts, const Json& volume) {
   const size_t places = scrub.value("damaged", Json::array()).size();
   if (places == 0) return;
   tell_at_risk(alerts,
-               "scrubbing has found " + human_count(places) + (places == 1 ? " damaged place" : " damaged places") +
-                   " that no other copy within reach has whole",
+               "scrubbing found " + human_count(places) + (places == 1 ? " damaged place" : " damaged places") +
+                   " that no reachable copy can repair",
                "", repair);
 }
 

@@ -19,9 +19,10 @@ constexpr int64_t kProgressEveryNs = 100'000'000;
 std::string_view hint_for(Code code) {
   switch (code) {
     case Code::kUnreachable: return "is `tidemark serve` running there, and is the endpoint right?";
-    case Code::kNotAuthorised: return "make a key with `tidemark keygen`, and have its public half in the site's allow file";
-    case Code::kCorrupt: return "`tidemark verify` lists what is damaged; a copy at a site can be restored";
-    case Code::kPoisoned: return "unmount, look at the disk below the volume, mount again";
+    case Code::kNotAuthorised:
+      return "create a key with `tidemark keygen`, and add its public half to the site's allow-list";
+    case Code::kCorrupt: return "`tidemark verify` lists the damage; if a site has a copy, restore from it";
+    case Code::kPoisoned: return "unmount, check the disk under the volume, and mount again";
     default: return "";
   }
 }

@@ -47,30 +47,30 @@ std::string advice(const Json& pair) {
   std::string state = text_field(pair, "state");
   const std::string resume = "`tidemark pair resume DIR " + site + "`";
   if (flag_field(pair, "parked")) {
-    return "the log is not kept for it any more: " + resume + " copies what is missing" +
+    return "the log is no longer kept for it: run " + resume + " to copy what is missing" +
            (flag_field(pair, "fenced")
                 ? "; until then, or until `tidemark pair suspend DIR " + site + "`, writes are refused (fence=data)"
                 : "");
   }
   if (flag_field(pair, "fenced")) {
-    return "writes are refused (fence=data): bring the site back, or `tidemark pair suspend DIR " + site +
-           "` to go on without it";
+    return "writes are refused (fence=data): bring the site back, or run `tidemark pair suspend DIR " + site +
+           "` to continue without it";
   }
   if (flag_field(pair, "withholds")) {
-    return "fsync waits (fence=data) until the pair is duplex again; `tidemark pair suspend DIR " + site +
-           "` to go on without it";
+    return "fsync waits (fence=data) until the pair is duplex again; run `tidemark pair suspend DIR " + site +
+           "` to continue without it";
   }
-  if (state == "suspended") return resume + " copies what is missing";
+  if (state == "suspended") return "run " + resume + " to copy what is missing";
   if (!flag_field(pair, "running")) {
-    return text_field(pair, "copy") == "up to date" ? "" : "mount the volume: nothing is copied meanwhile";
+    return text_field(pair, "copy") == "up to date" ? "" : "mount the volume; nothing is copied until then";
   }
-  if (state == "duplex" && !flag_field(pair, "connected")) return "it is being connected";
+  if (state == "duplex" && !flag_field(pair, "connected")) return "it is connecting";
   if (text_field(pair, "copy") == "diverged") {
-    return "decide which history is right: move the group's directory at the site aside to copy this one anew, or restore "
+    return "decide which history is right: move the group's directory at the site aside to copy this one again, or restore "
            "from the site";
   }
-  if (state == "failure-suspended") return "it is tried again by itself; see last error";
-  if (state == "copying" || state == "resyncing") return "wait: it becomes duplex by itself";
+  if (state == "failure-suspended") return "it is retried automatically; see the last error";
+  if (state == "copying" || state == "resyncing") return "wait; it becomes duplex automatically";
   if (state == "simplex") return "start the site (`tidemark serve`), or check the endpoint";
   return "";
 }
@@ -89,8 +89,8 @@ void add_progress(Json& made, const SiteProgress& site) {
 std::string downstream_advice(const std::string& name, const SiteProgress& site, CopyWord word) {
   if (word == CopyWord::kUpToDate) return "";
   const std::string before = name.substr(0, name.rfind('/'));
-  if (site.cut_off) return "bring site '" + before + "' back: it is what tells of this one";
-  return "see `tidemark status` at site '" + before + "', which forwards to it";
+  if (site.cut_off) return "bring site '" + before + "' back; only it reports on this one";
+  return "run `tidemark status` at site '" + before + "', which forwards to it";
 }
 
 Json copy_json(const std::string& name, const SiteProgress& site, CopyWord word, int64_t since_ns) {
@@ -194,7 +194,7 @@ Json remote_copy_json(const std::string& name, const SiteProgress& site, Seq new
   made["last_error"] = site.last_error;
   made["exposed_records"] = newest > site.durable ? newest.value() - site.durable.value() : 0;
   if (newest <= site.durable) made["exposed_seconds"] = 0.0;
-  made["advice"] = word == CopyWord::kUpToDate ? "" : "see `tidemark status` at the site itself";
+  made["advice"] = word == CopyWord::kUpToDate ? "" : "run `tidemark status` at the site itself";
   return made;
 }
 

@@ -67,7 +67,7 @@ void print_warnings(const RestoreReport& report) {
   for (const std::string& damaged : report.damaged) print_warning("left out, damaged: " + printable(damaged));
   for (size_t i = 0; i < report.warnings.size() && i < kWarningsShown; ++i) print_warning(printable(report.warnings[i]));
   if (report.warnings.size() > kWarningsShown) {
-    print_warning("… and " + human_count(report.warnings.size() - kWarningsShown) + " more (--json has them all)");
+    print_warning("… and " + human_count(report.warnings.size() - kWarningsShown) + " more (--json lists all of them)");
   }
 }
 

@@ -45,7 +45,7 @@ void print_scrub(const Json& status) {
   const Json& scrub = status["scrub"];
   std::string line = "  scrub       " + every_text(number_field(scrub, "every_seconds"));
   const std::string last = text_field(scrub, "last_pass");
-  line += last.empty() ? ", no whole pass yet" : ", last whole pass " + last;
+  line += last.empty() ? ", no complete pass yet" : ", last complete pass " + last;
   if (flag_field(scrub, "running") && number_field(scrub, "every_seconds") != 0) {
     const uint64_t total = std::max<uint64_t>(1, number_field(scrub, "bytes_total"));
     line += "; now " + std::to_string(std::min<uint64_t>(100, number_field(scrub, "bytes_done") * 100 / total)) + " %";

@@ -28,10 +28,10 @@ std::string count_field(const Json& status, const char* name) { return human_cou
 std::string exposure_text(const Json& pair) {
   uint64_t records = number_field(pair, "exposed_records");
   if (records == 0)
-    return text_field(pair, "copy") == "unknown" ? "nothing exposed when it was last heard" : "nothing exposed";
+    return text_field(pair, "copy") == "unknown" ? "nothing exposed when last heard from" : "nothing exposed";
   std::string text = "exposed: " + human_count(records) + " records";
   if (pair.contains("exposed_bytes")) text += ", " + human_bytes(number_field(pair, "exposed_bytes"));
-  if (!pair.contains("exposed_seconds")) return text + ", since when is not known";
+  if (!pair.contains("exposed_seconds")) return text + ", since an unknown time";
   if (flag_field(pair, "exposed_at_least")) text += ", more than";
   return text + (flag_field(pair, "exposed_at_least") ? " " : ", ") + human_seconds(pair.value("exposed_seconds", 0.0));
 }
@@ -75,7 +75,7 @@ void print_source(const Json& source) {
                             ", " + text_field(source, "mode") + ", since " + text_field(source, "since"));
   if (std::string cause = text_field(source, "cause"); !cause.empty()) print_field("", printable(cause));
   std::string heard = text_field(source, "heard");
-  print_field("", heard.empty() ? "when it was last heard is not known"
+  print_field("", heard.empty() ? "last heard at an unknown time"
                                 : "last heard " + heard + ", when it had record " + count_field(source, "newest"));
 }
 
@@ -182,7 +182,7 @@ void print_status(const Json& status) {
     if (const uint64_t limit = number_field(status, "log_limit"); limit != 0) {
       const std::string pressure = text_field(status, "log_pressure");
       std::string text = human_bytes(limit) + ", then " + text_field(status, "on_full");
-      if (pressure == "alert") text += "; ALERT: 80 % of it are used";
+      if (pressure == "alert") text += "; ALERT: at least 80 % used";
       if (pressure == "full") text += "; FULL";
       print_field("log limit", text);
     }

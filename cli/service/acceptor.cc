@@ -75,7 +75,7 @@ void Acceptor::run() {
     std::array<epoll_event, kEventsAtOnce> events{};
     const int ready = ::epoll_wait(poll_, events.data(), kEventsAtOnce, -1);
     if (ready < 0 && errno != EINTR) {
-      log_error("the control sockets have failed; commands on what this process holds will not work");
+      log_error("the control sockets failed; commands on the volumes of this process will not work");
       return;
     }
     bool failed = false;

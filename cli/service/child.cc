@@ -70,7 +70,7 @@ Result<pid_t> spawn(const std::vector<std::string>& arguments, int in, int out, 
   int error = ::posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (error == ENOENT) return Status(Code::kNotFound, "there is no program '" + arguments[0] + "' here; install it", error);
+  if (error == ENOENT) return Status(Code::kNotFound, "the program '" + arguments[0] + "' is not installed", error);
   if (error != 0) return errno_status(error, "cannot run " + arguments[0]);
   return pid;
 }
@@ -94,7 +94,7 @@ class Exchange {
       if (waits[0].revents != 0) take(out_.read, out);
       if (waits[1].revents != 0) take(err_.read, err);
       if (waits[2].revents != 0) feed();
-      if (out.size() + err.size() > kOutputMax) return Status(Code::kTooLarge, "prints more than can be kept");
+      if (out.size() + err.size() > kOutputMax) return Status(Code::kTooLarge, "printed too much output");
     }
     return Status();
   }
@@ -201,11 +201,11 @@ Result<std::string> Child::read_line(std::chrono::seconds timeout) {
     if (ready < 0 && errno != EINTR) return errno_status(errno, "cannot wait for a child");
     if (interrupted_flag()->load()) return Status(Code::kInterrupted, "interrupted");
     if (ready <= 0 && std::chrono::steady_clock::now() > until)
-      return Status(Code::kTimeout, "a child said nothing in time");
+      return Status(Code::kTimeout, "a child process printed nothing in time");
     if (ready <= 0) continue;
     char chunk[4096];
     ssize_t got = ::read(out_, chunk, sizeof chunk);
-    if (got == 0) return Status(Code::kIo, "a child ended before it was ready");
+    if (got == 0) return Status(Code::kIo, "a child process ended before it was ready");
     if (got > 0) read_ahead_.append(chunk, static_cast<size_t>(got));
   }
 }

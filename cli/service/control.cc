@@ -21,7 +21,7 @@ Json failure(const Status& status) { return {{"ok", false}, {"code", code_name(s
 
 Json answer_to(const std::string& line, const ControlPeer& who, const ControlHandler& handler) {
   Json request = Json::parse(line, nullptr, false);
-  if (!request.is_object()) return failure(Status(Code::kInvalid, "a request is one JSON object on one line"));
+  if (!request.is_object()) return failure(Status(Code::kInvalid, "a request must be one JSON object on one line"));
   Result<Json> answer = handler(text_field(request, "op"), request, who);
   if (!answer.ok()) return failure(answer.status());
   Json whole = {{"ok", true}};
@@ -107,7 +107,7 @@ Result<Json> control_call(const std::string& directory, const Json& request, std
   ::close(*fd);
   if (!line.ok()) return line.status().within("asking the process that holds " + directory);
   Json answer = Json::parse(*line, nullptr, false);
-  if (!answer.is_object()) return Status(Code::kIo, "the process that holds " + directory + " gave no sensible answer");
+  if (!answer.is_object()) return Status(Code::kIo, "the process that holds " + directory + " sent an invalid answer");
   if (flag_field(answer, "ok")) return answer;
   Code code = code_from_name(text_field(answer, "code"));
   return Status(code == Code::kOk ? Code::kIo : code, text_field(answer, "error", "refused without a reason"));

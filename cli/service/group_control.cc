@@ -82,7 +82,7 @@ Result<Json> do_pair(const ControlledGroup& controlled, const Json& request, con
 }
 
 Result<Json> do_stop(const ControlledGroup& controlled, const Json&, const ControlPeer&) {
-  if (controlled.mount == nullptr) return Status(Code::kUnsupported, "a site is stopped by SIGTERM, for all its groups");
+  if (controlled.mount == nullptr) return Status(Code::kUnsupported, "stop a site with SIGTERM; that stops all its groups");
   controlled.mount->stop();
   return Json::object();
 }
@@ -107,7 +107,7 @@ ControlHandler control_handler(const ControlledGroup& controlled) {
     for (const auto& [name, operation] : kOperations) {
       if (name == op) return operation(controlled, request, peer);
     }
-    return Status(Code::kUnsupported, "no operation '" + op + "' here; is this another version of tidemark?");
+    return Status(Code::kUnsupported, "unknown operation '" + op + "'; is this another version of tidemark?");
   };
 }
 
@@ -126,7 +126,7 @@ Result<PairConfig> pair_from_json(const Json& json) {
                   text_field(json, "own_key")};
   auto mode = pair_mode_from_name(text_field(json, "mode", "async"));
   auto fence = pair_fence_from_name(text_field(json, "fence", "never"));
-  if (!mode || !fence) return Status(Code::kInvalid, "the mode is async or sync, the fence never or data");
+  if (!mode || !fence) return Status(Code::kInvalid, "the mode must be async or sync, and the fence never or data");
   pair.mode = *mode;
   pair.fence = *fence;
   pair.bytes_per_second = number_field(json, "bytes_per_second");

@@ -76,7 +76,7 @@ Status mount_live(const MountJob& job, Readiness& readiness) {
 
 Status mount_point(const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(Reader reader, Reader::open(job.source, job.keys, job.salvage));
-  if (!reader.damage().ok()) log_warning("damaged, and shown as far as that goes: " + reader.damage().text());
+  if (!reader.damage().ok()) log_warning("the volume is damaged; only its sound part is shown: " + reader.damage().text());
   TM_ASSIGN(Seq point, reader.point());
   TM_ASSIGN(std::shared_ptr<TreeView> view, reader.view(point));
   std::string shown = job.source.point.empty() ? "seq:" + std::to_string(view->point().value()) : job.source.point;

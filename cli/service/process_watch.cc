@@ -24,7 +24,7 @@ Status ProcessWatch::wait_gone(std::chrono::milliseconds timeout) {
     int got = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
     if (got > 0) return Status();
     if (got < 0 && errno != EINTR) return errno_status(errno, "cannot wait for process " + std::to_string(pid_));
-    if (got == 0) return Status(Code::kTimeout, "process " + std::to_string(pid_) + " is still there");
+    if (got == 0) return Status(Code::kTimeout, "process " + std::to_string(pid_) + " is still running");
   }
 }
 

@@ -41,7 +41,8 @@ StopOnSignal::StopOnSignal(std::function<void()> stop, std::function<void()> han
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
   wake_ = ::eventfd(0, EFD_CLOEXEC);
   if (signals_ < 0 || wake_ < 0) {
-    log_error("signals cannot be waited for (too many open files?): one ends this process as if it had been killed");
+    log_error(
+        "cannot wait for signals (too many open files?): a signal now kills this process instead of stopping it in order");
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     return;
   }

@@ -157,7 +157,7 @@ Result<int> connect_in_directory(const std::string& directory, const std::string
   const int error = errno;
   if (error == ENOENT && connect_without_file(socket.get(), folder.get(), name)) return socket.release();
   if (error == ENOENT || error == ECONNREFUSED || error == ENOTSOCK) {
-    return Status(Code::kNotFound, "nobody listens on " + where, error);
+    return Status(Code::kNotFound, "no process listens on " + where, error);
   }
   if (error == EACCES || error == EPERM) return Status(Code::kAccess, where + ": " + std::strerror(error), error);
   return errno_status(error, "cannot connect to " + where);

@@ -85,8 +85,8 @@ Status UnmountedVolume::check_wait(Deadline deadline) {
   const bool behind = marks.knows(wait_.substr(0, wait_.find('/'))) && wait_.find('/') != std::string::npos;
   while (!marks.knows(wait_)) {
     if (behind && pause_until(deadline)) continue;
-    return Status(Code::kNotFound, wait_ == "all" ? "there is no pair, so nobody could confirm anything"
-                                                  : "there is no pair to a site '" + wait_ + "'");
+    return Status(Code::kNotFound, wait_ == "all" ? "this volume has no pair, so no site can confirm anything"
+                                                  : "there is no pair with site '" + wait_ + "'");
   }
   return Status();
 }
@@ -100,8 +100,8 @@ Status UnmountedVolume::connect(Deadline deadline) {
     if (pause_until(deadline)) continue;
     if (!missing.fences) return Status();
     return Status(Code::kTimeout, "not in duplex in time: " + missing.sites +
-                                      "; nothing is changed without that (fence=data): bring the site back, or "
-                                      "`tidemark pair suspend` to go on without it");
+                                      "; nothing was changed (fence=data): bring the site back, or run "
+                                      "`tidemark pair suspend` to continue without it");
   }
 }
 

@@ -44,7 +44,7 @@ std::string what_there_is(std::string_view word, const std::vector<std::string_v
     const size_t letters = distance(word, one);
     if (letters < nearest) nearest = letters, near = one;
   }
-  return near.empty() ? "there are: " + all : "did you mean '" + std::string(near) + "'? there are: " + all;
+  return near.empty() ? "known: " + all : "did you mean '" + std::string(near) + "'? known: " + all;
 }
 
 Status check_whose(Override who, const std::string& name) {
@@ -95,7 +95,7 @@ class ConfigReader {
   // [group.NAME.TABLE], [site."ENDPOINT".TABLE]
   void read_overrides(Override who, const toml::node& node) {
     const std::string word(table_of(who));
-    if (!node.is_table()) return fault(node.source(), "'" + word + "' is a table: [" + word + ".NAME.TABLE]");
+    if (!node.is_table()) return fault(node.source(), "'" + word + "' must be a table: [" + word + ".NAME.TABLE]");
     for (const auto& [key, one] : *node.as_table()) {
       const std::string whose(key.str());
       if (Status good = check_whose(who, whose); !good.ok()) {
@@ -103,7 +103,7 @@ class ConfigReader {
         continue;
       }
       if (!one.is_table()) {
-        fault(one.source(), "'" + word + "." + whose + "' is a table of tables");
+        fault(one.source(), "'" + word + "." + whose + "' must be a table of tables");
         continue;
       }
       for (const auto& [table, content] : *one.as_table()) read_table(who, whose, table, content);
@@ -125,7 +125,7 @@ class ConfigReader {
       return fault(name.source(),
                    "unknown " + kind + (whose.empty() ? "" : " for '" + whose + "'") + "; " + what_there_is(word, tables));
     }
-    if (!node.is_table()) return fault(node.source(), "'" + word + "' is a table: [" + word + "]");
+    if (!node.is_table()) return fault(node.source(), "'" + word + "' must be a table: [" + word + "]");
     for (const auto& [key, value] : *node.as_table()) read_key(whose, known, key, value);
   }
 
@@ -171,10 +171,10 @@ class ConfigReader {
   }
 
   void wrong_type(const Setting& setting, const toml::node& node) {
-    const char* wanted = setting.form == ValueForm::kList   ? "a list of texts in brackets"
-                         : setting.form == ValueForm::kSize ? "a text like \"10GiB\""
-                                                            : "a text in quotes";
-    fault(node.source(), setting.name() + " is " + wanted);
+    const char* wanted = setting.form == ValueForm::kList   ? "a list of strings in brackets"
+                         : setting.form == ValueForm::kSize ? "a string like \"10GiB\""
+                                                            : "a string in quotes";
+    fault(node.source(), setting.name() + " must be " + wanted);
   }
 
   ConfigFile& file_;
@@ -225,7 +225,7 @@ Result<const ConfigFile*> Settings::load() {
   if (read.ok()) return &file_.emplace(std::move(read).value());
   if (read.status().code() != Code::kNotFound) return read.status();
   if (!named()) return nullptr;
-  return Status(Code::kInvalid, "--config " + named_ + ": there is no such file");
+  return Status(Code::kInvalid, "--config " + named_ + ": no such file");
 }
 
 Result<const ConfigFile*> Settings::file() {

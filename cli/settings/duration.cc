@@ -23,7 +23,7 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
       if (unit == name && count <= kMax / milliseconds) return std::chrono::milliseconds(count * milliseconds);
     }
   }
-  return Status(Code::kInvalid, "'" + std::string(text) + "' is not a length of time; write 500ms, 30s, 5m, 2h or 1d");
+  return Status(Code::kInvalid, "invalid duration '" + std::string(text) + "' (use ms, s, m, h, d)");
 }
 
 }  // namespace tidemark::cli

@@ -20,7 +20,7 @@ Result<PoolDirectory> take_apart(const std::string& given) {
     if (bytes.ok()) made = {given.substr(0, colon), *bytes};
   }
   if (made.bytes_max != 0 && made.bytes_max < LogOptions().segment_bytes) {
-    return Status(Code::kInvalid, "a pool directory takes at least a segment, 64MiB: " + given);
+    return Status(Code::kInvalid, "the limit of a pool directory must be at least one segment, 64MiB: " + given);
   }
   return made;
 }
@@ -30,7 +30,7 @@ Result<PoolDirectory> find_one(const std::string& given) {
   std::error_code error;
   const auto canonical = std::filesystem::canonical(made.path, error);
   if (error || !std::filesystem::is_directory(canonical)) {
-    return Status(Code::kNotFound, "the pool directory " + made.path + " is not there; is its disk mounted?");
+    return Status(Code::kNotFound, "the pool directory " + made.path + " does not exist; is its disk mounted?");
   }
   made.path = canonical.string();
   return made;
@@ -53,7 +53,7 @@ Result<std::vector<PoolDirectory>> parse_pool(const std::vector<std::string>& gi
 Status check_pool_text(const std::string& given) {
   TM_ASSIGN(const PoolDirectory made, take_apart(given));
   if (made.path.starts_with('/')) return Status();
-  return Status(Code::kInvalid, "a pool directory is an absolute path: " + given);
+  return Status(Code::kInvalid, "a pool directory must be an absolute path: " + given);
 }
 
 Status use_pool(GroupOptions& options, const std::vector<PoolDirectory>& pool) {

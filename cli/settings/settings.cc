@@ -20,28 +20,28 @@ Status one_of(const std::string& value, std::initializer_list<std::string_view> 
   if (std::find(words.begin(), words.end(), value) != words.end()) return {};
   std::string all;
   for (std::string_view word : words) all += (all.empty() ? "" : " or ") + std::string(word);
-  return {Code::kInvalid, "'" + value + "' is not " + all};
+  return {Code::kInvalid, "invalid value '" + value + "' (use " + all + ")"};
 }
 
 Status check_path(const std::string& value) {
-  return value.empty() ? Status(Code::kInvalid, "an empty path names nothing") : Status();
+  return value.empty() ? Status(Code::kInvalid, "the path is empty") : Status();
 }
 
 Status check_age(const std::string& value) {
   if (value == kNone) return {};
   TM_ASSIGN(const auto age, parse_duration(value));
-  return age < std::chrono::seconds(1) ? Status(Code::kInvalid, "an age is at least 1s, or 'none'") : Status();
+  return age < std::chrono::seconds(1) ? Status(Code::kInvalid, "an age must be at least 1s, or 'none'") : Status();
 }
 
 Status check_rhythm(const std::string& value) {
   TM_ASSIGN(const auto every, parse_rhythm(value));
   const bool fits = every.count() == 0 || every >= std::chrono::seconds(1);
-  return fits ? Status() : Status(Code::kInvalid, "it is at least 1s, or 'off'");
+  return fits ? Status() : Status(Code::kInvalid, "the value must be at least 1s, or 'off'");
 }
 
 Status check_hold(const std::string& value) {
   TM_ASSIGN(const auto hold, parse_duration(value));
-  return hold < std::chrono::seconds(1) ? Status(Code::kInvalid, "it is at least 1s") : Status();
+  return hold < std::chrono::seconds(1) ? Status(Code::kInvalid, "the value must be at least 1s") : Status();
 }
 
 Status check_size(const std::string& value) { return parse_limit(value).status(); }
@@ -49,7 +49,7 @@ Status check_size(const std::string& value) { return parse_limit(value).status()
 Status check_max_log(const std::string& value) {
   if (value == kNone) return {};
   TM_ASSIGN(const uint64_t bytes, parse_size(value));
-  return bytes < kMaxLogMin ? Status(Code::kInvalid, "it is at least 128MiB, or 'none'") : Status();
+  return bytes < kMaxLogMin ? Status(Code::kInvalid, "the value must be at least 128MiB, or 'none'") : Status();
 }
 
 Status check_mount_option(const std::string& value) { return fs::parse_options({value}, false, true).status(); }

@@ -23,8 +23,7 @@ Result<uint64_t> parse_size(std::string_view text) {
       if (unit == name && count <= UINT64_MAX >> bits) return count << bits;
     }
   }
-  return Status(Code::kInvalid,
-                "'" + std::string(text) + "' is not an amount of bytes; write 4096B, 64KiB, 100MiB, 10GiB or 1TiB");
+  return Status(Code::kInvalid, "invalid size '" + std::string(text) + "' (use B, KiB, MiB, GiB, TiB)");
 }
 
 }  // namespace tidemark::cli

@@ -131,7 +131,7 @@ TEST_CASE("suspend-pair: the pair of a dead site is dropped at the limit, the ot
   const Json dropped = limited.pair("far");
   CHECK(dropped["state"] == "failure-suspended");
   CHECK(dropped["parked"] == true);
-  CHECK(dropped["cause"].get<std::string>().find("the log limit drops it: it needs records from seq") == 0);
+  CHECK(dropped["cause"].get<std::string>().find("dropped by the log limit: it needs records from seq") == 0);
   CHECK(dropped["advice"].get<std::string>().find("tidemark pair resume DIR far") != std::string::npos);
   CHECK(tidemark_run({"status", limited.volume}).out.find("pair resume") != std::string::npos);
   CHECK(limited.becomes("near", "duplex"));

@@ -222,7 +222,7 @@ void SimWorld::command() {
   SimLink& link = *links_[below(links_.size())];
   if (!link.running()) return;
   if (below(6) == 0) {
-    (void)link.core().park("the log limit drops it").ok();
+    (void)link.core().park("dropped by the log limit").ok();
   } else {
     link.command(below(3) == 0);
   }
@@ -274,7 +274,7 @@ void SimWorld::prune(SimNode& node) {
   request.to = Seq(base.value() + 1 + below(newest.value() - base.value()));
   for (auto& link : links_) {
     if (&link->source() != &node || !link->running()) continue;
-    if (!link->core().status().parked && below(2) == 0) (void)link->core().park("the log limit drops it").ok();
+    if (!link->core().status().parked && below(2) == 0) (void)link->core().park("dropped by the log limit").ok();
     const PairStatus& saved = link->saved().status;
     const Seq durable = std::max(saved.durable, link->core().durable());
     request.tombstones_from = std::min(request.tombstones_from, durable);

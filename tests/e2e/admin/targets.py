@@ -35,7 +35,7 @@ class Targets(World):
     def refused(self, target, *more):
         done = self.restore(target, *more)
         said = done.stderr.decode()
-        if done.returncode != REFUSED or "Tidemark keeps a volume" not in said and "copy of one" not in said:
+        if done.returncode != REFUSED or "holds a Tidemark volume" not in said and "copy of one" not in said:
             raise AssertionError(f"--target {target} {more}: exit {done.returncode}: {said}")
 
     def prepare(self):
@@ -114,7 +114,7 @@ class Targets(World):
         for place in (self.volume, self.volume + "/log"):
             self.refused(place)
         done = self.run("restore", self.volume + "@before", "--target", self.mount, "--force", ok=None)
-        if done.returncode != REFUSED or b"itself is mounted" not in done.stderr:
+        if done.returncode != REFUSED or b"is the mountpoint of" not in done.stderr:
             raise AssertionError(f"into its own mountpoint: exit {done.returncode}: {done.stderr.decode()}")
         self.run("restore", self.volume + "@before", "--target", self.mount + "/back")  # a directory in the mount is fine
         self.run("restore", self.other + "@good", "--target", self.mount, "--force")     # and so is another volume's mount

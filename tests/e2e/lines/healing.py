@@ -83,7 +83,7 @@ def by_scrub_from_the_source(sites, near, content, dice):
     told = scrubbed(sites, near)
     assert told["found"] == told["healed"] == 1 and told["damaged"] == [], told
     text = sites.run("status", near.copy, ok=None).stdout.decode()
-    assert "last whole pass" in text and "damage found: 1, repaired: 1" in text, text
+    assert "last complete pass" in text and "damage found: 1, repaired: 1" in text, text
 
 
 def by_reading_from_the_source(sites, far, content, dice):

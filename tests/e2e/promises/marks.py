@@ -155,7 +155,7 @@ def through_the_mount(story):
     assert made["seq"] == story.here()["late"]["seq"] > 0 and not made["confirmed"], made
     world.run("pair", "delete", world.volume, "far", "--yes")
     done = world.run("mark", "create", world.mount, "nobody", "--wait", "all", ok=(10,))
-    assert b"none was made" in done.stderr, done.stderr
+    assert b"no mark was made" in done.stderr, done.stderr
     print("through the mount: a mark that is not confirmed has its seq, and nobody to wait for is an error")
 
 
