@@ -19,12 +19,12 @@ constexpr const char* kAbout =
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  tidemark init /srv/vol --from /srv/data       a volume with what is in /srv/data\n"
+    "  tidemark init /srv/vol --from /srv/data       create a volume from /srv/data\n"
     "  tidemark mount /srv/vol /mnt/data             use it\n"
     "  tidemark mark create /mnt/data before-upgrade name a good state\n"
     "  tidemark mount /srv/vol@-10m /mnt/then        look at ten minutes ago\n"
     "  tidemark restore /srv/vol@before-upgrade --target /srv/restored\n"
-    "  tidemark demo                                 the whole story on this machine, in under a minute\n\n"
+    "  tidemark demo                                 a complete demonstration, in under a minute\n\n"
     "SOURCE is DIR, DIR@POINT, a path in a mount, or tcp://HOST:PORT/GROUP[@POINT].\n"
     "POINT is a mark's name, seq:N, a time (2026-11-20T10:00:00Z), an age (-10m) or latest.\n"
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 partial, 10 no such volume or point, 11 busy, 12 not authorised,\n"

@@ -27,7 +27,7 @@ int finish(const std::function<Outcome()>& command) {
 void add_json_flag(Command& command, bool& json) { command.add_flag("--json", json, "Print JSON, for programs"); }
 
 void add_at_option(Command& command, std::string& at) {
-  command.add_option("--at", at, "The point, as after '@': a mark, seq:N, an RFC 3339 time, -10m, latest")
+  command.add_option("--at", at, "The point, as written after '@': a mark, seq:N, an RFC 3339 time, -10m, latest")
       ->option_text("POINT");
 }
 

@@ -69,18 +69,18 @@ Outcome run_show(const ConfigFlags& flags) {
 
 void add_config(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<ConfigFlags>();
-  Command* config = app.add_subcommand("config", "Check the configuration file, show what counts");
+  Command* config = app.add_subcommand("config", "Check the configuration file, show the settings in effect");
   config->require_subcommand();
-  Command* check = config->add_subcommand("check", "Read a configuration file strictly; exit code 2 if it has a fault");
+  Command* check = config->add_subcommand("check", "Check a configuration file strictly; exit code 2 if it has an error");
   check->add_option("FILE", flags->file, std::string("Default: --config, or ") + kConfigFile);
   add_json_flag(*check, flags->json);
   check->callback([&invocation, flags] {
     invocation.checks_config = true;
     invocation.run = [flags] { return finish([&] { return run_check(*flags); }); };
   });
-  Command* show = config->add_subcommand("show", "Every setting, its value, and where that comes from");
+  Command* show = config->add_subcommand("show", "List every setting, its value and where the value comes from");
   add_json_flag(*show, flags->json);
-  show->footer("A flag on a command's own line goes before what is shown here.");
+  show->footer("A flag on the command line overrides a value shown here.");
   show->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run_show(*flags); }); }; });
 }
 

@@ -20,10 +20,10 @@ std::string default_parent() {
 
 void add_demo(Command& app, Invocation& invocation) {
   auto options = std::make_shared<DemoOptions>();
-  Command* command = app.add_subcommand("demo", "The whole story on this machine, in under a minute");
-  command->add_option("--dir", options->parent, "Where to work (default: $TMPDIR or /var/tmp); about 300 MiB are needed")
+  Command* command = app.add_subcommand("demo", "Run a complete demonstration on this machine, in under a minute");
+  command->add_option("--dir", options->parent, "Where to work (default: $TMPDIR or /var/tmp); needs about 300 MiB")
       ->option_text("DIR");
-  command->add_flag("--keep", options->keep, "Leave everything it made there");
+  command->add_flag("--keep", options->keep, "Keep everything it created there");
   command->footer("Needs /dev/fuse, sqlite3 and rsync. Exit code 0 only if everything came back exactly as it was.");
   command->callback([&invocation, options] {
     invocation.run = [options] {

@@ -80,9 +80,9 @@ Outcome run_init(const InitFlags& flags) {
 
 void add_init(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<InitFlags>();
-  Command* command = app.add_subcommand("init", "Make a volume, empty or with the content of an existing directory");
-  command->add_option("DIR", flags->directory, "Where the volume's log is kept: not there yet, or empty")->required();
-  command->add_option("--name", flags->name, "The group's name, [A-Za-z0-9._-]; default: DIR's last name")
+  Command* command = app.add_subcommand("init", "Create a volume, empty or with the content of an existing directory");
+  command->add_option("DIR", flags->directory, "Where to keep the volume's log: a new or an empty directory")->required();
+  command->add_option("--name", flags->name, "The group's name, [A-Za-z0-9._-]; default: the last component of DIR")
       ->option_text("NAME");
   command->add_option("--from", flags->from, "Copy the content of this directory into it")->option_text("EXISTING_DIR");
   add_json_flag(*command, flags->json);

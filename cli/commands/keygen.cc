@@ -33,8 +33,8 @@ Outcome run(const KeygenFlags& flags) {
 
 void add_keygen(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<KeygenFlags>();
-  Command* command = app.add_subcommand("keygen", "Make a key pair for connections between sites");
-  command->add_option("FILE", flags->file, "Gets the key pair; FILE.pub gets the public half")->required();
+  Command* command = app.add_subcommand("keygen", "Create a key pair for connections between sites");
+  command->add_option("FILE", flags->file, "File for the key pair; FILE.pub gets the public half")->required();
   add_json_flag(*command, flags->json);
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }

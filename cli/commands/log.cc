@@ -103,17 +103,17 @@ Outcome run(const LogFlags& flags) {
 
 void add_log(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<LogFlags>();
-  Command* command = app.add_subcommand("log", "Show the records: what was changed, and when");
+  Command* command = app.add_subcommand("log", "List records: what changed, and when");
   command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
       ->required();
   add_at_option(*command, flags->at);
   command->add_option("--from", flags->from, "First record to show (inclusive)")->option_text("POINT");
   command->add_option("--to", flags->to, "Last record to show (inclusive); default: the newest")->option_text("POINT");
-  command->add_option("--path", flags->path, "Only what concerns the file or directory that has this path at --to")
+  command->add_option("--path", flags->path, "Only records of the file or directory that has this path at --to")
       ->option_text("PATH");
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
-  command->footer("With --json: one object a line.");
+  command->footer("With --json: one object per line.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

@@ -109,15 +109,16 @@ void on_chosen(Command* command, Invocation& invocation, std::function<Outcome()
 
 void add_mark(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<MarkFlags>();
-  Command* mark = app.add_subcommand("mark", "Name good states, and see which there are");
+  Command* mark = app.add_subcommand("mark", "Name good states, and list them");
   mark->require_subcommand();
 
-  Command* create = mark->add_subcommand("create", "Make a mark: it holds every write that has returned");
+  Command* create = mark->add_subcommand("create", "Create a mark: it contains every write that has returned");
   add_source(create, *flags, "A path in a mount, or a volume's DIR")
       ->add_option("NAME", flags->name, "Its name")
       ->required();
-  create->add_option("--note", flags->note, "A remark kept with it")->option_text("TEXT");
-  create->add_option("--application", flags->application, "Who marks")->option_text("NAME");
+  create->add_option("--note", flags->note, "A comment stored with the mark")->option_text("TEXT");
+  create->add_option("--application", flags->application, "Name of the application that makes the mark")
+      ->option_text("NAME");
   create->add_option("--wait", flags->wait, "Wait until it is durable here (local), at a SITE, or at all sites")
       ->option_text("local|SITE|all");
   create->add_option("--timeout", flags->timeout, "How long to wait for sites (default 30s)")->option_text("30s");
@@ -136,7 +137,7 @@ void add_mark(Command& app, Invocation& invocation) {
 
   for (bool held : {true, false}) {
     Command* hold = mark->add_subcommand(held ? "hold" : "release",
-                                         held ? "Keep a mark beyond retention" : "Let retention have a mark again");
+                                         held ? "Keep a mark beyond retention" : "Let retention remove a mark again");
     add_source(hold, *flags, "DIR or a path in a mount")->add_option("NAME", flags->name, "Its name")->required();
     hold->add_option("--timeout", flags->timeout, "How long to wait for the sites of sync pairs (default 30s)")
         ->option_text("30s");

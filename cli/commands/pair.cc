@@ -166,26 +166,26 @@ void on_chosen(Command* command, Invocation& invocation, std::function<Outcome()
 
 void add_pair(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<PairFlags>();
-  Command* pair = app.add_subcommand("pair", "Which sites a volume is copied to");
+  Command* pair = app.add_subcommand("pair", "Manage the copies of a volume at sites");
   pair->require_subcommand();
-  Command* create = add_verb(pair, "create", "Copy a volume to a site from now on", *flags, true);
+  Command* create = add_verb(pair, "create", "Start copying a volume to a site", *flags, true);
   create
       ->add_option("ENDPOINT", flags->endpoint,
-                   "tcp://HOST:PORT or ipc://PATH of `tidemark serve`; several lines to it with commas between")
+                   "tcp://HOST:PORT or ipc://PATH of `tidemark serve`; separate several lines with commas")
       ->required();
   add_setting(*create, kPairMode, flags->mode);
   add_setting(*create, kPairFence, flags->fence);
   add_setting(*create, kPairBandwidth, flags->bandwidth);
   add_key_options(*create, flags->keys);
   on_chosen(create, invocation, [flags] { return run_create(*flags); });
-  on_chosen(add_verb(pair, "list", "List pairs and how far each is", *flags, false), invocation,
+  on_chosen(add_verb(pair, "list", "List the pairs and their progress", *flags, false), invocation,
             [flags] { return run_list(*flags); });
-  on_chosen(add_verb(pair, "suspend", "Stop copying for now; differences are kept", *flags, true), invocation,
+  on_chosen(add_verb(pair, "suspend", "Pause copying; new records are kept for the site", *flags, true), invocation,
             [flags] { return run_verb(*flags, kSuspend); });
-  on_chosen(add_verb(pair, "resume", "Go on copying, with what is missing", *flags, true), invocation,
+  on_chosen(add_verb(pair, "resume", "Resume copying with the missing records", *flags, true), invocation,
             [flags] { return run_verb(*flags, kResume); });
-  Command* remove = add_verb(pair, "delete", "End a pair; the copy at the site stays", *flags, true);
-  remove->add_flag("-y,--yes", flags->yes, "Do not ask; needed where there is no terminal");
+  Command* remove = add_verb(pair, "delete", "Delete a pair; the copy at the site stays", *flags, true);
+  remove->add_flag("-y,--yes", flags->yes, "Do not ask for confirmation; required without a terminal");
   on_chosen(remove, invocation, [flags] { return run_delete(*flags); });
 }
 

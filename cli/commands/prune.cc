@@ -136,22 +136,22 @@ Outcome run(const PruneFlags& flags) {
 
 void add_prune(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<PruneFlags>();
-  Command* command = app.add_subcommand("prune", "Let old history go, and give its space back");
+  Command* command = app.add_subcommand("prune", "Remove old history and free its space");
   command
       ->add_option("SOURCE", flags->source,
                    "A volume's DIR (or a site's DIR/GROUP), mounted or not, a path in a mount, or tcp://HOST:PORT/GROUP")
       ->required();
-  command->add_option("--to", flags->to, "The oldest point that can still be restored afterwards")->option_text("POINT");
+  command->add_option("--to", flags->to, "The oldest point that can be restored afterwards")->option_text("POINT");
   command->add_option("--keep", flags->keep, "Keep every moment younger than this: 12h, 7d")->option_text("AGE");
   command->add_option("--keep-bytes", flags->keep_bytes, "Keep at most about this much log: 10GiB")->option_text("SIZE");
-  command->add_flag("-n,--dry-run", flags->dry_run, "Say what would go, and change nothing");
-  command->add_flag("-y,--yes", flags->yes, "Do not ask; needed where there is no terminal");
+  command->add_flag("-n,--dry-run", flags->dry_run, "Show what would be removed; change nothing");
+  command->add_flag("-y,--yes", flags->yes, "Do not ask for confirmation; required without a terminal");
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(
       "Held marks, open views and what pairs still need are never pruned; the answer says what stopped it.\n"
-      "At a site: --to alone, with a key that its allow-list gives the right 'prune'.\n"
-      "Every point from the new base on reads as before. There is no way back below it.");
+      "At a site only --to is allowed, with a key that has the right 'prune' in the site's allow-list.\n"
+      "Every point from the new base on reads as before. Older points are gone for good.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

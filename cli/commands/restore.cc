@@ -97,24 +97,24 @@ Outcome run(const RestoreFlags& flags) {
 
 void add_restore(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<RestoreFlags>();
-  Command* command = app.add_subcommand("restore", "Write the tree of any point, from here or from a site");
+  Command* command = app.add_subcommand("restore", "Restore the tree at any point, from this machine or from a site");
   command->add_option("SOURCE", flags->source, "DIR[@POINT], a path in a mount, or tcp://HOST:PORT/GROUP[@POINT]")
       ->required();
   add_at_option(*command, flags->at);
-  command->add_option("--target", flags->target, "Where to: not there yet, or empty")->option_text("PATH");
+  command->add_option("--target", flags->target, "Where to restore: a new or an empty directory")->option_text("PATH");
   command->add_option("--as", flags->as, "dir (default): plain files; volume: a new volume")
       ->option_text("dir|volume")
       ->one_of({"dir", "volume"});
-  command->add_option("--name", flags->name, "With --as volume: its name; default: the target's last name")
+  command->add_option("--name", flags->name, "With --as volume: its name; default: the last component of the target")
       ->option_text("NAME");
-  command->add_option("--include", flags->include, "Only this path and what is below it; may be given several times")
+  command->add_option("--include", flags->include, "Only this path and everything below it; may be repeated")
       ->option_text("PATH")
       ->one_value_each();
-  command->add_flag("-n,--dry-run", flags->dry_run, "Print what would be written, write nothing");
+  command->add_flag("-n,--dry-run", flags->dry_run, "Print what would be written; write nothing");
   command->add_flag("--force", flags->force, "Write into a target that is not empty");
   command->add_flag("--salvage", flags->salvage,
-                    "From a damaged volume: restore what is sound, leave damaged files out and name them (exit code 3)");
-  command->add_option("--jobs", flags->jobs, "Threads; default: as many as processors, at most 16")
+                    "Restore what is sound of a damaged volume; leave out damaged files and name them (exit code 3)");
+  command->add_option("--jobs", flags->jobs, "Number of threads; default: one per processor, at most 16")
       ->option_text("N")
       ->in_range(1, 256);
   add_key_options(*command, flags->keys);

@@ -147,7 +147,7 @@ Status serve(const ServeFlags& flags, Readiness& readiness) {
 
 void add_serve(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<ServeFlags>();
-  Command* command = app.add_subcommand("serve", "Run a site: take copies of volumes and serve reading at any point");
+  Command* command = app.add_subcommand("serve", "Run a site: keep copies of volumes and serve reads at any point");
   add_setting(*command, kServeDir, flags->directory);
   add_setting(*command, kServeListen, flags->listen);
   add_setting(*command, kServeKey, flags->key);

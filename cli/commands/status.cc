@@ -281,19 +281,19 @@ Outcome run(const StatusFlags& flags) {
 
 void add_status(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<StatusFlags>();
-  Command* command = app.add_subcommand("status", "How volumes and their pairs stand");
+  Command* command = app.add_subcommand("status", "Show the state of volumes and their pairs");
   command->add_option("SOURCE", flags->source,
-                      "DIR, a mountpoint, a site's directory, tcp://HOST:PORT/GROUP; default: everything that is mounted");
-  command->add_flag("--watch", flags->watch, "Again every second, until interrupted");
-  command->add_option("--rpo", flags->rpo, "How much a pair may expose, or be without being duplex: 30s, 5m")
+                      "DIR, a mountpoint, a site's directory, tcp://HOST:PORT/GROUP; default: everything mounted");
+  command->add_flag("--watch", flags->watch, "Repeat every second until interrupted");
+  command->add_option("--rpo", flags->rpo, "How much time a pair may expose, or may spend out of duplex: 30s, 5m")
       ->option_text("DURATION");
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
   command->footer(
       "One word for each volume. PROTECTED: it serves, and its copies are up to date. LOCAL: it serves, and\n"
       "no copy is configured. AT RISK: it serves, but a copy is missing, behind or damaged. DOWN: it does not\n"
-      "serve now. Why, since when and what to do stands below it, and on stderr, the worst first.\n"
-      "Exit code 0: nobody has to act. 1: something is DOWN (13, 14: damaged, not reached). 3: AT RISK. 15: the\n"
+      "serve now. The lines below it, and stderr, say why, since when and what to do, the worst first.\n"
+      "Exit code 0: no action is needed. 1: something is DOWN (13, 14: damaged, not reached). 3: AT RISK. 15: the\n"
       "log limit alerts (80 %) or is reached; or, with --rpo, a pair exposes more than DURATION or has not been\n"
       "duplex for longer (a pair within DURATION does not count as AT RISK). 12: this user may not see a volume.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });

@@ -52,9 +52,9 @@ Outcome run(const UmountFlags& flags) {
 
 void add_umount(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<UmountFlags>();
-  Command* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process gone");
-  command->add_option("MOUNTPOINT", flags->mountpoint, "Where it is mounted")->required();
-  command->add_flag("-l,--lazy", flags->lazy, "Even if it is in use: it goes away when nobody uses it any more");
+  Command* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process has ended");
+  command->add_option("MOUNTPOINT", flags->mountpoint, "The mountpoint")->required();
+  command->add_flag("-l,--lazy", flags->lazy, "Detach even if in use; the mount ends when it is no longer used");
   command->add_option("--timeout", flags->timeout, "How long to wait for the process to end (default 120s)")
       ->option_text("DURATION");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });

@@ -145,14 +145,13 @@ void add_verify(Command& app, Invocation& invocation) {
       ->needs("--against");
   command->add_flag("--log-only", flags->log_only, "Check the log's records, but do not read the files through the index");
   auto* repair =
-      command->add_flag("--repair", flags->repair, "Put back what is damaged, from a site that has it, and check again");
+      command->add_flag("--repair", flags->repair, "Repair damage from a site that has the records, and check again");
   command->add_option("--from", flags->from, "With --repair: fetch from this copy, not from the sites of the volume's pairs")
       ->option_text("tcp://HOST:PORT/GROUP")
       ->needs(repair);
   add_key_options(*command, flags->keys);
   add_json_flag(*command, flags->json);
-  command->footer(
-      "Exit code 0: sound, 13: damaged. With --against: 0 equal, 3 one is a beginning of the other, 1 diverged.");
+  command->footer("Exit code 0: sound, 13: damaged. With --against: 0 equal, 3 one is a prefix of the other, 1 diverged.");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });
 }
 

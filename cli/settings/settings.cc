@@ -58,42 +58,35 @@ Status check_listen(const std::string& value) { return parse_endpoint(value, tru
 
 }  // namespace
 
-const Setting kServeDir{"serve", "dir",      "--dir",         "DIR", "Where the copies are kept; made if it is not there",
+const Setting kServeDir{"serve", "dir",      "--dir",         "DIR", "Directory of the copies; created if it does not exist",
                         "",      check_path, ValueForm::kPath};
 const Setting kServeListen{
     "serve", "listen", "--listen", "ENDPOINT", "tcp://HOST:PORT (PORT * for any free one) or ipc://PATH", "", check_listen};
 const Setting kServeKey{
-    "serve", "key",      "--key",         "FILE", "Our key pair; needed for anything but loopback and ipc",
+    "serve", "key",      "--key",         "FILE", "This site's key pair; required except on loopback and ipc",
     "",      check_path, ValueForm::kPath};
 const Setting kServeAllow{
-    "serve", "allow",    "--allow",       "FILE", "Who may come in: public key, rights, groups=NAME,… and a name a line",
+    "serve", "allow",    "--allow",       "FILE", "Allow-list; a line is a public key, its rights, groups=NAME,… and a name",
     "",      check_path, ValueForm::kPath};
-const Setting kServeGroupBytes{"serve",
-                               "max_group_bytes",
-                               "--max-group-bytes",
-                               "SIZE",
-                               "The copy of a group takes at most this much of the disk",
-                               kNone,
-                               check_size,
-                               ValueForm::kSize,
-                               Override::kGroup};
+const Setting kServeGroupBytes{
+    "serve", "max_group_bytes", "--max-group-bytes", "SIZE",          "Limit for the disk space of one group's copy",
+    kNone,   check_size,        ValueForm::kSize,    Override::kGroup};
 const Setting kServeKeyBytes{
-    "serve", "max_key_bytes", "--max-key-bytes", "SIZE", "The copies that belong to one key take at most this much together",
+    "serve", "max_key_bytes", "--max-key-bytes", "SIZE", "Limit for the disk space of all copies that belong to one key",
     kNone,   check_size,      ValueForm::kSize};
-const Setting kServeReaderHold{
-    "serve",
-    "reader_hold",
-    "--reader-hold",
-    "AGE",
-    "So long a key may keep history from being pruned by reading it, then it has to pause as long",
-    "1h",
-    check_hold};
+const Setting kServeReaderHold{"serve",
+                               "reader_hold",
+                               "--reader-hold",
+                               "AGE",
+                               "How long readers with one key may hold back pruning; then they must pause as long",
+                               "1h",
+                               check_hold};
 
 const Setting kRetention{"history",
                          "retention",
                          "--retention",
                          "AGE",
-                         "Prune by itself what is older than this: 12h, 7d; none: keep everything",
+                         "Automatically prune history older than this: 12h, 7d; none: keep everything",
                          kNone,
                          check_age,
                          ValueForm::kText,
@@ -102,19 +95,19 @@ const Setting kRetentionBytes{"history",
                               "retention_bytes",
                               "--retention-bytes",
                               "SIZE",
-                              "Prune by itself so that the log stays about this small",
+                              "Automatically prune to keep the log at about this size",
                               kNone,
                               check_size,
                               ValueForm::kSize,
                               Override::kGroup};
 const Setting kMaxLog{
-    "history", "max_log",     "--max-log",      "SIZE",          "The log's limit; an alert is given at 80 %",
+    "history", "max_log",     "--max-log",      "SIZE",          "Limit for the size of the log; an alert is raised at 80 %",
     kNone,     check_max_log, ValueForm::kSize, Override::kGroup};
 const Setting kOnFull{"history",
                       "on_full",
                       "--on-full",
                       "WHAT",
-                      "At the limit: suspend-pair or block-writes",
+                      "What to do at the limit: suspend-pair or block-writes",
                       "suspend-pair",
                       [](const std::string& value) {
                         return one_of(value, {"suspend-pair", "block-writes"});
@@ -126,7 +119,7 @@ const Setting kPool{"history",
                     "pool",
                     "--pool",
                     "DIR[:SIZE]",
-                    "Where new segments go when the log's own directory has no room; may be repeated",
+                    "Directory for new segments when the log's own directory is full; may be repeated",
                     "",
                     check_pool_text,
                     ValueForm::kList,
@@ -136,7 +129,7 @@ const Setting kScrub{"history",
                      "scrub",
                      "--scrub",
                      "AGE",
-                     "Read and check all of the log this often, and repair it from another copy; off: never",
+                     "How often to check the whole log and repair it from another copy; off: never",
                      "30d",
                      check_rhythm,
                      ValueForm::kText,
@@ -156,7 +149,7 @@ const Setting kPairMode{"pair",
                         "mode",
                         "--mode",
                         "async|sync",
-                        "sync: what is acknowledged as durable is durable at the site too",
+                        "sync: data acknowledged as durable is durable at the site too",
                         "async",
                         [](const std::string& value) {
                           return one_of(value, {"async", "sync"});
@@ -167,7 +160,7 @@ const Setting kPairFence{"pair",
                          "fence",
                          "--fence",
                          "never|data",
-                         "When a sync pair's site is lost: never goes on without it, data refuses writes",
+                         "When a sync pair's site is lost: never = continue without it, data = refuse writes",
                          "never",
                          [](const std::string& value) {
                            return one_of(value, {"never", "data"});
@@ -175,19 +168,19 @@ const Setting kPairFence{"pair",
                          ValueForm::kText,
                          Override::kGroup};
 const Setting kPairBandwidth{
-    "pair", "bandwidth", "--bandwidth",    "SIZE",          "Send at most this much a second (10MiB); none: no limit",
+    "pair", "bandwidth", "--bandwidth",    "SIZE",          "Limit for the data sent per second (10MiB); none: no limit",
     kNone,  check_size,  ValueForm::kSize, Override::kGroup};
 
 const Setting kOwnKey{"keys",
                       "own",
                       "--key",
                       "FILE",
-                      "Our key pair (`tidemark keygen`), for a site that is not on this machine",
+                      "Our key pair (`tidemark keygen`); required for a site on another machine",
                       "",
                       check_path,
                       ValueForm::kPath,
                       Override::kSite};
-const Setting kServerKey{"keys", "server",   "--server-key",   "FILE",         "The site's public key, likewise",
+const Setting kServerKey{"keys", "server",   "--server-key",   "FILE",         "The site's public key; required likewise",
                          "",     check_path, ValueForm::kPath, Override::kSite};
 
 Result<uint64_t> parse_limit(const std::string& value) { return value == kNone ? Result<uint64_t>(0) : parse_size(value); }
