@@ -49,7 +49,7 @@ bool AllowFile::read_again() {
     return false;
   }
   AllowList list = read.ok() ? std::move(read).value() : AllowList();
-  log_info("the allow-list " + path_ + " has changed: " + std::to_string(list.size()) + " keys may come in");
+  log_info("the allow-list " + path_ + " has changed: " + std::to_string(list.size()) + " keys are allowed");
   MutexLock lock(mutex_);
   list_ = std::make_shared<const AllowList>(std::move(list));
   return true;

@@ -186,9 +186,9 @@ class PointView final : public TreeView {
   template <class T>
   Result<T> still(Result<T> answer) const {
     if (kind_ != ViewKind::kPassing) return answer;
-    if (core_->views.cuts() != cuts_) return Status(Code::kNoSuchPoint, "this copy was cut meanwhile; look again");
+    if (core_->views.cuts() != cuts_) return Status(Code::kNoSuchPoint, "this copy has been cut; open the point again");
     if (reader_.point() >= core_->views.floor()) return answer;
-    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " was pruned meanwhile");
+    return Status(Code::kNoSuchPoint, "seq:" + std::to_string(reader_.point().value()) + " has been pruned");
   }
 
   std::shared_ptr<GroupCore> core_;
