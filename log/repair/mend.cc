@@ -86,7 +86,7 @@ class Mender {
           proven =
               cannot(0, target_.first_seq,
                      "the fetched records are not the original ones: their checksums match, but the segment's digest does "
-                     "not. Nothing was written; do not trust this copy");
+                     "not. Nothing was written; do not trust the copy they came from");
         }
       }
       if (!proven.ok()) {

@@ -286,10 +286,10 @@ class PackMender {
       if (proven.ok()) {
         TM_ASSIGN(const Digest digest, digest());
         if (digest != digest_->digest) {
-          proven =
-              Status(Code::kCorrupt, "pack " + pack_name(info_) +
-                                         ": the fetched records are not the original ones: their checksums match, but the "
-                                         "pack's digest does not. Nothing was written; do not trust this copy");
+          proven = Status(Code::kCorrupt,
+                          "pack " + pack_name(info_) +
+                              ": the fetched records are not the original ones: their checksums match, but the "
+                              "pack's digest does not. Nothing was written; do not trust the copy they came from");
         }
       }
       if (!proven.ok()) {

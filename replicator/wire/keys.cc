@@ -192,8 +192,7 @@ std::string AllowList::parse_line(const std::vector<std::string>& words, Line& l
   if (grouped && line.groups.empty()) return "'groups=' names no group";
   if (line.groups.empty()) {
     return "this line names no groups: put groups=NAME,NAME before the name ('erp-*' matches every name with "
-           "that prefix, "
-           "'*' every group). A key also needs 'create' beside 'append' to make copies of groups that are new here";
+           "that prefix, '*' every group). To make copies of groups that are new here, a key also needs 'create'";
   }
   return "";
 }

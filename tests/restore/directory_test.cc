@@ -267,12 +267,12 @@ TEST_CASE("a plain user gets warnings for what only root may do") {
     std::string all;
     for (const std::string& line : report->warnings) all += line + "\n";
     std::fprintf(stderr, "%s", all.c_str());
-    bool told =
-        all.find("the owner is not kept (Operation not permitted): /theirs, /theirs too\n") != std::string::npos &&
-        all.find("trusted.x is not kept") != std::string::npos &&
-        all.find("set-user-id and set-group-id are left out because the owner is not kept: /theirs\n") != std::string::npos &&
-        all.find("device or pipe left out because this user may not create it: /device\n") != std::string::npos &&
-        all.find("hard link to: /e\n") != std::string::npos;
+    bool told = all.find("the owner is not kept (Operation not permitted): /theirs, /theirs too\n") != std::string::npos &&
+                all.find("trusted.x is not kept") != std::string::npos &&
+                all.find("set-user-id and set-group-id are left out because the owner is not kept: /theirs\n") !=
+                    std::string::npos &&
+                all.find("device or pipe left out because this user may not create it: /device\n") != std::string::npos &&
+                all.find("hard link to: /e\n") != std::string::npos;
     ::_exit(told ? 0 : 12);
   }
   int status = 0;
