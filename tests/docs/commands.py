@@ -89,7 +89,7 @@ class Check:
 
     def is_ours(self, words):
         return (os.path.basename(words[0]) in ("tidemark", "dev") or words[0] in self.tree.tidemark.below or
-                os.path.isfile(self.tree.path(words[0])))
+                (not words[0].startswith("build/") and os.path.isfile(self.tree.path(words[0]))))
 
     def run(self):
         for line, words in self.page.commands():
