@@ -15,6 +15,8 @@ from pages import Page, flags
 
 FOLDERS = ("base", "log", "volume", "fs", "replicator", "restore", "cli", "include", "tests", "bench", "docs", "examples")
 
+PROGRAM = ("tidemark", "build/tidemark", "/usr/local/bin/tidemark")
+
 
 def output_of(*words):
     """What a command prints when asked for help; None where it fails."""
@@ -61,6 +63,15 @@ class Tree:
     def path(self, *parts):
         return os.path.normpath(os.path.join(self.root, *parts))
 
+    def usage_fault(self, words):
+        """Runs a command where nothing is that it names: that may be its only fault, wrong usage (exit code 2) is one of the page."""
+        with tempfile.TemporaryDirectory(prefix="tidemark-docs-") as work:
+            open(os.path.join(work, "new.toml"), "w").close()
+            words = [re.sub(r"^/(?=srv/|mnt/|etc/)", work + "/", word) for word in words]
+            words = [re.sub(r"tcp://[\w.*-]+:\d+", "tcp://127.0.0.1:1", word) for word in words]
+            done = subprocess.run([self.program, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, cwd=work)
+        return done.stderr.strip().split("\n")[0] if done.returncode == 2 else None
+
     def mount_option_fault(self, option):
         """The program names the first option it does not know, before it looks at anything else."""
         with tempfile.TemporaryDirectory(prefix="tidemark-docs-") as work:
@@ -95,6 +106,12 @@ class Check:
         for line, words in self.page.commands():
             self.count += 1
             self.command(line, words)
+        faulty = {int(fault.split(":")[1]) for fault in self.faults}
+        for line, words in self.page.commands(blocks_only=True):
+            # serve and demo would stay, or take a minute: they have tests of their own.
+            if line not in faulty and words[0] in PROGRAM and words[1:] and words[1] not in ("serve", "demo"):
+                if fault := self.tree.usage_fault(words[1:]):
+                    self.fault(line, f"{' '.join(words)}: {fault}")
         for line, path in self.page.paths(FOLDERS):
             self.count += 1
             found = [self.tree.path(path), self.tree.path(path + ".*"), self.tree.path(os.path.dirname(self.page.name), path)]
@@ -112,7 +129,7 @@ class Check:
 
     def command(self, line, words):
         name = os.path.basename(words[0])
-        if name == "tidemark" and words[0] in ("tidemark", "build/tidemark", "/usr/local/bin/tidemark"):
+        if name == "tidemark" and words[0] in PROGRAM:
             self.tidemark(line, words[1:])
         elif words[0] in self.tree.tidemark.below and any(flags(words)):
             self.tidemark(line, words)
@@ -217,6 +234,15 @@ tidemark prune /srv/vol --keep 7d --nosuch17=3
 """
 CONTROL_FAULTS = ["tidemark nosuch", "tidemark mark nosuch", "status has no --nosuch", *(f"nosuch{n}" for n in range(2, 13)), "NOSUCH13",
                   *(f"nosuch{n}" for n in range(14, 18))]
+USAGE = """# Sound names, wrong usage
+```
+tidemark mount /srv/vol                        # where to?
+tidemark pair create /srv/vol away
+tidemark mark create /mnt/data a b c
+tidemark restore /srv/vol@m --target /srv/back --as tarball
+tidemark status /srv/vol --rpo 5m
+```
+"""
 
 SOUND = """# Sound
 `tidemark status --json`, `tidemark mark create DIR NAME --wait local`, `verify --against`, `--max-log`, `-o sync,noexec`, `-o mark=`,
@@ -235,6 +261,10 @@ def control(tree):
         print(f"false alarm: {fault}")
     if len(faults) != len(CONTROL_FAULTS):
         print("\n".join(faults), f"\n{len(faults)} faults, {len(CONTROL_FAULTS)} expected")
+        return 1
+    faults += (usage := Check(tree, Page("usage.md", USAGE)).run())
+    if [int(fault.split(":")[1]) for fault in usage] != [3, 4, 5, 6]:
+        print("wrong usage:", *usage, sep="\n")
         return 1
     print(f"{len(faults)} faults found out")
     return 1 if missed or false_alarms else 0

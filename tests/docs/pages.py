@@ -25,9 +25,9 @@ class Page:
     def line_of(self, offset):
         return self.text.count("\n", 0, offset) + 1
 
-    def commands(self):
-        """(line number, words) of each simple command in the code of the page."""
-        for line, piece in self.pieces:
+    def commands(self, blocks_only=False):
+        """(line number, words) of each simple command in the code of the page, or in its fenced blocks."""
+        for line, piece in self.pieces[len(self.spans):] if blocks_only else self.pieces:
             piece = re.sub(r"(?:^|\s)#.*", "", piece)
             for part in ENDS_COMMAND.split(piece):
                 words = split_words(part)
