@@ -6,12 +6,15 @@ usage: first_use.py PROGRAM TREE [--control]   --control: one line names a mark 
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 
 from pages import Page
+
+LIMIT = 90  # seconds; it takes one
 
 # What the lines of README promise, seen from outside.
 EXPECTED = """
@@ -57,7 +60,12 @@ trap end EXIT
 {script}
 {EXPECTED.replace("WORK", work)}"""
     environment = {**os.environ, "PATH": os.path.join(work, "bin") + ":" + os.environ["PATH"]}
-    result = subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, env=environment, timeout=100).returncode
+    shell = subprocess.Popen(["bash", "-c", script], stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+    try:
+        result = shell.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGTERM)  # what hangs ends, and the shell comes to its own end
+        result = f"(none within {LIMIT} s) {shell.wait(20)}"
     with open("/proc/self/mountinfo") as mounts:
         left = work in mounts.read()
     if not left:
