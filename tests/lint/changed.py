@@ -54,7 +54,7 @@ def run_all(jobs, deadline):
             done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=left)
         except subprocess.TimeoutExpired:
             return name, None, ""
-        return name, done.returncode == 0, done.stdout + ("" if done.returncode == 0 else done.stderr)
+        return name, done.returncode == 0, done.stdout or done.stderr
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         for name, sound, output in threads.map(one, jobs):
