@@ -214,7 +214,7 @@ class Log {
   [[nodiscard]] virtual Seq syncing() const { return durable(); }
   // `told` is called whenever the log has come further, on the thread that brought it there: quickly, with locks of the log held, so it may
   // take leaf locks only. One at most; null: none. On return the one before is not called any more.
-  virtual void on_progress(std::function<void(LogProgress)> /*told*/) {}
+  virtual void on_progress(std::function<void(LogProgress)> /*told*/) {}  // NOLINT(performance-unnecessary-value-param)
 
   // Waits until durable() > above, the log is poisoned or closed, or the time is over. True if there is something new.
   virtual bool wait_durable(Seq above, std::chrono::milliseconds timeout) = 0;
