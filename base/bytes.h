@@ -1,6 +1,7 @@
 // Views of raw bytes, and the little-endian coding of everything that reaches a disk or a wire.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -21,6 +22,9 @@ using MutableBytes = std::span<std::byte>;
 
 inline Bytes as_bytes(std::string_view text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
 inline std::string_view as_text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+inline bool all_zero(Bytes bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
 
 template <std::integral T>
 void store_le(std::byte* to, T value) {

@@ -1,6 +1,5 @@
 #include "cli/pruning.h"
 
-#include "base/logging.h"
 #include "cli/output/output.h"
 
 namespace tidemark::cli {
@@ -27,35 +26,6 @@ Json prune_report_json(const PruneReport& report, bool dry_run, int64_t base_tim
   return made;
 }
 
-namespace {
-
-// Newest seq known to be durable at the site; 0: nothing is known.
-Seq durable_there(Group& group, const Pair& pair) {
-  const auto progress = group.watermarks().snapshot();
-  const auto known = progress.find(pair.config.site);
-  return std::max(pair.status.durable, known == progress.end() ? Seq() : known->second.durable);
-}
-
-// Saved as dropped, and logged, before it returns: nothing is pruned that a pair counts on.
-bool drop_most_behind(Group& group, Shipper& shipper) {
-  const std::vector<Pair> pairs = shipper.list();
-  const Pair* last = nullptr;
-  for (const Pair& pair : pairs) {
-    if (pair.status.parked) continue;
-    if (last == nullptr || durable_there(group, pair) < durable_there(group, *last)) last = &pair;
-  }
-  if (last == nullptr) return false;
-  const std::string needs = std::to_string(durable_there(group, *last).next().value());
-  const std::string cause = "dropped by the log limit: it needs records from seq " + needs + " on, and the log has " +
-                            std::to_string(group.log().bytes() >> 20) + " MiB of " +
-                            std::to_string(group.log_limit().max_bytes >> 20);
-  const Status parked = shipper.park(last->config.site, cause);
-  if (!parked.ok()) log_error("group " + group.identity().name + ": a pair cannot be dropped: " + parked.text());
-  return parked.ok();
-}
-
-}  // namespace
-
 Json prune_order_json(const PruneOrder& order) {
   return {{"to", order.to},
           {"keep_seconds", order.policy.age.count()},
@@ -72,48 +42,15 @@ PruneOrder prune_order_from_json(const Json& json) {
   return order;
 }
 
-void respect_pairs(PruneRequest& request, Group& group, const std::vector<Pair>& pairs) {
-  for (const Pair& pair : pairs) {
-    const Seq durable = durable_there(group, pair);
-    request.tombstones_from = std::min(request.tombstones_from, durable);
-    request.standing.emplace_back(durable, std::max(durable, pair.status.reached));
-    if (pair.status.parked) continue;
-    const std::string who = "the pair with site '" + pair.config.site + "', ";
-    if (durable == Seq()) {
-      request.keep.push_back({group.base(), who + "whose position is not known until it connects"});
-    } else {
-      request.keep.push_back({durable.next(), who + "which has records up to " + std::to_string(durable.value())});
-    }
-  }
-}
-
-HistoryKeeperOptions look_after_pairs(Group& group, std::function<Shipper*()> shipper) {
-  HistoryKeeperOptions options;
-  options.needs = [&group, shipper](PruneRequest& request) {
-    Shipper* found = shipper();
-    if (found != nullptr) return respect_pairs(request, group, found->list());
-    request.keep.push_back({group.base(), "its pairs, which could not be read"});
-  };
-  options.give_up_one = [&group, shipper] {
-    Shipper* found = shipper();
-    return found != nullptr && drop_most_behind(group, *found);
-  };
-  return options;
-}
-
-Result<PruneReport> carry_out_prune(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
+Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
   PruneRequest request;
   if (!order.to.empty()) {
     TM_ASSIGN(request.to, group.resolve(order.to));
   }
   request.policy = order.policy;
   request.dry_run = order.dry_run;
-  respect_pairs(request, group, pairs);
-  return group.prune(request);
-}
-
-Result<Json> prune_group(Group& group, const std::vector<Pair>& pairs, const PruneOrder& order) {
-  TM_ASSIGN(const PruneReport report, carry_out_prune(group, pairs, order));
+  keep_what_pairs_need(request, group, pairs);
+  TM_ASSIGN(const PruneReport report, group.prune(request));
   int64_t base_time_ns = group.base_time_ns();
   if (order.dry_run && report.base != report.base_before) {
     TM_ASSIGN(base_time_ns, group.log().time_of(report.base));

@@ -7,6 +7,8 @@
 #include "cli/service/closing.h"
 #include "cli/service/control.h"
 #include "cli/settings/config_file.h"
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 
 namespace tidemark::cli {
 namespace {
@@ -101,7 +103,8 @@ Result<RecordHeader> Reader::remote_header(Seq seq) {
   TM_ASSIGN(std::string run, remote_->read_log(seq, 1));
   Bytes rest = as_bytes(run);
   if (rest.empty()) return Status(Code::kNotFound, source_.text + " does not hold record " + std::to_string(seq.value()));
-  TM_ASSIGN(RecordView record, take_unordered(rest));
+  Position position{Epoch(), seq.prev(), 0};
+  TM_ASSIGN(const RecordView record, take_record(rest, position, {.order = false}));
   if (record.header.seq != seq) return Status(Code::kCorrupt, source_.text + " sent a different record than requested");
   return record.header;
 }
@@ -134,10 +137,7 @@ Status Reader::walk_local(Seq first, Seq last, const std::function<Status(const 
     LogCursor cursor(group_->log(), held.first);
     while (cursor.next() <= std::min(held.last, last)) {
       TM_ASSIGN(LogCursor::Run run, cursor.read(kRunBytes, std::min(held.last, last)));
-      for (Bytes rest = run.bytes; !rest.empty();) {
-        TM_ASSIGN(RecordView record, take_unordered(rest));  // the cursor has checked the order
-        TM_TRY(visit(record));
-      }
+      TM_TRY(walk_headers(run.bytes, visit));  // the cursor has checked them
     }
   }
   return Status();
@@ -153,10 +153,11 @@ Status Reader::walk_remote(Seq first, Seq last, const std::function<Status(const
     TM_ASSIGN(std::string run, remote_->read_log(next, kRunBytes));
     Bytes rest = as_bytes(run);
     if (rest.empty()) return Status();
+    Position position = before.value_or(Position{Epoch(), next.prev(), 0});
     RecordHeader head;
     const bool jumps = !before || (decode_header(rest, head) == RecordFault::kNone && head.seq > next);
-    for (bool first_of_run = true; !rest.empty() && next <= last; first_of_run = false) {
-      TM_ASSIGN(RecordView record, first_of_run && jumps ? take_unordered(rest) : take_record(rest, *before));
+    for (bool follows = !jumps; !rest.empty() && next <= last; follows = true) {
+      TM_ASSIGN(const RecordView record, take_record(rest, position, {.order = follows}));
       if (record.header.seq < next) return Status(Code::kCorrupt, source_.text + " sent a different record than requested");
       if (record.header.seq > last) return Status();
       before = record.header.position();

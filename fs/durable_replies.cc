@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "log/write/writer.h"
+
 namespace tidemark::fs {
 
 void DurableReplies::start() {
@@ -54,7 +56,7 @@ void DurableReplies::when_durable(Done done) {
 
 // Those who come while the disk works are the next round's: it has to begin after their records were appended.
 void DurableReplies::sync_for(std::vector<Waiting> waiting) {
-  const Status synced = group_.log().sync(waiting.back().upto);
+  const Status synced = group_.log_writer().sync(waiting.back().upto);
   {
     MutexLock lock(mutex_);
     --syncing_;

@@ -4,6 +4,7 @@
 #include "cli/check/findings.h"
 #include "cli/output/output.h"
 #include "cli/service/signals.h"
+#include "log/repair/verify.h"
 #include "volume/history/base_image.h"
 
 namespace tidemark::cli {

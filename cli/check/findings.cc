@@ -99,14 +99,14 @@ Json findings_json(const Findings& findings) {
         {{"path", damage.path}, {"ino", damage.ino.value()}, {"byte", damage.at}, {"what", damage.what}});
   }
   made["affected"] = shown_json(findings);
-  made["repaired"] = findings.repaired;
-  made["not_repaired"] = findings.not_repaired;
+  made["repaired"] = findings.repairs.repaired;
+  made["not_repaired"] = findings.repairs.not_repaired;
   return made;
 }
 
 void print_findings(const Findings& findings) {
-  for (const std::string& line : findings.repaired) print_line("repaired: " + line);
-  for (const std::string& line : findings.not_repaired) print_line("not repaired: " + line);
+  for (const std::string& line : findings.repairs.repaired) print_line("repaired: " + line);
+  for (const std::string& line : findings.repairs.not_repaired) print_line("not repaired: " + line);
   for (const Finding& each : findings.files) print_line("damage: " + each.file + ": " + each.what);
   print_log_damage(findings);
   for (const TreeDamage& damage : findings.tree.damage) {

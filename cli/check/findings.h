@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "cli/check/tree_check.h"
 #include "cli/output/json.h"
 #include "cli/reader.h"
 #include "log/log.h"
 #include "log/repair/mend.h"
-#include "volume/check/verify.h"
+#include "log/repair/verify.h"
+#include "volume/check/directory_check.h"
+#include "volume/check/repair.h"
+#include "volume/check/tree_check.h"
 
 namespace tidemark::cli {
 
@@ -24,11 +26,10 @@ struct Findings {
   LogVerdict log;
   TreeVerdict tree;
   bool tree_checked = false;
-  std::string not_opened;                 // why the index or the remote group could not be read, where damage is the reason
-  std::map<Ino, std::string> paths;       // of inodes in log.damage, as far as they have one
-  std::vector<ShownAt> shown;             // files that show damaged records, at any point
-  std::vector<std::string> repaired;      // with --repair: what was put right …
-  std::vector<std::string> not_repaired;  // … and what could not be
+  std::string not_opened;            // why the index or the remote group could not be read, where damage is the reason
+  std::map<Ino, std::string> paths;  // of inodes in log.damage, as far as they have one
+  std::vector<ShownAt> shown;        // files that show damaged records, at any point
+  Repairs repairs;                   // with --repair
   [[nodiscard]] bool damaged() const {
     return !files.empty() || !log.damage.empty() || !tree.damage.empty() || !not_opened.empty();
   }
@@ -40,7 +41,7 @@ Result<Findings> examine(const Source& source, const RemoteKeys& keys, bool log_
 // Puts damaged records back from another copy (`from`: tcp://HOST:PORT/GROUP; "": the sites of the volume's pairs), works
 // out a damaged group.json from the log, and gives up a damaged index, which the next open builds anew. What it did goes into
 // `done`. kBusy where only a volume that is not mounted can be repaired.
-Status repair(const Source& source, const std::string& from, const RemoteKeys& keys, Findings& done);
+Status repair(const Source& source, const std::string& from, const RemoteKeys& keys, Repairs& done);
 
 [[nodiscard]] Json findings_json(const Findings& findings);
 void print_findings(const Findings& findings);

@@ -8,7 +8,6 @@
 #include "cli/commands/command.h"
 #include "cli/output/json.h"
 #include "cli/output/output.h"
-#include "cli/pruning.h"
 #include "cli/service/background.h"
 #include "cli/service/control.h"
 #include "cli/service/group_control.h"
@@ -19,6 +18,7 @@
 #include "cli/settings/settings.h"
 #include "cli/source.h"
 #include "replicator/site/site.h"
+#include "replicator/source/pair_history.h"
 #include "volume/check/scrub.h"
 #include "volume/history/history_keeper.h"
 
@@ -61,7 +61,7 @@ class SiteControls {
     if (group.retention().keeps_everything() && group.log_limit().max_bytes == 0)
       return;  // it would be a thread for nothing
     auto shipper = [this, &group] { return site_.shipper(group.identity().name); };
-    keepers_[group.directory()] = HistoryKeeper::start(group, look_after_pairs(group, shipper));
+    keepers_[group.directory()] = std::make_unique<HistoryKeeper>(group, history_options_with_pairs(group, shipper));
   }
 
   Site& site_;
@@ -113,13 +113,6 @@ Result<SiteOptions> options_for(const ServeFlags& flags) {
     Result<History> own = history_for(history, {name, directory + "/" + name, ""});
     Status used = own.ok() ? use_history(group, *own) : own.status();
     if (!used.ok()) log_error("group " + name + ": " + used.text());  // as above, all was well
-  };
-  options.prune = [](Group& group, Shipper* shipper, Seq to, bool dry_run) -> Result<PruneReport> {
-    if (shipper == nullptr) return Status(Code::kIo, "the pairs of this group could not be read; the site's log says why");
-    PruneOrder order;
-    order.to = "seq:" + std::to_string(to.value());
-    order.dry_run = dry_run;
-    return carry_out_prune(group, shipper->list(), order);
   };
   return options;
 }

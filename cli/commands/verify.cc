@@ -4,12 +4,12 @@
 #include <optional>
 
 #include "cli/check/findings.h"
-#include "cli/check/tree_compare.h"
 #include "cli/commands/command.h"
 #include "cli/output/exit_map.h"
 #include "cli/output/output.h"
 #include "cli/reader.h"
 #include "cli/service/signals.h"
+#include "volume/check/tree_compare.h"
 
 namespace tidemark::cli {
 namespace {
@@ -112,15 +112,14 @@ Outcome run(const VerifyFlags& flags) {
   TM_ASSIGN(Source source, find_source(flags.source, flags.at));
   if (!flags.against.empty()) return compare(source, flags);
   interrupted_flag();
-  Findings repaired;
+  Repairs repairs;
   if (flags.repair) {
     if (source.remote)
       return Status(Code::kInvalid, "--repair needs a directory on this machine; repair a site's copy at the site");
-    TM_TRY(repair(source, flags.from, flags.keys, repaired));
+    TM_TRY(repair(source, flags.from, flags.keys, repairs));
   }
   TM_ASSIGN(Findings findings, examine(source, flags.keys, flags.log_only));
-  findings.repaired = std::move(repaired.repaired);
-  findings.not_repaired = std::move(repaired.not_repaired);
+  findings.repairs = std::move(repairs);
   if (flags.json) {
     print_json(findings_json(findings));
   } else {

@@ -9,6 +9,7 @@
 #include "fs/mount.h"
 #include "replicator/site/site.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "volume/group/group.h"
 
 namespace tidemark::cli {

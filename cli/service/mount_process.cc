@@ -2,7 +2,6 @@
 
 #include "base/logging.h"
 #include "base/pinned.h"
-#include "cli/pruning.h"
 #include "cli/service/closing.h"
 #include "cli/service/control.h"
 #include "cli/service/group_control.h"
@@ -10,6 +9,8 @@
 #include "fs/mount.h"
 #include "replicator/remote/site_source.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/pair_history.h"
+#include "replicator/source/shipper.h"
 #include "volume/check/scrub.h"
 #include "volume/group/group.h"
 #include "volume/history/history_keeper.h"
@@ -38,7 +39,8 @@ Status serve_until_stopped(Mount& mount, const std::string& what, Readiness& rea
 Status serve_live(Group& group, const MountJob& job, Readiness& readiness) {
   TM_ASSIGN(auto mount, Mount::create({&group, nullptr}, mount_options(job, group.directory())));
   TM_ASSIGN(std::unique_ptr<Shipper> shipper, Shipper::start(group));
-  auto history = HistoryKeeper::start(group, look_after_pairs(group, [&shipper] { return shipper.get(); }));
+  auto history =
+      std::make_unique<HistoryKeeper>(group, history_options_with_pairs(group, [&shipper] { return shipper.get(); }));
   TM_ASSIGN(auto control, ControlServer::start(group.directory(), control_handler({&group, mount.get(), nullptr,
                                                                                    shipper.get(), job.mountpoint})));
   // A read that comes upon damage has the record fetched again from a site. The pairs are read from their file: a shipper may be

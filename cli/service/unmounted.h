@@ -6,6 +6,7 @@
 #include <string>
 
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "volume/group/group.h"
 
 namespace tidemark::cli {

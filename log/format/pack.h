@@ -33,7 +33,7 @@
 
 #include "base/mutex.h"
 #include "log/format/floor.h"
-#include "log/log.h"
+#include "log/log_types.h"
 #include "log/repair/digests.h"
 
 namespace tidemark {
@@ -185,11 +185,5 @@ class PackSet {
 // Reads an open pack whole: header, table, records. `advance` is called once a record, with its bytes; what it returns, unless ok, ends it.
 Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,
                           const std::function<Status(uint64_t bytes)>& advance);
-
-// The part of verify_log that is about the floor and its packs, which are held against their digests. Adds to the verdict, and returns
-// the floor as far as it can be read. A record of a pack is named by the byte where it lies there.
-Result<Floor> verify_packs(FileSystem& files, const std::string& directory, LogVerdict& verdict,
-                           const std::function<void(const LogDamage&)>& report,
-                           const std::function<void(uint64_t bytes)>& advance);
 
 }  // namespace tidemark

@@ -50,10 +50,6 @@ uint64_t chain_of(uint64_t previous_chain, const std::byte* header) {
   return hash64(linked);
 }
 
-bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 // What a writer of this version can have written. A sum that is right over anything else is no accident worth trusting.
 bool plausible(const RecordHeader& header) {
   if (header.type == RecordType::kNone || static_cast<uint8_t>(header.type) > kRecordTypeMax) return false;
@@ -61,10 +57,6 @@ bool plausible(const RecordHeader& header) {
   if (header.raw_length > kPayloadMax || header.stored_length > kPayloadMax) return false;
   if ((header.flags & kFlagLz4) != 0) return header.type == RecordType::kData && header.stored_length < header.raw_length;
   return header.stored_length == header.raw_length;
-}
-
-Status corrupt(Seq seq, RecordFault fault) {
-  return Status(Code::kCorrupt, "record " + std::to_string(seq.value()) + ": " + std::string(record_fault_name(fault)));
 }
 
 }  // namespace
@@ -165,49 +157,6 @@ RecordDraft make_draft(RecordType type, uint16_t volume, Ino ino, std::string_vi
   draft.payload = Buffer::copy_of(as_bytes(payload));
   draft.payload_check = hash64(draft.payload.bytes());
   return draft;
-}
-
-namespace {
-
-RecordFault check_first_header(Bytes run, RecordHeader& header) {
-  return run.size() < kRecordHeaderSize ? RecordFault::kHeaderDamaged : decode_header(run, header);
-}
-
-// All of a record whose header is sound.
-RecordFault check_rest(Bytes run, RecordView& record) {
-  const uint32_t size = record.header.size_in_log();
-  if (run.size() < size) return RecordFault::kPayloadDamaged;
-  record.whole = run.first(size);
-  record.payload = record.whole.subspan(kRecordHeaderSize, record.header.stored_length);
-  // The padding is not summed, but it travels and is stored: it must be what the format says, or copies would differ.
-  if (!all_zero(record.whole.subspan(kRecordHeaderSize + record.header.stored_length))) return RecordFault::kPayloadDamaged;
-  return check_payload(record.header, record.payload);
-}
-
-}  // namespace
-
-Result<RecordView> take_record(Bytes& run, Position& position) {
-  RecordView record;
-  RecordFault fault = check_first_header(run, record.header);
-  if (fault == RecordFault::kNone) fault = check_follows(record.header, run, position);
-  if (fault == RecordFault::kNone) fault = check_rest(run, record);
-  if (fault != RecordFault::kNone) return corrupt(position.seq.next(), fault);
-  run = run.subspan(record.whole.size());
-  position = record.header.position();
-  return record;
-}
-
-RecordFault check_record(Bytes run, RecordView& record) {
-  const RecordFault fault = check_first_header(run, record.header);
-  return fault == RecordFault::kNone ? check_rest(run, record) : fault;
-}
-
-Result<RecordView> take_unordered(Bytes& run) {
-  RecordView record;
-  const RecordFault fault = check_record(run, record);
-  if (fault != RecordFault::kNone) return corrupt(record.header.seq, fault);
-  run = run.subspan(record.whole.size());
-  return record;
 }
 
 }  // namespace tidemark

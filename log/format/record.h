@@ -107,35 +107,12 @@ struct Location {
   bool operator==(const Location&) const = default;
 };
 
-// A record in memory, whole and checked. The payload lives as long as the bytes it was read from.
+// A record in memory. The payload lives as long as the bytes it was read from.
 struct RecordView {
   RecordHeader header;
   Bytes payload;  // as stored
   Bytes whole;    // header, payload and padding: what travels to a site
   Location location;
 };
-
-// Splits a run of whole records (a frame from the wire, a piece of a segment), checking everything; each must follow the
-// one before, the first follows `position`, which moves along. `visit(RecordView)` returns Status and may end the walk.
-// kCorrupt names the seq and the fault. A run that ends inside a record is kCorrupt.
-template <class Visit>
-Status walk_records(Bytes run, Position& position, Visit&& visit);
-
-// One step of that walk: checks and takes the first record of `run`.
-Result<RecordView> take_record(Bytes& run, Position& position);
-
-// The same of a record whose order has been checked already, or cannot be.
-Result<RecordView> take_unordered(Bytes& run);
-// What is wrong with the first record of `run` by itself: all but its order.
-RecordFault check_record(Bytes run, RecordView& record);
-
-template <class Visit>
-Status walk_records(Bytes run, Position& position, Visit&& visit) {
-  while (!run.empty()) {
-    TM_ASSIGN(RecordView record, take_record(run, position));
-    TM_TRY(visit(record));
-  }
-  return Status();
-}
 
 }  // namespace tidemark

@@ -35,10 +35,6 @@ constexpr std::string_view kMagic = "TIDEMSEG";
 constexpr std::string_view kSuffix = ".seg";
 constexpr size_t kDigits = 20;
 
-bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 uint32_t check_of(const std::byte* header) { return static_cast<uint32_t>(hash64({header, offsetof(HeaderLayout, check)})); }
 
 }  // namespace
@@ -108,35 +104,16 @@ Result<std::vector<Seq>> list_segments(FileSystem& files, const std::string& dir
 Result<Bytes> SegmentWindow::view(uint64_t at, size_t size) {
   if (at >= end_) return Bytes();
   size = static_cast<size_t>(std::min<uint64_t>(size, end_ - at));
+  if (in_memory()) return memory_.subspan(static_cast<size_t>(at), size);
   if (at < begin_ || at + size > begin_ + held_) {
     const size_t wanted = static_cast<size_t>(std::min<uint64_t>(std::max(size, step_), end_ - at));
     if (buffer_.size() < wanted) buffer_ = Buffer(wanted);
     held_ = 0;
     begin_ = at;
-    TM_ASSIGN(held_, file_.read(at, buffer_.span().first(wanted)));
+    TM_ASSIGN(held_, file_->read(at, buffer_.span().first(wanted)));
   }
   const auto skip = static_cast<size_t>(at - begin_);
   return buffer_.bytes().first(held_).subspan(skip, std::min(size, held_ - skip));
-}
-
-Result<Examined> examine_record(SegmentWindow& window, uint64_t at, const Position& before) {
-  TM_ASSIGN(Bytes bytes, window.view(at, kRecordHeaderSize));
-  Examined found;
-  if (bytes.size() < kRecordHeaderSize) {
-    found.fault = all_zero(bytes) ? RecordFault::kUnwritten : RecordFault::kHeaderDamaged;
-    return found;
-  }
-  found.fault = decode_header(bytes, found.header);
-  if (found.fault == RecordFault::kNone) found.fault = check_follows(found.header, bytes, before);
-  if (found.fault != RecordFault::kNone) return found;
-  TM_ASSIGN(const Bytes whole, window.view(at, found.header.size_in_log()));
-  if (whole.size() < found.header.size_in_log()) {
-    found.fault = RecordFault::kPayloadDamaged;
-    return found;
-  }
-  found.fault = check_payload(found.header, whole.subspan(kRecordHeaderSize, found.header.stored_length));
-  if (!all_zero(whole.subspan(kRecordHeaderSize + found.header.stored_length))) found.fault = RecordFault::kPayloadDamaged;
-  return found;
 }
 
 Result<uint64_t> skip_zeros(SegmentWindow& window, uint64_t from) {
@@ -162,9 +139,9 @@ Result<uint64_t> end_of_content(SegmentWindow& window, uint64_t from) {
   return end;
 }
 
-Result<std::optional<Found>> find_header(SegmentWindow& window, uint64_t from, Seq least, Seq most) {
+Result<std::optional<FoundHeader>> find_header(SegmentWindow& window, uint64_t from, Seq least, Seq most) {
   from = (from + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
-  Found found;
+  FoundHeader found;
   for (found.at = from; found.at + kRecordHeaderSize <= window.end();) {
     TM_ASSIGN(const Bytes bytes, window.view(found.at, kRecordHeaderSize));
     if (bytes.size() < kRecordHeaderSize) break;
@@ -174,14 +151,14 @@ Result<std::optional<Found>> find_header(SegmentWindow& window, uint64_t from, S
     if (type == 0 || type > kRecordTypeMax || load_le<uint64_t>(bytes.data() + 16) == 0) continue;
     if (decode_header(bytes, found.header) != RecordFault::kNone) continue;
     found.at -= kRecordAlignment;
-    if (found.header.seq >= least && found.header.seq <= most) return std::optional<Found>(found);
+    if (found.header.seq >= least && found.header.seq <= most) return std::optional<FoundHeader>(found);
     TM_ASSIGN(const Bytes whole, window.view(found.at, found.header.size_in_log()));
     const bool sound =
         whole.size() == found.header.size_in_log() &&
         check_payload(found.header, whole.subspan(kRecordHeaderSize, found.header.stored_length)) == RecordFault::kNone;
     found.at += sound ? found.header.size_in_log() : kRecordAlignment;
   }
-  return std::optional<Found>();
+  return std::optional<FoundHeader>();
 }
 
 Status corrupt_segment(Seq first_seq, uint64_t at, Seq seq, std::string_view fault) {

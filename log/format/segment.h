@@ -63,15 +63,19 @@ Result<std::vector<Seq>> list_segments(FileSystem& files, const std::string& dir
 class SegmentWindow {
  public:
   // Shows nothing from byte `end` on. Reads `step` bytes at a time, more where more is asked for.
-  SegmentWindow(File& file, uint64_t end, size_t step) : file_(file), end_(end), step_(step) {}
+  SegmentWindow(File& file, uint64_t end, size_t step) : file_(&file), end_(end), step_(step) {}
+  // Over what is in memory: views live as long as that.
+  explicit SegmentWindow(Bytes memory) : end_(memory.size()), memory_(memory) {}
   // Bytes [at, at + size), fewer only where `end` or the file's end cuts them.
   Result<Bytes> view(uint64_t at, size_t size);
   [[nodiscard]] uint64_t end() const { return end_; }
+  [[nodiscard]] bool in_memory() const { return file_ == nullptr; }
 
  private:
-  File& file_;
+  File* file_ = nullptr;
   uint64_t end_;
-  size_t step_;
+  size_t step_ = 0;
+  Bytes memory_;
   Buffer buffer_;
   uint64_t begin_ = 0;
   size_t held_ = 0;
@@ -79,14 +83,6 @@ class SegmentWindow {
 
 inline constexpr size_t kWalkStep = size_t{1} << 20;  // for reading whole segments
 inline constexpr size_t kHopStep = 4096;              // for hopping from header to header
-
-// What stands at byte `at`. kUnwritten also where less than a header is left and all of it zeros.
-struct Examined {
-  RecordFault fault = RecordFault::kNone;
-  RecordHeader header;  // set unless kUnwritten or kHeaderDamaged
-};
-// Header, place in the order, payload and padding.
-Result<Examined> examine_record(SegmentWindow& window, uint64_t at, const Position& before);
 
 // The first byte in [from, window.end()) that is not zero; window.end() where all are.
 Result<uint64_t> skip_zeros(SegmentWindow& window, uint64_t from);
@@ -96,11 +92,11 @@ Result<uint64_t> end_of_content(SegmentWindow& window, uint64_t from);
 
 // The next place at or after `from` (8-aligned) with a sound header whose seq is in [least, most]; nothing where there is
 // none. Payloads of whole, sound records passed on the way are not searched: they may hold anything, even another log.
-struct Found {
+struct FoundHeader {
   uint64_t at = 0;
   RecordHeader header;
 };
-Result<std::optional<Found>> find_header(SegmentWindow& window, uint64_t from, Seq least, Seq most);
+Result<std::optional<FoundHeader>> find_header(SegmentWindow& window, uint64_t from, Seq least, Seq most);
 
 // "segment NAME, byte N, seq S: FAULT"
 Status corrupt_segment(Seq first_seq, uint64_t at, Seq seq, std::string_view fault);

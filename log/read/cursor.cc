@@ -1,12 +1,13 @@
 #include <algorithm>
 
+#include "log/format/record_walker.h"
 #include "log/log.h"
-#include "log/read/reader.h"
+#include "log/read/cursor.h"
 
 namespace tidemark {
 
 struct LogCursor::State {
-  LogReader& log;
+  Log& log;
   Seq next;
   bool check_payloads;
   bool placed = false;  // location and before are those of `next`
@@ -43,10 +44,6 @@ struct LogCursor::State {
     return Status();
   }
 
-  [[nodiscard]] Status corrupt(uint32_t at, RecordFault fault) const {
-    return corrupt_segment(Seq(location.segment), at, before.seq.next(), record_fault_name(fault));
-  }
-
   // Fills the buffer with at least `least` bytes from the cursor on, `wanted` if the segment has them.
   Result<Bytes> fill(const SegmentSet::OpenSegment& segment, size_t wanted) {
     wanted = static_cast<size_t>(std::min<uint64_t>(wanted, segment.bytes - location.offset));
@@ -55,24 +52,33 @@ struct LogCursor::State {
     return buffer.bytes().first(got);
   }
 
-  // The size of the record at the start of `rest` if it is whole there; 0 if it is sound so far, but goes beyond.
-  Result<uint32_t> check_record(Bytes rest, uint32_t at, RecordHeader& header) {
-    if (rest.size() < kRecordHeaderSize) return 0u;
-    RecordFault fault = decode_header(rest, header);
-    if (fault == RecordFault::kUnwritten) fault = RecordFault::kHeaderDamaged;
-    if (fault == RecordFault::kNone) fault = check_follows(header, rest, before);
-    if (fault != RecordFault::kNone) return corrupt(at, fault);
-    if (rest.size() < header.size_in_log()) return 0u;
-    if (check_payloads) {
-      fault = check_payload(header, rest.subspan(kRecordHeaderSize, header.stored_length));
-      if (fault != RecordFault::kNone) return corrupt(at, fault);
+  // Whole, sound records from the cursor on: at least one, if it is there, and as many as fit. Where there is none, why not.
+  struct Taken {
+    size_t bytes = 0;
+    Position end;
+    RecordFault fault = RecordFault::kNone;
+    bool cut_off = false;
+  };
+  Result<Taken> take(Bytes held, size_t bytes_max, Seq last) {
+    Taken taken{0, before};
+    RecordWalker walker(held, before, {.payload = check_payloads});
+    while (taken.end.seq < last) {
+      TM_ASSIGN(const RecordWalker::Step step, walker.next());
+      if (step != RecordWalker::Step::kRecord) {
+        taken.fault = walker.fault() == RecordFault::kUnwritten ? RecordFault::kHeaderDamaged : walker.fault();
+        taken.cut_off = walker.is_cut_off();
+        break;
+      }
+      if (taken.bytes > 0 && walker.next_at() > bytes_max) break;
+      taken.bytes = static_cast<size_t>(walker.next_at());
+      taken.end = walker.position();
     }
-    return header.size_in_log();
+    return taken;
   }
 };
 
 LogCursor::LogCursor(Log& log, Seq next, bool check_payloads) {
-  auto* reader = dynamic_cast<LogReader*>(&log);
+  auto* reader = dynamic_cast<Log*>(&log);
   CHECK_INVARIANT(reader != nullptr && next != Seq());
   state_ = std::make_unique<State>(State{*reader, next, check_payloads, false, {}, {}, {}});
 }
@@ -114,36 +120,23 @@ Result<LogCursor::Run> LogCursor::read_once(size_t bytes_max, Seq last) {
   const uint64_t moves = state.log.moves();
 
   constexpr size_t kLeast = kRecordHeaderSize + kPayloadMax + kRecordAlignment;  // any one record
-  TM_ASSIGN(Bytes held, state.fill(segment, std::max<size_t>(bytes_max, kHopStep)));
-  uint32_t taken = 0;
-  const Position start = state.before;
-  while (state.next <= last && taken < held.size()) {
-    RecordHeader header;
-    auto size = state.check_record(held.subspan(taken), run.location.offset + taken, header);
-    if (size.ok() && *size == 0 && taken == 0 && held.size() < kLeast) {
-      TM_ASSIGN(const Bytes more, state.fill(segment, kLeast));
-      if (more.size() <= held.size()) return state.corrupt(run.location.offset, RecordFault::kPayloadDamaged);
-      held = more;
-      continue;
-    }
-    if (!size.ok()) {
-      if (taken > 0) break;  // first what is good; the damage comes with the next call
-      state.before = start;
-      return size.status();
-    }
-    if (*size == 0 || (taken > 0 && taken + *size > bytes_max)) break;
-    taken += *size;
-    state.before = header.position();
-    state.next = state.next.next();
+  TM_ASSIGN(const Bytes held, state.fill(segment, std::max<size_t>(bytes_max, kHopStep)));
+  TM_ASSIGN(State::Taken taken, state.take(held, bytes_max, last));
+  if (taken.bytes == 0 && taken.cut_off && held.size() < kLeast) {
+    TM_ASSIGN(const Bytes more, state.fill(segment, kLeast));
+    TM_ASSIGN(taken, state.take(more, bytes_max, last));
   }
   // What payloads nobody checked here may be holes.
-  if (state.log.moves() != moves && state.log.let_go(Seq(run.location.segment))) {
-    return state.corrupt(run.location.offset, RecordFault::kPayloadDamaged);
+  const bool moved = state.log.moves() != moves && state.log.let_go(Seq(run.location.segment));
+  if (moved || taken.bytes == 0) {
+    const RecordFault fault = moved || taken.cut_off ? RecordFault::kPayloadDamaged : taken.fault;
+    return corrupt_segment(Seq(run.location.segment), run.location.offset, run.first, record_fault_name(fault));
   }
-  if (taken == 0) return state.corrupt(run.location.offset, RecordFault::kPayloadDamaged);
-  state.location.offset += taken;
-  run.bytes = held.first(taken);
-  run.last = state.before.seq;
+  state.location.offset += static_cast<uint32_t>(taken.bytes);
+  state.before = taken.end;
+  state.next = taken.end.seq.next();
+  run.bytes = state.buffer.bytes().first(taken.bytes);
+  run.last = taken.end.seq;
   return run;
 }
 

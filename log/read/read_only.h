@@ -3,20 +3,15 @@
 
 #include <thread>
 
-#include "log/read/reader.h"
+#include "log/log.h"
 
 namespace tidemark {
 
-class ReadOnlyLog : public LogReader {
+class ReadOnlyLog : public Log {
  public:
   ReadOnlyLog(FileSystem& files, const std::string& directory, const GroupId& group)
-      : LogReader(files, directory, group), directory_(directory) {}
+      : Log(files, directory, group), directory_(directory) {}
 
-  Result<std::vector<Appended>> append(std::span<const RecordDraft>, Epoch) override { return read_only(); }
-  Result<std::vector<Location>> append_verified(Bytes) override { return read_only(); }
-  Status sync(Seq) override { return read_only(); }
-  Result<RetireReport> retire(const RetireOrder&) override { return read_only(); }
-  Status cross(const CrossOrder&) override { return read_only(); }
   [[nodiscard]] Seq appended() const override { return tail_.seq; }
   [[nodiscard]] Seq durable() const override { return tail_.seq; }
   [[nodiscard]] Position tail_position() const override { return tail_; }
@@ -27,13 +22,7 @@ class ReadOnlyLog : public LogReader {
     return false;
   }
 
-  std::chrono::nanoseconds note_now_and_then() override { return {}; }
-
  protected:
-  [[nodiscard]] Status read_only() const {
-    return Status(Code::kReadOnly, "the log in " + directory_ + " is open for reading only");
-  }
-
   const std::string directory_;
   Position tail_;
 };

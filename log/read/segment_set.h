@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/mutex.h"
 #include "log/format/segment.h"
-#include "log/log.h"
+#include "log/log_types.h"
 
 namespace tidemark {
 

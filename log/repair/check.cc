@@ -1,7 +1,9 @@
 // Checking one part of an open log: a segment, or a pack. docs/LOG_FORMAT.md, Verification.
 #include <algorithm>
 
-#include "log/read/reader.h"
+#include "log/format/record_walker.h"
+#include "log/log.h"
+#include "log/repair/check_records.h"
 
 namespace tidemark {
 namespace {
@@ -11,27 +13,30 @@ constexpr size_t kPlacesMax = 1'000;
 class SegmentCheck {
  public:
   SegmentCheck(File& file, const KnownSegment& known, Seq last, const std::function<Status(uint64_t)>& advance)
-      : known_(known), last_(last), advance_(advance), window_(file, known.bytes, kWalkStep), before_(known.before) {}
+      : known_(known), last_(last), advance_(advance), window_(file, known.bytes, kWalkStep) {}
 
   // `end`: what the last record has to be, of a segment that is read whole.
   Result<std::vector<LogDamage>> run(const std::optional<Position>& end) {
     TM_TRY(check_header());
-    anchored_ = known_.first_seq == Seq(1) || before_.epoch != Epoch();
-    while (at_ < window_.end() && before_.seq < last_) TM_TRY(check_record());
-    if (end && end->seq <= last_ && anchored_ && before_ != *end)
-      tell(at_, before_.seq.next(), Ino(), RecordFault::kWrongOrder);
+    RecordWalker walker(window_, kSegmentHeaderSize, known_.before);
+    if (known_.first_seq != Seq(1) && known_.before.epoch == Epoch()) walker.unanchor();
+    const auto damaged = [&](uint64_t at, const RecordHeader* header, RecordFault fault) {
+      if (header != nullptr) return tell(at, header->seq, header->ino, fault);
+      tell(at, walker.position().seq.next(), Ino(), fault);
+    };
+    TM_TRY(check_records(walker, last_, {damaged, [](const RecordHeader&) {}, advance_}));
+    const bool unwritten = walker.position().seq < last_ && walker.next_at() < window_.end();
+    if (unwritten) {
+      damaged(walker.next_at(), nullptr, RecordFault::kHeaderDamaged);
+    } else if (end && end->seq <= last_ && walker.anchored() && walker.position() != *end) {
+      damaged(walker.next_at(), nullptr, RecordFault::kWrongOrder);
+    }
     return std::move(damage_);
   }
 
  private:
   void tell(uint64_t at, Seq seq, Ino ino, RecordFault fault) {
     if (damage_.size() < kPlacesMax) damage_.push_back({segment_name(known_.first_seq), at, seq, ino, fault});
-  }
-
-  Status move_to(uint64_t at) {
-    const uint64_t bytes = at - at_;
-    at_ = at;
-    return advance_(bytes);
   }
 
   Status check_header() {
@@ -43,50 +48,13 @@ class SegmentCheck {
     if (!sound && (fault != SegmentFault::kUnborn || known_.first_seq <= last_)) {
       tell(0, known_.first_seq, Ino(), RecordFault::kHeaderDamaged);
     }
-    return move_to(kSegmentHeaderSize);
-  }
-
-  Status check_record() {
-    TM_ASSIGN(const Examined record, examine_record(window_, at_, before_));
-    switch (record.fault) {
-      case RecordFault::kUnwritten:
-      case RecordFault::kHeaderDamaged: return skip_damage();
-      case RecordFault::kWrongOrder: {
-        // Behind a header that is none, it is the next one that can be read.
-        if (anchored_) tell(at_, record.header.seq, record.header.ino, record.fault);
-        TM_ASSIGN(const Bytes whole, window_.view(at_, record.header.size_in_log()));
-        if (whole.size() < record.header.size_in_log() ||
-            check_payload(record.header, whole.subspan(kRecordHeaderSize, record.header.stored_length)) !=
-                RecordFault::kNone) {
-          tell(at_, record.header.seq, record.header.ino, RecordFault::kPayloadDamaged);
-        }
-        break;
-      }
-      case RecordFault::kPayloadDamaged: tell(at_, record.header.seq, record.header.ino, record.fault); break;
-      case RecordFault::kNone:
-      case RecordFault::kForged: break;  // the latter is no single record's
-    }
-    anchored_ = true;
-    before_ = record.header.position();
-    return move_to(std::min(at_ + record.header.size_in_log(), window_.end()));
-  }
-
-  Status skip_damage() {
-    const Seq least = before_.seq.next();
-    const Seq most(least.value() + (window_.end() - at_) / kRecordHeaderSize + 1);
-    tell(at_, least, Ino(), RecordFault::kHeaderDamaged);
-    anchored_ = false;
-    TM_ASSIGN(const auto found, find_header(window_, at_ + kRecordAlignment, least, most));
-    return move_to(found ? found->at : window_.end());
+    return advance_(kSegmentHeaderSize);
   }
 
   const KnownSegment known_;
   const Seq last_;
   const std::function<Status(uint64_t)>& advance_;
   SegmentWindow window_;
-  Position before_;
-  bool anchored_ = true;  // before_ is what the next record must follow
-  uint64_t at_ = 0;
   std::vector<LogDamage> damage_;
 };
 
@@ -94,8 +62,8 @@ class SegmentCheck {
 
 std::string part_name(const LogPart& part) { return part.pack ? pack_name(*part.pack) : segment_name(part.segment); }
 
-Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last, bool from_disk,
-                                                const std::function<Status(uint64_t bytes)>& advance) {
+Result<std::vector<LogDamage>> Log::check(const LogPart& part, Seq last, bool from_disk,
+                                          const std::function<Status(uint64_t bytes)>& advance) {
   if (part.pack) return check_pack_part(*part.pack, from_disk, advance);
   const Position tail = tail_position();  // before the look at the segment, as in mend_from()
   const auto known = segments_.find(part.segment);
@@ -117,12 +85,12 @@ Result<std::vector<LogDamage>> LogReader::check(const LogPart& part, Seq last, b
   return damage;
 }
 
-bool LogReader::is_sealed(const KnownSegment& segment) const {
+bool Log::is_sealed(const KnownSegment& segment) const {
   const auto next = segments_.after(segment.first_seq);
   return next && next->before.epoch != Epoch() && next->before.seq <= durable();
 }
 
-Result<DigestBook*> LogReader::digests() {
+Result<DigestBook*> Log::digests() {
   if (!digests_) {
     TM_ASSIGN(DigestBook book, DigestBook::load(mended_files_, mended_directory_, group_));
     digests_.emplace(std::move(book));
@@ -130,25 +98,25 @@ Result<DigestBook*> LogReader::digests() {
   return &*digests_;
 }
 
-Status LogReader::forget_digests(Seq from) {
+Status Log::forget_digests(Seq from) {
   MutexLock lock(digest_mutex_);
   TM_ASSIGN(DigestBook * book, digests());
   return book->forget(mended_files_, mended_directory_, from);
 }
 
-Result<std::optional<PartDigest>> LogReader::digest_for(const LogPart& part) {
+Result<std::optional<PartDigest>> Log::digest_for(const LogPart& part) {
   MutexLock lock(digest_mutex_);
   TM_ASSIGN(DigestBook * book, digests());
   return book->find(part);
 }
 
-Seq LogReader::newest_digest() {
+Seq Log::newest_digest() {
   MutexLock lock(digest_mutex_);
   const auto book = digests();
   return book.ok() ? (*book)->newest() : Seq();
 }
 
-std::optional<LogPart> LogReader::undigested(const std::function<bool(const LogPart&)>& wanted) {
+std::optional<LogPart> Log::undigested(const std::function<bool(const LogPart&)>& wanted) {
   MutexLock lock(digest_mutex_);
   const auto book = digests();
   if (!book.ok()) return std::nullopt;
@@ -166,8 +134,8 @@ std::optional<LogPart> LogReader::undigested(const std::function<bool(const LogP
   return std::nullopt;
 }
 
-Result<std::optional<Digest>> LogReader::first_digest(const LogPart& part, uint64_t bytes,
-                                                      const std::function<Result<Digest>()>& read) {
+Result<std::optional<Digest>> Log::first_digest(const LogPart& part, uint64_t bytes,
+                                                const std::function<Result<Digest>()>& read) {
   TM_ASSIGN(const auto known, digest_for(part));
   if (known && known->bytes == bytes) return std::optional<Digest>();
   TM_ASSIGN(const Digest digest, read());
@@ -176,8 +144,8 @@ Result<std::optional<Digest>> LogReader::first_digest(const LogPart& part, uint6
 
 // What is checked and what is digested are two looks at the part. A digest that is not the same before and after says nothing of what was
 // found sound in between: it would have every later repair refused. The next check makes one.
-Status LogReader::hold_against_digest(const LogPart& part, uint64_t bytes, const std::function<Result<Digest>()>& read,
-                                      const std::optional<Digest>& before, std::vector<LogDamage>& damage) {
+Status Log::hold_against_digest(const LogPart& part, uint64_t bytes, const std::function<Result<Digest>()>& read,
+                                const std::optional<Digest>& before, std::vector<LogDamage>& damage) {
   TM_ASSIGN(const auto known, digest_for(part));
   TM_ASSIGN(const Digest digest, read());
   if (known && known->bytes == bytes) {
@@ -191,8 +159,8 @@ Status LogReader::hold_against_digest(const LogPart& part, uint64_t bytes, const
   return book->add(mended_files_, mended_directory_, part, {bytes, digest});
 }
 
-Result<std::vector<LogDamage>> LogReader::check_pack_part(const PackInfo& info, bool from_disk,
-                                                          const std::function<Status(uint64_t bytes)>& advance) {
+Result<std::vector<LogDamage>> Log::check_pack_part(const PackInfo& info, bool from_disk,
+                                                    const std::function<Status(uint64_t bytes)>& advance) {
   std::vector<LogDamage> damage;
   const auto tell = [&](const LogDamage& each) {
     if (damage.size() < kPlacesMax) damage.push_back(each);

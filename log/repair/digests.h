@@ -24,7 +24,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
-#include "log/log.h"
+#include "log/log_types.h"
 
 namespace tidemark {
 

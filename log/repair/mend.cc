@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "log/format/pack.h"
-#include "log/format/segment.h"
+#include "log/format/record_walker.h"
 
 namespace tidemark {
 namespace {
@@ -151,45 +151,41 @@ class Mender {
     TM_ASSIGN(const Bytes bytes, window.view(0, kSegmentHeaderSize));
     SegmentHeader before;
     bool sound = decode_segment_header(bytes, before) == SegmentFault::kNone;
-    Position position = before.before;
-    uint64_t at = kSegmentHeaderSize;
+    RecordWalker walker(window, kSegmentHeaderSize, before.before);
     uint32_t records = 0;
-    while (sound && position.seq.next() < target_.first_seq) {
-      TM_ASSIGN(const Examined record, examine_record(window, at, position));
-      sound = record.fault == RecordFault::kNone;
-      if (!sound) break;
-      position = record.header.position();
-      at += record.header.size_in_log();
-      ++records;
+    while (sound && walker.position().seq.next() < target_.first_seq) {
+      TM_ASSIGN(const RecordWalker::Step step, walker.next());
+      sound = step == RecordWalker::Step::kRecord;
+      records += sound;
     }
     if (!sound) return cannot(0, target_.first_seq, "the header is damaged, and so is the segment before it");
-    header.before = position;
-    header.previous_bytes = static_cast<uint32_t>(at);
+    header.before = walker.position();
+    header.previous_bytes = static_cast<uint32_t>(walker.next_at());
     header.previous_records = records;
     return Status();
   }
 
   Status mend_records() {
-    uint64_t at = kSegmentHeaderSize;
-    while (at < end_ && !(target_.end && before_ == *target_.end)) {
-      TM_ASSIGN(const Examined record, examine_record(*window_, at, before_));
-      if (record.fault == RecordFault::kNone) {
-        before_ = record.header.position();
-        at += record.header.size_in_log();
-        continue;
+    RecordWalker walker(*window_, kSegmentHeaderSize, before_);
+    while (!(target_.end && before_ == *target_.end)) {
+      TM_ASSIGN(RecordWalker::Step step, walker.next());
+      if (step == RecordWalker::Step::kDamage && walker.fault() == RecordFault::kUnwritten && !target_.end) {
+        TM_ASSIGN(step, walker.next());  // zeros to the end: nothing was written there
       }
-      if (record.fault == RecordFault::kUnwritten && !target_.end) {
-        TM_ASSIGN(const uint64_t something, skip_zeros(*window_, at));
-        if (something >= end_) return Status();  // the unwritten end
+      if (step == RecordWalker::Step::kEnd) break;
+      if (step == RecordWalker::Step::kDamage) {
+        TM_ASSIGN(const uint64_t behind, mend_gap(walker));
+        walker.seek(behind, before_);
       }
-      TM_ASSIGN(at, mend_gap(at, record));
+      before_ = walker.position();
     }
-    if (target_.end && before_ != *target_.end) return cannot(at, before_.seq.next(), "records are missing");
+    if (target_.end && before_ != *target_.end) return cannot(walker.next_at(), before_.seq.next(), "records are missing");
     return Status();
   }
 
-  // From the damage at `at` to where the log is sound again. Returns that place; before_ is what stands before it.
-  Result<uint64_t> mend_gap(uint64_t at, const Examined& damaged) {
+  // From the damage that the walk has met to where the log is sound again. Returns that place; before_ is what stands before it.
+  Result<uint64_t> mend_gap(const RecordWalker& damaged) {
+    const uint64_t at = damaged.at();
     Position position = before_;
     std::string content;
     for (;;) {
@@ -201,7 +197,7 @@ class Mender {
         return cannot(at, before_.seq.next(), "the other copy's records do not fit the damaged place");
       }
       // The damaged record's own header vouches for its payload.
-      bool sound = damaged.fault == RecordFault::kPayloadDamaged && damaged.header.position() == position;
+      bool sound = damaged.fault() == RecordFault::kPayloadDamaged && damaged.record().header.position() == position;
       if (!sound) {
         TM_ASSIGN(sound, follows(to, position));
       }

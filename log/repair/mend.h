@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "log/log.h"
+#include "log/log_types.h"
+#include "log/read/record_source.h"
 #include "log/repair/digests.h"
 
 namespace tidemark {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "log/format/pack.h"
+#include "log/format/record_walker.h"
 #include "log/repair/mend.h"
 
 namespace tidemark {
@@ -19,8 +20,8 @@ class Copy {
     if (rest_.empty() || from != next_) {
       TM_TRY(fetch(from));
     }
-    RecordView record;
-    TM_ASSIGN(record, take_unordered(rest_));
+    Position position{Epoch(), from.prev(), 0};
+    TM_ASSIGN(const RecordView record, take_record(rest_, position, {.order = false}));
     if (record.header.seq < from) return Status(Code::kCorrupt, source_.name() + " answered with older records");
     next_ = record.header.seq.next();
     return record;
@@ -32,7 +33,8 @@ class Copy {
     if (!run.ok() && run.status().code() == Code::kNotFound) return false;
     TM_TRY(run.status());
     Bytes rest = as_bytes(*run);
-    const auto record = take_unordered(rest);
+    Position position;
+    const auto record = take_record(rest, position, {.order = false});
     return record.ok() && record->header.position() == base;
   }
 

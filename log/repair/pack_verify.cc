@@ -1,17 +1,22 @@
 // Reading and checking every byte of a log's floor and packs, going on after damage.
+#include "log/repair/pack_verify.h"
+
 #include <algorithm>
 
-#include "log/format/pack.h"
+#include "log/format/record_walker.h"
 #include "log/repair/digests.h"
+#include "log/repair/verify.h"
 
 namespace tidemark {
 
 RecordFault check_packed_record(Bytes whole, RecordHeader& header) {
-  RecordView record;
-  RecordFault fault = check_record(whole, record);
-  header = record.header;
-  if (fault == RecordFault::kUnwritten) fault = RecordFault::kHeaderDamaged;
-  return fault == RecordFault::kNone && record.whole.size() != whole.size() ? RecordFault::kHeaderDamaged : fault;
+  RecordWalker walker(whole, Position(), {.order = false});
+  const auto step = walker.next();  // memory can be read
+  header = walker.record().header;
+  if (*step == RecordWalker::Step::kRecord)
+    return walker.next_at() == whole.size() ? RecordFault::kNone : RecordFault::kHeaderDamaged;
+  const bool unwritten = *step == RecordWalker::Step::kEnd || walker.fault() == RecordFault::kUnwritten;
+  return unwritten ? RecordFault::kHeaderDamaged : walker.fault();
 }
 
 Status check_pack_content(const Pack& pack, const std::function<void(const LogDamage&)>& report,

@@ -1,5 +1,6 @@
 // The half of the log writer that takes damaged records again, in the place where they are.
 #include "base/logging.h"
+#include "log/format/record_walker.h"
 #include "log/write/writer.h"
 
 namespace tidemark {
@@ -15,16 +16,16 @@ void LogWriter::segment_mended(Seq first_seq) {
 }
 
 // Equal position of the last record means equal headers of all, so only the damaged ones are looked at.
-Status LogWriter::put_back(Bytes run) {
+Status LogWriter::put_back(const VerifiedRun& run) {
   std::vector<std::pair<RecordView, Location>> wanted;
-  Position last;
-  while (!run.empty()) {
-    TM_ASSIGN(const RecordView record, take_unordered(run));
-    last = record.header.position();
+  {
     MutexLock lock(state_mutex_);
-    if (const auto found = damaged_.find(record.header.seq); found != damaged_.end())
-      wanted.emplace_back(record, found->second);
+    for (const RecordView& record : run.records()) {
+      if (const auto found = damaged_.find(record.header.seq); found != damaged_.end())
+        wanted.emplace_back(record, found->second);
+    }
   }
+  const Position last = run.end();
   TM_ASSIGN(const Position own, position_at(last.seq));
   if (own != last) {
     return Status(Code::kDiverged, "record " + std::to_string(last.seq.value()) + " is not the one that is held here");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "log/format/record_walker.h"
 #include "log/repair/damage.h"
 #include "log/write/durable_note.h"
 
@@ -146,17 +147,19 @@ class Search {
     TM_ASSIGN(const auto file, files_.open(segment_path(directory_, segment.known.first_seq), FileSystem::Open::kRead));
     TM_ASSIGN(segment.file_bytes, file->size());
     SegmentWindow window(*file, segment.file_bytes, kWalkStep);
+    RecordWalker walker(window, segment.known.bytes, found_.end);
     for (;;) {
-      TM_ASSIGN(Examined record, examine_record(window, segment.known.bytes, found_.end));
-      if (record.fault != RecordFault::kNone && found_.end.seq < believed_) TM_TRY(step_over(window, record));
-      fault_ = record.fault;
+      TM_ASSIGN(RecordWalker::Step step, walker.next());
+      fault_ = step == RecordWalker::Step::kEnd ? RecordFault::kUnwritten : walker.fault();
+      if (step == RecordWalker::Step::kDamage && found_.end.seq < believed_) TM_TRY(step_over(window, walker));
       if (fault_ != RecordFault::kNone) break;
-      if (segment.known.bytes == kSegmentHeaderSize) segment.known.first_time_ns = record.header.time_ns;
-      segment.known.bytes += record.header.size_in_log();
+      const RecordHeader& header = walker.record().header;
+      if (segment.known.bytes == kSegmentHeaderSize) segment.known.first_time_ns = header.time_ns;
+      segment.known.bytes = walker.next_at();
       ++segment.records;
-      found_.end = record.header.position();
-      found_.end_time_ns = record.header.time_ns;
-      note_proof(record.header);
+      found_.end = walker.position();
+      found_.end_time_ns = header.time_ns;
+      note_proof(header);
     }
     TM_ASSIGN(const uint64_t rubbish_end, end_of_content(window, segment.known.bytes));
     if (rubbish_end == segment.known.bytes) return Status();
@@ -227,34 +230,33 @@ class Search {
   }
 
  private:
-  // A damaged record behind which the order goes on is kept, with one flipped bit of it put right where nothing else would do. The fault is
-  // taken from `record` then.
-  Status step_over(SegmentWindow& window, Examined& record) {
+  // A damaged record behind which the order goes on is kept, with one flipped bit of it put right where nothing else would do. fault_ is
+  // kNone then.
+  Status step_over(SegmentWindow& window, RecordWalker& walker) {
     const RecoveredSegment& segment = found_.segments.back();
-    const uint64_t at = segment.known.bytes;
+    const uint64_t at = walker.at();
     if (found_.damaged.size() + found_.fixes.size() >= kDamagedMax) return Status();
-    if (record.fault == RecordFault::kHeaderDamaged) {
+    RecordHeader header = walker.record().header;
+    if (fault_ == RecordFault::kHeaderDamaged) {
       TM_ASSIGN(const Bytes head, window.view(at, kRecordHeaderSize));
-      const auto bit = find_header_bit(head, found_.end, record.header);
+      const auto bit = find_header_bit(head, found_.end, header);
       if (!bit) return Status();
-      found_.fixes.push_back({segment.known.first_seq, at + bit->at, bit->value, record.header.seq});
-      record.fault = RecordFault::kPayloadDamaged;  // until it was looked at
+      found_.fixes.push_back({segment.known.first_seq, at + bit->at, bit->value, header.seq});
+      fault_ = RecordFault::kPayloadDamaged;  // until it was looked at
     }
-    if (record.fault != RecordFault::kPayloadDamaged) return Status();
-    TM_ASSIGN(const Bytes whole, window.view(at, record.header.size_in_log()));
-    if (whole.size() < record.header.size_in_log()) return Status();  // cut off
-    record.fault = RecordFault::kNone;
-    const Bytes payload = whole.subspan(kRecordHeaderSize, record.header.stored_length);
-    const bool payload_sound = check_payload(record.header, payload) == RecordFault::kNone;
-    const Bytes padding = whole.subspan(kRecordHeaderSize + record.header.stored_length);
-    const bool sound =
-        payload_sound && std::all_of(padding.begin(), padding.end(), [](std::byte b) { return b == std::byte{0}; });
-    if (sound) return Status();
-    DamagedRecord damaged{record.header, {segment.known.first_seq.value(), static_cast<uint32_t>(at)}, true};
-    if (!payload_sound && record.header.seq > known_.indexed && !damaged_in_blocks(record.header, payload)) {
-      const auto bit = searches_++ < kPayloadSearchesMax ? find_payload_bit(record.header, payload) : std::nullopt;
+    if (fault_ != RecordFault::kPayloadDamaged) return Status();
+    TM_ASSIGN(const Bytes whole, window.view(at, header.size_in_log()));
+    if (whole.size() < header.size_in_log()) return Status();  // cut off
+    fault_ = RecordFault::kNone;
+    walker.accept(header);
+    const Bytes payload = whole.subspan(kRecordHeaderSize, header.stored_length);
+    const bool payload_sound = check_payload(header, payload) == RecordFault::kNone;
+    if (payload_sound && all_zero(whole.subspan(kRecordHeaderSize + header.stored_length))) return Status();
+    DamagedRecord damaged{header, {segment.known.first_seq.value(), static_cast<uint32_t>(at)}, true};
+    if (!payload_sound && header.seq > known_.indexed && !damaged_in_blocks(header, payload)) {
+      const auto bit = searches_++ < kPayloadSearchesMax ? find_payload_bit(header, payload) : std::nullopt;
       if (bit) {
-        found_.fixes.push_back({segment.known.first_seq, at + kRecordHeaderSize + bit->at, bit->value, record.header.seq});
+        found_.fixes.push_back({segment.known.first_seq, at + kRecordHeaderSize + bit->at, bit->value, header.seq});
         return Status();
       }
       damaged.tells_the_tree = false;
@@ -268,7 +270,7 @@ class Search {
     if (received ? known_.whole : (header.flags & kFlagAfterSync) != 0) proven_ = header.seq.prev();
   }
 
-  static Result<bool> payload_sound(SegmentWindow& window, const Found& found) {
+  static Result<bool> payload_sound(SegmentWindow& window, const FoundHeader& found) {
     TM_ASSIGN(const Bytes whole, window.view(found.at, found.header.size_in_log()));
     return whole.size() == found.header.size_in_log() &&
            check_payload(found.header, whole.subspan(kRecordHeaderSize, found.header.stored_length)) == RecordFault::kNone;

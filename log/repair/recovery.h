@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "log/log.h"
+#include "log/log_types.h"
 #include "log/read/segment_set.h"
 
 namespace tidemark {

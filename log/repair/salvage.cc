@@ -1,5 +1,5 @@
 // Reading what is left of a damaged log: Log::open_damaged().
-#include "log/format/segment.h"
+#include "log/format/record_walker.h"
 #include "log/read/read_only.h"
 
 namespace tidemark {
@@ -91,15 +91,14 @@ class DamagedLog final : public ReadOnlyLog {
   Status walk(const KnownSegment& segment, Place place) {
     TM_ASSIGN(const auto open, segments_.open(segment.first_seq));
     SegmentWindow window(*open.file, open.bytes, kWalkStep);
-    bool first = true;
-    for (;;) {
-      TM_ASSIGN(const Examined record, examine_record(window, place.at, tail_));
-      if (record.fault != RecordFault::kNone) return Status();
+    RecordWalker walker(window, place.at, tail_);
+    for (bool first = true;; first = false) {
+      TM_ASSIGN(const RecordWalker::Step step, walker.next());
+      if (step != RecordWalker::Step::kRecord) return Status();
+      const RecordHeader& header = walker.record().header;
       // The walk may have come past damage: who looks for a record begins behind it.
-      if (first) segments_.add_point({record.header.seq, static_cast<uint32_t>(place.at), record.header.time_ns});
-      first = false;
-      tail_ = record.header.position();
-      place.at += record.header.size_in_log();
+      if (first) segments_.add_point({header.seq, static_cast<uint32_t>(walker.at()), header.time_ns});
+      tail_ = walker.position();
     }
   }
 

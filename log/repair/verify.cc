@@ -1,9 +1,12 @@
 #include <algorithm>
 
 #include "log/format/pack.h"
+#include "log/format/record_walker.h"
 #include "log/format/segment.h"
-#include "log/log.h"
+#include "log/repair/check_records.h"
 #include "log/repair/digests.h"
+#include "log/repair/pack_verify.h"
+#include "log/repair/verify.h"
 
 namespace tidemark {
 namespace {
@@ -95,7 +98,7 @@ class Verifier {
     advance(std::min<uint64_t>(size, kSegmentHeaderSize));
     SegmentWindow window(*file, size, kWalkStep);
     const size_t found = verdict_.damage.size();
-    TM_TRY(check_records(first_seq, window));
+    TM_TRY(check_segment_records(first_seq, window));
     if (sound && verdict_.damage.size() == found) TM_TRY(check_digest(first_seq, header.group, *file));
     return true;
   }
@@ -112,69 +115,30 @@ class Verifier {
     return Status();
   }
 
-  Status check_records(Seq segment, SegmentWindow& window) {
-    uint64_t at = kSegmentHeaderSize;
-    while (at < window.end() && before_.seq < last_) {
-      TM_ASSIGN(const Examined record, examine_record(window, at, before_));
-      const RecordHeader& header = record.header;
-      switch (record.fault) {
-        case RecordFault::kNone:
-        case RecordFault::kForged:  // no single record's
-        case RecordFault::kPayloadDamaged: {
-          if (record.fault != RecordFault::kNone) report(segment, at, header.seq, header.ino, record.fault);
-          at = take(header, at, window.end());
-          break;
-        }
-        case RecordFault::kWrongOrder: {
-          TM_ASSIGN(at, take_unordered(segment, header, at, window));
-          break;
-        }
-        case RecordFault::kUnwritten:
-        case RecordFault::kHeaderDamaged: {
-          TM_ASSIGN(const uint64_t next, skip_damage(segment, at, window));
-          advance(next - at);
-          at = next;
-          break;
-        }
-      }
-    }
+  Status check_segment_records(Seq segment, SegmentWindow& window) {
+    RecordWalker walker(window, kSegmentHeaderSize, before_);
+    if (!anchored_) walker.unanchor();
+    RecordCheckup checkup;
+    checkup.damaged = [&](uint64_t at, const RecordHeader* header, RecordFault fault) {
+      report(segment, at, header ? header->seq : walker.position().seq.next(), header ? header->ino : Ino(), fault);
+    };
+    checkup.found = [&](const RecordHeader& header) {
+      ++verdict_.records;
+      if (unbroken_) verdict_.end = header.position();
+    };
+    checkup.advance = [&](uint64_t bytes) {
+      advance(bytes);
+      return Status();
+    };
+    TM_TRY(check_records(walker, last_, checkup));
+    before_ = walker.position();
+    anchored_ = walker.anchored();
     end_segment_ = segment;
-    end_at_ = at;
+    end_at_ = walker.next_at();
+    if (before_.seq >= last_) return Status();
+    advance(window.end() - end_at_);  // the unwritten end; the next segment knows if it came too early
+    end_at_ = window.end();
     return Status();
-  }
-
-  uint64_t take(const RecordHeader& header, uint64_t at, uint64_t end) {
-    ++verdict_.records;
-    before_ = header.position();
-    anchored_ = true;
-    if (unbroken_) verdict_.end = before_;
-    const uint64_t next = std::min(at + header.size_in_log(), end);
-    advance(next - at);
-    return next;
-  }
-
-  // A sound header out of its place; its chain tells where it comes from, so the walk goes on from it.
-  Result<uint64_t> take_unordered(Seq segment, const RecordHeader& header, uint64_t at, SegmentWindow& window) {
-    if (anchored_) report(segment, at, header.seq, header.ino, RecordFault::kWrongOrder);
-    TM_ASSIGN(const Bytes whole, window.view(at, header.size_in_log()));
-    if (whole.size() < header.size_in_log() ||
-        check_payload(header, whole.subspan(kRecordHeaderSize, header.stored_length)) != RecordFault::kNone) {
-      report(segment, at, header.seq, header.ino, RecordFault::kPayloadDamaged);
-    }
-    return take(header, at, window.end());
-  }
-
-  // From a header that is none, to the next that is one.
-  Result<uint64_t> skip_damage(Seq segment, uint64_t at, SegmentWindow& window) {
-    TM_ASSIGN(const uint64_t something, skip_zeros(window, at));
-    if (something >= window.end()) return window.end();  // the unwritten end; the next segment knows if it came too early
-    const Seq least = before_.seq.next();
-    const Seq most(least.value() + (window.end() - at) / kRecordHeaderSize + 1);
-    TM_ASSIGN(const auto found, find_header(window, at + kRecordAlignment, least, most));
-    report(segment, at, least, Ino(), RecordFault::kHeaderDamaged);
-    anchored_ = false;
-    if (!found) return window.end();
-    return found->at;
   }
 
   FileSystem& files_;

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 #include "log/write/aside.h"
 #include "log/write/writer.h"
 
@@ -25,14 +27,13 @@ Result<Kept> read_kept(File& file, const Location& end) {
             file.read(0, MutableBytes(reinterpret_cast<std::byte*>(kept.content.data()), kept.content.size())));
   const Status changed(Code::kCorrupt, "segment " + segment_name(Seq(end.segment)) + " changed while it was cut");
   if (got != kept.content.size()) return changed;
-  Bytes rest = as_bytes(kept.content);
-  if (decode_segment_header(rest, kept.header) != SegmentFault::kNone) return changed;
-  for (rest = rest.subspan(kSegmentHeaderSize); !rest.empty(); ++kept.records) {
-    RecordHeader header;
-    if (decode_header(rest, header) != RecordFault::kNone || header.size_in_log() > rest.size()) return changed;
-    if (kept.records == 0) kept.first_time_ns = header.time_ns;
-    rest = rest.subspan(header.size_in_log());
-  }
+  const Bytes content = as_bytes(kept.content);
+  if (decode_segment_header(content, kept.header) != SegmentFault::kNone) return changed;
+  const Status walked = walk_headers(content.subspan(kSegmentHeaderSize), [&](const RecordView& record) {
+    if (kept.records++ == 0) kept.first_time_ns = record.header.time_ns;
+    return Status();
+  });
+  if (!walked.ok()) return changed;
   return kept;
 }
 

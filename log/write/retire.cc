@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "base/logging.h"
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 #include "log/write/adopt.h"
 #include "log/write/likeliest.h"
 #include "log/write/writer.h"
@@ -43,7 +45,7 @@ class Repacker {
  public:
   using Part = RetirePart;
 
-  Repacker(LogReader& log, PackSet& packs, FileSystem& files, const std::string& directory, const RetireOrder& order,
+  Repacker(Log& log, PackSet& packs, FileSystem& files, const std::string& directory, const RetireOrder& order,
            Seq end_segment, uint64_t pack_bytes, RetireReport& report)
       : log_(log),
         packs_(packs),
@@ -199,7 +201,7 @@ class Repacker {
     return Status();
   }
 
-  LogReader& log_;
+  Log& log_;
   PackSet& packs_;
   FileSystem& files_;
   const std::string& directory_;
@@ -387,12 +389,10 @@ Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& or
       const Seq end = std::min(held.last, last);
       while (cursor.next() <= end) {
         TM_ASSIGN(const LogCursor::Run run, cursor.read(kPaceStep, end));
-        for (Bytes rest = run.bytes; !rest.empty();) {
-          RecordHeader header;
-          if (decode_header(rest, header) != RecordFault::kNone) return Status(Code::kCorrupt, "a record changed meanwhile");
-          known.push_back(header.position());
-          rest = rest.subspan(header.size_in_log());
-        }
+        TM_TRY(walk_headers(run.bytes, [&](const RecordView& record) {
+          known.push_back(record.header.position());
+          return Status();
+        }));
       }
     }
   }

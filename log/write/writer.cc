@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "log/format/record_walker.h"
 
 namespace tidemark {
 namespace {
@@ -75,7 +76,7 @@ bool only_remove(std::span<const RecordDraft> drafts) {
 
 LogWriter::LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std::string& directory,
                      const LogOptions& options, const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail)
-    : LogReader(*files, directory, recovered.group),
+    : Log(*files, directory, recovered.group),
       pool_(std::move(files)),
       files_(*pool_),
       clock_(clock),
@@ -164,38 +165,25 @@ Result<std::vector<Appended>> LogWriter::append(std::span<const RecordDraft> dra
   return result;
 }
 
-Result<std::vector<Location>> LogWriter::append_verified(Bytes run) {
+Result<std::vector<Location>> LogWriter::append_verified(const VerifiedRun& run) {
   std::vector<Location> locations;
   if (run.empty()) return locations;
+  std::vector<Sealed> records(run.records().size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    const RecordView& record = run.records()[i];
+    records[i].header = record.header;
+    records[i].parts[0] = part_of(record.whole.data(), record.whole.size());
+  }
   {
     MutexLock lock(append_mutex_);
-    TM_ASSIGN(const auto records, split_run(run));
-    TM_TRY(before_append(true, run.size(), false));
+    if (run.before() != tail_.position) {
+      return Status(Code::kInvalid, "the records do not follow record " + std::to_string(tail_.position.seq.value()));
+    }
+    TM_TRY(before_append(true, run.bytes().size(), false));
     TM_ASSIGN(locations, write_batch(records));
   }
   start_writeback();
   return locations;
-}
-
-// Headers and chain are checked here once more: it is cheap, and what does not follow must not get in.
-Result<std::vector<LogWriter::Sealed>> LogWriter::split_run(Bytes run) const {
-  std::vector<Sealed> records;
-  Position position = tail_.position;
-  while (!run.empty()) {
-    Sealed record;
-    const bool sound = run.size() >= kRecordHeaderSize && decode_header(run, record.header) == RecordFault::kNone &&
-                       record.header.size_in_log() <= run.size() &&
-                       check_follows(record.header, run, position) == RecordFault::kNone;
-    if (!sound) {
-      return Status(Code::kInvalid, "the records do not follow record " + std::to_string(position.seq.value()));
-    }
-    const uint32_t size = record.header.size_in_log();
-    record.parts[0] = part_of(run.data(), size);
-    records.push_back(record);
-    position = record.header.position();
-    run = run.subspan(size);
-  }
-  return records;
 }
 
 Status LogWriter::before_append(bool received, uint64_t bytes, bool removes) {

@@ -10,8 +10,10 @@
 #include <span>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/mutex.h"
-#include "log/read/reader.h"
+#include "log/format/record_walker.h"
+#include "log/log.h"
 #include "log/repair/recovery.h"
 #include "log/write/durable_note.h"
 #include "log/write/segment_pool.h"
@@ -45,36 +47,80 @@ struct RetirePart {
   std::optional<PackInfo> pack;
 };
 
-class LogWriter final : public LogReader {
+// Thread-safe, all of it. Failure rule: after a failed write (other than kNoSpace) or any failed sync the log is poisoned:
+// append and sync answer kPoisoned until it is opened anew, and durable() never moves again. A kNoSpace on append leaves the
+// log as it was.
+class LogWriter final : public Log {
  public:
-  LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std::string& directory, const LogOptions& options,
-            const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail);
-  ~LogWriter() override;
+  // An empty log for `group` in the existing empty `directory`. Durable on return.
+  static Status create(FileSystem& files, const std::string& directory, const GroupId& group);
 
-  Result<std::vector<Appended>> append(std::span<const RecordDraft> drafts, Epoch epoch) override;
-  Result<std::vector<Location>> append_verified(Bytes run) override;
-  Status sync(Seq upto) override;
+  // Opens for appending. `indexed`: records up to here were durable, and the index has what is in them. Damage in what was durable (the log
+  // keeps a note of that itself) is never taken for a torn tail. Where the order goes on behind it the record stays, and what is in it is
+  // kCorrupt until it is repaired. Where it does not, a received log ends there, and nothing of what is behind is cut: the records are to
+  // be sent again. One of our own: kCorrupt, with segment, byte, seq and fault; nothing is changed then.
+  static Result<std::unique_ptr<LogWriter>> open(FileSystem& files, Clock& clock, const std::string& directory,
+                                                 const LogOptions& options, Seq indexed, RecoveryReport* report);
+
+  ~LogWriter() override;  // syncs and closes
+
+  // Appends in order, as one unit of order (nobody else's records in between), one write. Primary only: gives each record
+  // its seq, time, epoch and chain. Not yet durable: sync(). At most 1,024 drafts.
+  Result<std::vector<Appended>> append(std::span<const RecordDraft> drafts, Epoch epoch);
+
+  // Appends records that another site numbered, unchanged. kInvalid: the run does not follow tail_position(). Returns where each begins.
+  Result<std::vector<Location>> append_verified(const VerifiedRun& run);
+
+  // Records that are held already, as another copy has them. Those that opening found damaged are put back in place, durably. kDiverged:
+  // they are not ours.
+  Status put_back(const VerifiedRun& run);
+
+  // Durable on return: every record up to and including `upto` (kLatest: all appended). One fdatasync serves all waiters.
+  Status sync(Seq upto);
+
+  // Segments before the one that holds record order.base go; the records of them that are still needed move into packs, each
+  // verified on the way (kCorrupt: nothing has changed). Durable on return. read() and read_record() of those records go on
+  // working, before, during and after. One at a time. After a failure that leaves open which floor the disk has, only opening
+  // anew allows another.
+  Result<RetireReport> retire(const RetireOrder& order);
+
+  // Of a copy: see settled().
+  void settle(Seq upto);
+  // A copy gives up the records above `to`, durably: its source has lost them, and never said that they are durable. They are put aside
+  // (log/write/aside.h). Nobody looks at them any more, and the index does not know them. kInvalid, kDiverged, kLimit (more than kCutMax): the
+  // log is as it was; after any other failure it may be poisoned.
+  Status cut(const Position& to);
+
+  // Goes on behind a gap. Everything before it is made durable first; tail_position() is order.to afterwards, durably. Not beside
+  // retire(). kInvalid: `to` does not lie ahead. Any other failure before the floor has the gap leaves everything as it was.
+  Status cross(const CrossOrder& order);
+
+  // `told` is called whenever the log has come further, on the thread that brought it there: quickly, with locks of the log held, so it may
+  // take leaf locks only. One at most; null: none. On return the one before is not called any more.
+  void on_progress(std::function<void(LogProgress)> told);
+
+  // For a log without a timer (LogOptions::commit_interval 0) of which others are told what is durable: notes it
+  // (log/write/durable_note.h) where that is due, at most once a second. Returns after which time to ask again; 0: what is durable is
+  // noted.
+  std::chrono::nanoseconds note_now_and_then();
+
+  [[nodiscard]] std::vector<PoolUse> pool() { return pool_->use(); }
   [[nodiscard]] Seq appended() const override { return Seq(appended_.load(std::memory_order_acquire)); }
   [[nodiscard]] Seq durable() const override { return Seq(durable_.load(std::memory_order_acquire)); }
   [[nodiscard]] Seq syncing() const override { return Seq(syncing_.load(std::memory_order_acquire)); }
   [[nodiscard]] Seq settled() const override { return std::min(Seq(settled_.load(std::memory_order_acquire)), appended()); }
-  void settle(Seq upto) override;
+  [[nodiscard]] Seq sound() const override;
   [[nodiscard]] Position tail_position() const override;
   [[nodiscard]] Status health() const override;
-  [[nodiscard]] std::vector<PoolUse> pool() override { return pool_->use(); }
   bool wait_durable(Seq above, std::chrono::milliseconds timeout) override;
-  std::chrono::nanoseconds note_now_and_then() override;
-  void on_progress(std::function<void(LogProgress)> told) override;
-  Result<RetireReport> retire(const RetireOrder& order) override;
-  Status cross(const CrossOrder& order) override;
-  [[nodiscard]] Seq sound() const override;
-  Status put_back(Bytes run) override;
-  Status cut(const Position& to) override;
 
  protected:
   void segment_mended(Seq first_seq) override;
 
  private:
+  LogWriter(std::shared_ptr<SegmentPool> files, Clock& clock, const std::string& directory, const LogOptions& options,
+            const Recovered& recovered, const Floor& floor, std::shared_ptr<File> tail);
+
   // A segment that is not wholly durable yet. The fields after the blank line are guarded by state_mutex_.
   struct Live {
     KnownSegment known;  // `bytes` is not kept up to date here
@@ -146,7 +192,6 @@ class LogWriter final : public LogReader {
   void take_over(const std::shared_ptr<Live>& live) TM_REQUIRES(append_mutex_);
   Status check_space(uint64_t bytes, bool removes) TM_REQUIRES(append_mutex_);
   Status refuse_full(const FileSystemSpace& space) TM_REQUIRES(append_mutex_);
-  Result<std::vector<Sealed>> split_run(Bytes run) const TM_REQUIRES(append_mutex_);
   void start_writeback();
 
   // sync.cc: durability.

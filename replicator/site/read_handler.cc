@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "log/read/cursor.h"
 #include "replicator/wire/status_protocol.h"
 
 namespace tidemark {

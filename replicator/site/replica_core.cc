@@ -1,6 +1,8 @@
 #include "replicator/site/replica_core.h"
 
 #include "base/logging.h"
+#include "log/format/record_walker.h"
+#include "log/write/writer.h"
 #include "replicator/wire/position_case.h"
 #include "volume/group/sealed_json.h"
 
@@ -11,13 +13,9 @@ Status later_epoch() { return Status(Code::kInvalid, "a record is of a later epo
 
 // A session takes the copy into no epoch that it has not claimed. What is no record is left to whoever takes the run.
 Status check_records(Bytes run, Epoch epoch) {
-  while (!run.empty()) {
-    RecordHeader header;
-    if (decode_header(run, header) != RecordFault::kNone || header.size_in_log() > run.size()) return Status();
-    if (header.epoch > epoch) return later_epoch();
-    run = run.subspan(header.size_in_log());
-  }
-  return Status();
+  const Status walked =
+      walk_headers(run, [&](const RecordView& record) { return record.header.epoch > epoch ? later_epoch() : Status(); });
+  return walked.code() == Code::kInvalid ? walked : Status();
 }
 
 }  // namespace
@@ -281,7 +279,7 @@ Result<Position> ReplicaCore::take(Epoch epoch, Bytes body) {
 }
 
 void ReplicaCore::settle(Seq told, Seq received) {
-  if (Group* open = group(); open != nullptr) open->log().settle(std::min(told, received));
+  if (Group* open = group(); open != nullptr) open->log_writer().settle(std::min(told, received));
 }
 
 Result<Accept> ReplicaCore::offer(Epoch epoch, const DifferenceOffer& offer) {
@@ -345,7 +343,7 @@ uint64_t ReplicaCore::bytes() const {
 Status ReplicaCore::commit() { return group_->sync(); }
 
 std::chrono::nanoseconds ReplicaCore::note_now_and_then() {
-  return group_ == nullptr ? std::chrono::nanoseconds(0) : group_->log().note_now_and_then();
+  return group_ == nullptr ? std::chrono::nanoseconds(0) : group_->log_writer().note_now_and_then();
 }
 
 Seq ReplicaCore::durable() const {

@@ -19,6 +19,7 @@
 #include "replicator/site/replica_core.h"
 #include "replicator/site/session_source.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "replicator/wire/socket.h"
 #include "volume/group/group.h"
 

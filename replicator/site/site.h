@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "replicator/site/source_record.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "volume/group/group.h"
 
 namespace tidemark {
@@ -29,9 +30,6 @@ struct SiteOptions {
   uint64_t key_bytes_max = 0;  // all groups that one key owns; 0: no limit
   std::chrono::seconds reader_hold{
       3600};  // so long a key may keep a group's history from being pruned by reading it (ReaderViews)
-  // Lets go of the history before `to`, as a peer with the right to do so asks; null: nobody can. On a thread of the site; its pairs
-  // are those of `shipper`, which may be null (they could not be read).
-  std::function<Result<PruneReport>(Group&, Shipper* shipper, Seq to, bool dry_run)> prune = nullptr;
 };
 
 class Site {

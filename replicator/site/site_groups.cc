@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/logging.h"
+#include "replicator/source/pair_history.h"
 #include "replicator/wire/endpoint.h"
 
 namespace tidemark {
@@ -128,10 +129,23 @@ std::vector<std::string> SiteGroups::names() {
   return names;
 }
 
+namespace {
+
+Result<PruneReport> prune_now(Group& group, Shipper& shipper, Seq to, bool dry_run) {
+  PruneRequest request;
+  TM_ASSIGN(request.to, group.resolve(to));
+  request.dry_run = dry_run;
+  keep_what_pairs_need(request, group, shipper.list());
+  return group.prune(request);
+}
+
+}  // namespace
+
 Result<PruneReport> SiteGroups::prune(ReplicaHost& host, Seq to, bool dry_run) {
-  if (!options_.prune) return Status(Code::kUnsupported, "this site does not accept remote prunes");
+  Shipper* shipper = host.shipper();
+  if (shipper == nullptr) return Status(Code::kIo, "the pairs of this group could not be read; the site's log says why");
   if (pruning_.exchange(true)) return Status(Code::kBusy, "another prune is running at the site; try again later");
-  Result<PruneReport> report = options_.prune(*host.group(), host.shipper(), to, dry_run);
+  Result<PruneReport> report = prune_now(*host.group(), *shipper, to, dry_run);
   pruning_ = false;
   return report;
 }

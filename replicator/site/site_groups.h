@@ -38,7 +38,8 @@ class SiteGroups {
                                    const std::function<bool(const std::string& name)>& may_know);
   [[nodiscard]] std::vector<std::string> names();  // of the open ones
 
-  // As SiteOptions::prune; kBusy: one at a time at a site, so that reading goes on.
+  // Lets go of the history before `to`, but leaves what the pairs of the group need. kBusy: one at a time at a site, so that reading
+  // goes on. kNoSuchPoint.
   Result<PruneReport> prune(ReplicaHost& host, Seq to, bool dry_run);
   void expire_views();  // of all
   void stop_pruning();  // ends what is going on; nothing begins afterwards

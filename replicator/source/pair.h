@@ -1,8 +1,7 @@
-// Pairs: which sites a group is copied to, how each copy stands, and the shipping of the group's log to them.
+// Pairs: which sites a group is copied to, and how each copy stands.
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,29 +41,5 @@ Status add_pair(std::vector<Pair>& pairs, const PairConfig& config);
 Status remove_pair(std::vector<Pair>& pairs, const std::string& site);
 Status suspend_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns);
 Status resume_pair(std::vector<Pair>& pairs, const std::string& site, int64_t wall_ns);
-
-// Ships a group's durable records to its pairs, each on a thread of its own: connects, agrees on a position, sends within the
-// credit the site gives, takes durable acks, reconnects with backoff. Progress is in group.watermarks(), the state of each pair
-// also in DIR/pairs.json: written before it counts.
-// Thread-safe. The group must outlive it. It has threads: start it after the last fork().
-class Shipper {
- public:
-  // Runs the pairs of group.directory()'s pairs.json.
-  static Result<std::unique_ptr<Shipper>> start(Group& group);
-  virtual ~Shipper() = default;  // stops all
-
-  [[nodiscard]] virtual std::vector<Pair> list() const = 0;
-  // Durable on return.
-  virtual Status create(const PairConfig& pair) = 0;   // kExists, what check_pair() says
-  virtual Status remove(const std::string& site) = 0;  // kNotFound
-  // From duplex an async pair drains first (suspending) and is suspended by itself later; any other is suspended on return.
-  virtual Status suspend(const std::string& site) = 0;  // kNotFound, kInvalid
-  virtual Status resume(const std::string& site) = 0;   // kNotFound, kInvalid (it is not suspended)
-  // The log can no longer be kept for this pair: failure-suspended until resume(), and saved as such. `cause` is for people.
-  virtual Status park(const std::string& site, const std::string& cause) = 0;  // kNotFound
-  // Ships what is durable already and then stops, within `timeout`; for an orderly unmount. kTimeout names who lags.
-  virtual Status drain(std::chrono::milliseconds timeout) = 0;
-  virtual void stop() = 0;
-};
 
 }  // namespace tidemark

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "log/read/cursor.h"
+#include "log/write/writer.h"
 #include "replicator/wire/connection.h"
 #include "replicator/wire/position_case.h"
 
@@ -94,7 +96,7 @@ Status PairCore::suspend() {
   if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !connected_) {
     return enter(next, PairState::kSuspended, "suspended by an operator");
   }
-  TM_TRY(group_.log().sync(kLatest));
+  TM_TRY(group_.log_writer().sync(kLatest));
   next.drain_to = group_.settled();
   const std::string cause = "an operator suspends it; it drains to seq " + std::to_string(next.drain_to.value());
   TM_TRY(enter(next, PairState::kSuspending, cause));

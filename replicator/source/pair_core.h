@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "log/read/cursor.h"
 #include "replicator/source/line_rate.h"
 #include "replicator/source/pair.h"
 #include "replicator/source/pair_lag.h"

@@ -1,5 +1,7 @@
 #include "replicator/source/pair_reading.h"
 
+#include "log/read/cursor.h"
+
 namespace tidemark {
 namespace {
 

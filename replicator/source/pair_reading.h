@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "log/read/cursor.h"
 #include "replicator/wire/protocol.h"
 #include "replicator/wire/socket.h"
 #include "volume/group/group.h"

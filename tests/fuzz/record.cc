@@ -2,6 +2,7 @@
 #include "log/format/record.h"
 
 #include "log/format/body.h"
+#include "log/format/record_walker.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace tidemark::fuzz {

@@ -1,8 +1,11 @@
 // Recovery, reading, verification, salvage and repair of whatever a log's directory holds. The input is a small program that builds the
 // segments out of sound records and rubbish, so that checksums are no wall.
 #include "log/format/segment.h"
+#include "log/read/cursor.h"
 #include "log/repair/mend.h"
 #include "log/repair/recovery.h"
+#include "log/repair/verify.h"
+#include "log/write/writer.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/fault_file.h"
 
@@ -137,7 +140,7 @@ void fuzz_one(Bytes bytes) {
   options.commit_interval = std::chrono::milliseconds(0);
   options.reserve_bytes = 0;
   const auto found = examine_log(files, kWhere, known);
-  auto log = Log::open(files, clock, kWhere, options, known, nullptr);
+  auto log = LogWriter::open(files, clock, kWhere, options, known, nullptr);
   if (!log.ok()) return;
   // A received log ends before what was durable where its order is broken, and says so: that is sent again.
   CHECK_INVARIANT((*log)->appended() >= known || (found.ok() && found->lost_to >= known));
@@ -148,7 +151,7 @@ void fuzz_one(Bytes bytes) {
   const Position end = (*log)->tail_position();
   if (!appended.ok() || !(*log)->sync(kLatest).ok()) return;
   log->reset();
-  auto again = Log::open(files, clock, kWhere, options, end.seq, nullptr);
+  auto again = LogWriter::open(files, clock, kWhere, options, end.seq, nullptr);
   if (again.ok()) CHECK_INVARIANT((*again)->tail_position() == end);
 }
 

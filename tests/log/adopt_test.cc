@@ -2,7 +2,10 @@
 #include <iostream>
 #include <thread>
 
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
 #include "log/write/adopt.h"
+#include "log/write/writer.h"
 #include "tests/log/copy_source.h"
 
 namespace tidemark::test {
@@ -76,7 +79,7 @@ struct FullLog : TestLog {
   }
   void reopen() {
     log.reset();
-    log = must(Log::open(files, clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
+    log = must(LogWriter::open(files, clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
   }
   size_t damage() { return must(verify_log(files, kDirectory, Seq(kNewest), nullptr)).damage.size(); }
 };
@@ -184,7 +187,7 @@ TEST_CASE("adopt: power failures at every operation of every step lose nothing t
   int adopted = 0;
   for (auto& disk : crashes) {
     disk->set_capacity(disk->taken() + kRoom);
-    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
+    auto log = must(LogWriter::open(*disk, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
     must(look(*log, t.content, most));
     REQUIRE(left_over(*disk, *log) == "");
     REQUIRE(must(verify_log(*disk, kDirectory, Seq(kNewest), nullptr)).damage.empty());
@@ -218,7 +221,7 @@ TEST_CASE("adopt: the next prune of adopted segments may be interrupted anywhere
   must(t.log->retire(order(kLaterBase, t.content, later)));
   t.files.on_operation(nullptr);
   for (auto& disk : crashes) {
-    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
+    auto log = must(LogWriter::open(*disk, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr));
     must(look(*log, t.content, log->base() == kBase ? Needed(most) : later));
     REQUIRE(left_over(*disk, *log) == "");
     REQUIRE(must(verify_log(*disk, kDirectory, Seq(kNewest), nullptr)).damage.empty());
@@ -351,7 +354,7 @@ TEST_CASE("adopt: a segment that is missing stops the open, and nothing is tidie
   t.log.reset();
   const auto names = must(t.files.list(kDirectory));
   must(t.files.remove(records_path(kDirectory, *pack)));
-  const auto opened = Log::open(t.files, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr);
+  const auto opened = LogWriter::open(t.files, t.clock, kDirectory, quiet_options(kSegment), Seq(), nullptr);
   CHECK(opened.status().code() == Code::kCorrupt);
   CHECK(opened.status().text().find(segment_name(pack->first)) != std::string::npos);
   CHECK(must(t.files.list(kDirectory)).size() + 1 == names.size());
@@ -382,7 +385,7 @@ TEST_CASE("adopt: a segment in a pool stays there") {
   TestLog t(quiet_options(kSegment));
   must(t.files.make_directory("/pool"));
   t.log.reset();
-  t.log = must(Log::open(t.files, t.clock, kDirectory, options, Seq(), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, options, Seq(), nullptr));
   Content content;
   note(*t.log, t.add(kNewest), content);
   must(t.log->sync(kLatest));
@@ -392,7 +395,7 @@ TEST_CASE("adopt: a segment in a pool stays there") {
   CHECK(adopted_in(t.log->floor()) > 0);
   must(look(*t.log, content, most));
   t.log.reset();
-  t.log = must(Log::open(t.files, t.clock, kDirectory, options, Seq(), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, options, Seq(), nullptr));
   must(look(*t.log, content, most));
   t.files.set_capacity(UINT64_MAX);
   must(t.log->retire(order(kLaterBase, content, none)));

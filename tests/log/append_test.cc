@@ -1,6 +1,8 @@
 #include <cerrno>
 #include <thread>
 
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 #include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 
@@ -30,7 +32,7 @@ TEST_CASE("an empty log") {
   CHECK(must(t.log->seq_at_time(INT64_MAX)) == Seq());
   CHECK(read_all(*t.log, Seq(1)).empty());
   must(t.log->sync(kLatest));
-  CHECK(Log::create(t.files, kDirectory, test_group()).code() == Code::kNotEmpty);
+  CHECK(LogWriter::create(t.files, kDirectory, test_group()).code() == Code::kNotEmpty);
   CHECK(t.log->append({}, Epoch(1)).status().code() == Code::kInvalid);
   auto reader = must(Log::open_read_only(t.files, kDirectory, Seq()));
   CHECK(reader->first() == Seq(1));
@@ -86,11 +88,10 @@ TEST_CASE("what is appended over many segments can be read in every way") {
   };
   check(*t.log);
   t.log.reset();
-  t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(all.size()), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(all.size()), nullptr));
   check(*t.log);
   auto reader = must(Log::open_read_only(t.files, kDirectory, Seq(all.size())));
   check(*reader);
-  CHECK(reader->sync(kLatest).code() == Code::kReadOnly);
   auto part = must(Log::open_read_only(t.files, kDirectory, Seq(50)));
   CHECK(part->appended() == Seq(50));
   CHECK(read_all(*part, Seq(1)).size() == 50);
@@ -130,7 +131,7 @@ TEST_CASE("time and epoch never fall") {
   CHECK(t.log->append({&draft, 1}, Epoch(0)).status().code() == Code::kStaleEpoch);
   CHECK(t.log->health().ok());
   t.log.reset();
-  t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(3), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(3), nullptr));
   CHECK(t.log->append({&draft, 1}, Epoch(4)).status().code() == Code::kStaleEpoch);
   CHECK(must(t.log->append({&draft, 1}, Epoch(5)))[0].header.time_ns >= first);
 }
@@ -142,7 +143,7 @@ TEST_CASE("a follower holds the same bytes, and may take over") {
   LogCursor cursor(*source.log, Seq(1));
   while (cursor.next() <= source.log->appended()) {
     const LogCursor::Run run = must(cursor.read(4000, kLatest));
-    const auto locations = must(target.log->append_verified(run.bytes));
+    const auto locations = must(append_run(*target.log, run.bytes));
     CHECK(locations.size() == run.last.value() - run.first.value() + 1);
     if (cursor.next().value() % 3 == 0) must(target.log->sync(kLatest));
   }
@@ -151,9 +152,11 @@ TEST_CASE("a follower holds the same bytes, and may take over") {
 
   LogCursor again(*source.log, Seq(50));
   const LogCursor::Run old = must(again.read(4000, kLatest));
-  CHECK(target.log->append_verified(old.bytes).status().code() == Code::kInvalid);
+  CHECK(append_run(*target.log, old.bytes).status().code() == Code::kCorrupt);
+  const VerifiedRun elsewhere = must(VerifiedRun::verify(old.bytes, must(source.log->position_at(old.first.prev()))));
+  CHECK(target.log->append_verified(elsewhere).status().code() == Code::kInvalid);
   std::string damaged(as_text(old.bytes));
-  CHECK(target.log->append_verified(as_bytes(damaged).first(30)).status().code() == Code::kInvalid);
+  CHECK(append_run(*target.log, as_bytes(damaged).first(30)).status().code() == Code::kCorrupt);
   CHECK(target.log->health().ok());
 
   // Takeover: records of its own, in a segment of their own; then a follower again.
@@ -163,10 +166,10 @@ TEST_CASE("a follower holds the same bytes, and may take over") {
   CHECK((own[0].header.flags & kFlagAfterSync) != 0);
   must(source.log->sync(kLatest));
   LogCursor back(*target.log, Seq(101));
-  must(source.log->append_verified(must(back.read(4000, kLatest)).bytes));
+  must(append_run(*source.log, must(back.read(4000, kLatest)).bytes));
   CHECK(source.log->tail_position() == target.log->tail_position());
   target.log.reset();
-  target.log = must(Log::open(target.files, target.clock, kDirectory, quiet_options(), Seq(101), nullptr));
+  target.log = must(LogWriter::open(target.files, target.clock, kDirectory, quiet_options(), Seq(101), nullptr));
   CHECK(read_all(*target.log, Seq(1)) == read_all(*source.log, Seq(1)));
 }
 
@@ -206,12 +209,12 @@ TEST_CASE("a failed sync poisons for good, and what it left in memory is not bel
   t.log.reset();
 
   // Opened anew in the same kernel: pages that the failed sync dropped look clean, and must be written once more.
-  t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(5), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(5), nullptr));
   const Seq seen = t.log->appended();
   CHECK(t.log->durable() == seen);
   for (uint64_t seed = 0; seed < 20; ++seed) {
     auto after = t.files.after_crash(seed);
-    auto log = must(Log::open(*after, t.clock, kDirectory, quiet_options(), seen, nullptr));
+    auto log = must(LogWriter::open(*after, t.clock, kDirectory, quiet_options(), seen, nullptr));
     CHECK(log->appended() == seen);
     CHECK(read_all(*log, Seq(1)).size() == seen.value());
   }
@@ -271,7 +274,7 @@ TEST_CASE("a failed write poisons, a full disk does not") {
       // Not even a crash brings back what was refused.
       for (uint64_t seed = 0; seed < 40; ++seed) {
         auto crashed = t.files.after_crash(seed);
-        REQUIRE(must(Log::open(*crashed, t.clock, kDirectory, quiet_options(), Seq(), nullptr))->appended() == Seq(3));
+        REQUIRE(must(LogWriter::open(*crashed, t.clock, kDirectory, quiet_options(), Seq(), nullptr))->appended() == Seq(3));
       }
       (void)must(t.log->append(drafts, Epoch(1)));
       must(t.log->sync(kLatest));
@@ -311,7 +314,7 @@ TEST_CASE("small syncs write zeros ahead, and a clean close takes them away") {
   CHECK(t.files.content(path).size() > 900'000);
   auto killed = t.files.after_exit();
   RecoveryReport report;
-  CHECK(must(Log::open(*killed, t.clock, kDirectory, quiet_options(), Seq(10), &report))->appended() == Seq(10));
+  CHECK(must(LogWriter::open(*killed, t.clock, kDirectory, quiet_options(), Seq(10), &report))->appended() == Seq(10));
   CHECK(report.torn_bytes == 0);
   CHECK(report.text.empty());
   const uint64_t used = t.log->bytes();

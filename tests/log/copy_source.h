@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "log/read/cursor.h"
 #include "log/repair/mend.h"
 #include "tests/log/log_fixture.h"
 

@@ -1,6 +1,8 @@
 // A copy gives up its newest records: it ends exactly there, also after a crash at any moment of it, and goes on from there.
 #include "log/log.h"
+#include "log/read/cursor.h"
 #include "log/write/aside.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {
@@ -10,23 +12,23 @@ namespace {
 struct Copy {
   FaultFileSystem files;
   TestClock clock;
-  std::unique_ptr<Log> log;
+  std::unique_ptr<LogWriter> log;
 
   Copy() {
     must(files.make_directory(kDirectory));
-    must(Log::create(files, kDirectory, test_group()));
+    must(LogWriter::create(files, kDirectory, test_group()));
     log = open(files);
   }
-  std::unique_ptr<Log> open(FileSystem& on, Seq indexed = Seq()) {
-    return must(Log::open(on, clock, kDirectory, quiet_options(), indexed, nullptr));
+  std::unique_ptr<LogWriter> open(FileSystem& on, Seq indexed = Seq()) {
+    return must(LogWriter::open(on, clock, kDirectory, quiet_options(), indexed, nullptr));
   }
 };
 
-void receive(Log& source, Log& copy, Seq end) {
+void receive(Log& source, LogWriter& copy, Seq end) {
   LogCursor cursor(source, copy.appended().next());
   while (cursor.next() <= end) {
     const LogCursor::Run run = must(cursor.read(3000, end));
-    must(copy.append_verified(run.bytes));
+    must(append_run(copy, run.bytes));
   }
   must(copy.sync(kLatest));
 }

@@ -1,9 +1,11 @@
 // Digests of sealed parts: what has the right sums and is not what stood there is put nowhere, and found where somebody put it.
+#include "log/read/cursor.h"
 #include "log/repair/digests.h"
 
 #include "base/hash.h"
 #include "log/format/pack.h"
 #include "log/repair/mend.h"
+#include "log/repair/verify.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

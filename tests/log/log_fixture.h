@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "log/format/record_walker.h"
 #include "log/format/segment.h"
 #include "log/log.h"
+#include "log/read/cursor.h"
+#include "log/write/writer.h"
 #include "tests/support/fault_file.h"
 
 namespace tidemark::test {
@@ -65,13 +68,13 @@ inline LogOptions quiet_options(uint32_t segment_bytes = 8192) {
 struct TestLog {
   FaultFileSystem files;
   TestClock clock;
-  std::unique_ptr<Log> log;
+  std::unique_ptr<LogWriter> log;
   uint64_t count = 0;
 
   explicit TestLog(const LogOptions& options = quiet_options()) {
     must(files.make_directory(kDirectory));
-    must(Log::create(files, kDirectory, test_group()));
-    log = must(Log::open(files, clock, kDirectory, options, Seq(), nullptr));
+    must(LogWriter::create(files, kDirectory, test_group()));
+    log = must(LogWriter::open(files, clock, kDirectory, options, Seq(), nullptr));
   }
   std::vector<Appended> add(size_t records, size_t size = 500) {
     std::vector<Appended> all;
@@ -82,6 +85,19 @@ struct TestLog {
     return all;
   }
 };
+
+// Takes a run of records as a copy does.
+inline Result<std::vector<Location>> append_run(LogWriter& log, Bytes run) {
+  TM_ASSIGN(const VerifiedRun verified, VerifiedRun::verify(run, log.tail_position()));
+  return log.append_verified(verified);
+}
+inline Status put_back_run(LogWriter& log, Bytes run) {
+  RecordHeader first;
+  REQUIRE(decode_header(run, first) == RecordFault::kNone);
+  TM_ASSIGN(const Position before, log.position_at(first.seq.prev()));
+  TM_ASSIGN(const VerifiedRun verified, VerifiedRun::verify(run, before));
+  return log.put_back(verified);
+}
 
 // Every record from `from` on, as whole bytes, each checked.
 inline std::vector<std::string> read_all(Log& log, Seq from, size_t bytes_max = 3000) {

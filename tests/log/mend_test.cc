@@ -4,6 +4,9 @@
 
 #include <iostream>
 
+#include "log/format/record_walker.h"
+#include "log/repair/verify.h"
+#include "log/write/writer.h"
 #include "tests/log/copy_source.h"
 
 namespace tidemark::test {
@@ -289,12 +292,11 @@ TEST_CASE("records of a pack that are gone side by side are put back by a copy t
   }
   SECTION("not one that has dropped the first of them") {
     p.pruned->spoil = [](std::string& records) {
-      Bytes rest = as_bytes(records);
       std::string kept;
-      while (!rest.empty()) {
-        const RecordView record = must(take_unordered(rest));
+      must(walk_headers(as_bytes(records), [&](const RecordView& record) {
         if (record.header.seq != Seq(60)) kept += as_text(record.whole);
-      }
+        return Status();
+      }));
       records = kept;
     };
     const auto damaged = contents(p.t.files);
@@ -384,7 +386,7 @@ TEST_CASE("a pack's header and table are put right without another copy, and nob
       INFO(path << " byte " << byte);
       p.t.files.flip_bit(path, byte, static_cast<unsigned>(byte % 8));
       REQUIRE(damage_of(p.t.files) == 1);
-      const auto log = must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+      const auto log = must(LogWriter::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
       Buffer storage;
       for (const auto& [seq, written] : p.content) {
         if (seq == info.first || !needed(seq)) continue;
@@ -402,7 +404,7 @@ TEST_CASE("a pack's header and table are put right without another copy, and nob
     REQUIRE(damage_of(p.t.files) == 1);
     CHECK(mend(p.t.files, *p.whole).left == 1);
     Buffer storage;
-    const auto log = must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    const auto log = must(LogWriter::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
     CHECK(log->read_record(p.content[Seq(3)].location, storage).status().code() == Code::kCorrupt);
   }
 }
@@ -421,7 +423,7 @@ TEST_CASE("a floor of which one copy is damaged is read from the other, and writ
     REQUIRE(must(read_floor(p.t.files, kDirectory, &damaged)) == p.floor);
     REQUIRE(damaged);
     must(Log::open_read_only(p.t.files, kDirectory, Seq(200)));
-    (void)must(Log::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    (void)must(LogWriter::open(p.t.files, p.t.clock, kDirectory, quiet_options(), Seq(), nullptr));
     REQUIRE((p.t.files.content(path) == p.sound["floor"]));
   }
   SECTION("one that stands there once, as it used to") {
@@ -514,7 +516,7 @@ TEST_CASE("a damaged log can be read as far as it goes") {
   const Appended& victim = all[149];
   t.files.flip_bit(segment_path(kDirectory, Seq(victim.location.segment)), victim.location.offset + 100, 0);
   t.files.flip_bit(segment_path(kDirectory, Seq(all[60].location.segment)), 20, 0);  // a segment's header
-  REQUIRE(!Log::open(t.files, t.clock, kDirectory, quiet_options(), newest.seq, nullptr).ok());
+  REQUIRE(!LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), newest.seq, nullptr).ok());
   Buffer storage;
 
   const auto whole = must(Log::open_damaged(t.files, kDirectory, newest));

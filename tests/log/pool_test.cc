@@ -2,7 +2,9 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "log/repair/verify.h"
 #include "log/write/segment_pool.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {
@@ -28,7 +30,7 @@ struct PooledLog : TestLog {
   }
   void reopen(const LogOptions& options) {
     log.reset();
-    log = must(Log::open(files, clock, kDirectory, options, Seq(), nullptr));
+    log = must(LogWriter::open(files, clock, kDirectory, options, Seq(), nullptr));
   }
 };
 
@@ -119,10 +121,10 @@ TEST_CASE("pool: a directory that is not there, or no longer, is named") {
   t.log.reset();
   LogOptions options = pooled();
   options.pool.push_back({"/nowhere", 0});
-  const Status missing = Log::open(t.files, t.clock, kDirectory, options, Seq(), nullptr).status();
+  const Status missing = LogWriter::open(t.files, t.clock, kDirectory, options, Seq(), nullptr).status();
   CHECK(missing.text().find("/nowhere") != std::string::npos);
   for (const std::string& name : must(t.files.list(kPool))) must(t.files.remove(std::string(kPool) + "/" + name));
-  const Status gone = Log::open(t.files, t.clock, kDirectory, pooled(), Seq(), nullptr).status();
+  const Status gone = LogWriter::open(t.files, t.clock, kDirectory, pooled(), Seq(), nullptr).status();
   CHECK(gone.code() == Code::kIo);
   CHECK(Log::open_read_only(t.files, kDirectory, Seq(60)).status().code() == Code::kIo);
 }
@@ -186,7 +188,7 @@ TEST_CASE("pool: power failures at every operation lose nothing acknowledged and
     auto [disk, first] = life(crash_at, lies, acknowledged, all);
     if (disk == nullptr) return "end";
     TestClock clock;
-    auto log = Log::open(*disk, clock, kDirectory, pooled(), Seq(), nullptr);
+    auto log = LogWriter::open(*disk, clock, kDirectory, pooled(), Seq(), nullptr);
     if (!log.ok()) return log.status().text();
     if ((*log)->appended() < acknowledged) return "records are lost";
     if (!must(verify_log(*disk, kDirectory, (*log)->appended(), nullptr)).damage.empty()) return "damaged";

@@ -1,4 +1,5 @@
 #include "base/hash.h"
+#include "log/format/record_walker.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

@@ -1,7 +1,10 @@
 #include <cerrno>
 #include <thread>
 
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
 #include "log/write/durable_note.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 #include "tests/support/rounds.h"
 
@@ -28,9 +31,9 @@ class Story {
  public:
   Story(uint64_t seed, bool follower, bool lying) : random_(seed), seed_(seed), follower_(follower) {
     must(files_.make_directory(kDirectory));
-    must(Log::create(files_, kDirectory, test_group()));
+    must(LogWriter::create(files_, kDirectory, test_group()));
     must(source_files_.make_directory(kDirectory));
-    must(Log::create(source_files_, kDirectory, test_group()));
+    must(LogWriter::create(source_files_, kDirectory, test_group()));
     files_.ignore_syncs(lying);
   }
 
@@ -42,7 +45,7 @@ class Story {
       const bool full = step.operation == Operation::kWrite && seed_ % 5 == 0 && random_() % 15 == 0;
       return full ? errno_status(ENOSPC, "injected") : Status();
     });
-    source_ = must(Log::open(source_files_, clock_, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
+    source_ = must(LogWriter::open(source_files_, clock_, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
     open();
     for (int i = 0; i < 60 && crashed_ == nullptr; ++i) step();
     if (crashed_ == nullptr) crash();
@@ -64,7 +67,7 @@ class Story {
   void open() {
     log_.reset();
     opening_ = true;
-    log_ = must(Log::open(files_, clock_, kDirectory, options(), known_.acknowledged, nullptr));
+    log_ = must(LogWriter::open(files_, clock_, kDirectory, options(), known_.acknowledged, nullptr));
     opening_ = false;
     // After a poisoned life, what was never acknowledged may be gone.
     if (known_.appended.size() > log_->appended().value()) known_.appended.resize(log_->appended().value());
@@ -102,7 +105,7 @@ class Story {
   bool ship() {
     LogCursor cursor(*source_, log_->appended().next());
     const LogCursor::Run run = must(cursor.read(size_t{1} << 20, kLatest));
-    return log_->append_verified(run.bytes).ok();
+    return append_run(*log_, run.bytes).ok();
   }
 
   std::mt19937_64 random_;
@@ -110,7 +113,7 @@ class Story {
   const bool follower_;
   FaultFileSystem files_, source_files_;
   TestClock clock_;
-  std::unique_ptr<Log> log_, source_;
+  std::unique_ptr<LogWriter> log_, source_;
   uint64_t count_ = 0;
   bool opening_ = false;
   Known known_, at_crash_;
@@ -120,9 +123,9 @@ class Story {
 // "" if the log holds everything acknowledged and nothing that was not appended, in order; else what is wrong.
 std::string judge(FaultFileSystem& files, Story& story) {
   const Known& known = story.known();
-  auto opened = Log::open(files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
+  auto opened = LogWriter::open(files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
   if (!opened.ok()) return "does not open: " + opened.status().text();
-  Log& log = **opened;
+  LogWriter& log = **opened;
   if (log.appended() < known.acknowledged) {
     return "lost: holds " + std::to_string(log.appended().value()) + " of " + std::to_string(known.acknowledged.value());
   }
@@ -139,7 +142,7 @@ std::string judge(FaultFileSystem& files, Story& story) {
   if (!log.append({&draft, 1}, Epoch(1)).ok() || !log.sync(kLatest).ok()) return "does not go on";
   const Seq all = log.appended();
   auto again = files.after_crash(all.value());
-  auto reopened = Log::open(*again, story.clock(), kDirectory, story.options(), all, nullptr);
+  auto reopened = LogWriter::open(*again, story.clock(), kDirectory, story.options(), all, nullptr);
   if (!reopened.ok()) return "does not open after another crash: " + reopened.status().text();
   if ((*reopened)->appended() != all) return "lost after another crash";
   const auto verdict = must(verify_log(*again, kDirectory, all, nullptr));
@@ -170,7 +173,7 @@ TEST_CASE("power failures during recovery lose nothing either") {
         return Status();
       });
       {
-        const auto opened = Log::open(*files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
+        const auto opened = LogWriter::open(*files, story.clock(), kDirectory, story.options(), Seq(), nullptr);
         INFO(opened.status().text());
         REQUIRE(opened.ok());
         files->on_operation(nullptr);
@@ -201,13 +204,13 @@ TEST_CASE("a killed process loses nothing that was appended") {
     t.add(records);
     auto killed = t.files.after_exit();
     RecoveryReport report;
-    auto log = must(Log::open(*killed, t.clock, kDirectory, quiet_options(4096), Seq(), &report));
+    auto log = must(LogWriter::open(*killed, t.clock, kDirectory, quiet_options(4096), Seq(), &report));
     CHECK(log->appended() == Seq(records));
     CHECK(report.torn_bytes == 0);
     CHECK(report.unborn_segments == 0);
     CHECK(log->durable() == Seq(records));
     auto after = killed->after_crash(0);
-    CHECK(must(Log::open(*after, t.clock, kDirectory, quiet_options(4096), Seq(records), nullptr))->appended() ==
+    CHECK(must(LogWriter::open(*after, t.clock, kDirectory, quiet_options(4096), Seq(records), nullptr))->appended() ==
           Seq(records));
   }
 }
@@ -244,7 +247,7 @@ TEST_CASE("power failures under threads") {
     for (auto& thread : threads) thread.join();
     t.files.on_operation(nullptr);
     if (crashed == nullptr) continue;
-    auto log = must(Log::open(*crashed, t.clock, kDirectory, options, Seq(acknowledged_then), nullptr));
+    auto log = must(LogWriter::open(*crashed, t.clock, kDirectory, options, Seq(acknowledged_then), nullptr));
     REQUIRE(log->appended() >= Seq(acknowledged_then));
     const auto survivors = read_all(*log, Seq(1));
     const auto all = read_all(*t.log, Seq(1));
@@ -262,13 +265,13 @@ TEST_CASE("a torn tail is cut, once") {
   files->flip_bit(path, torn[0].location.offset + 100, 1);
   RecoveryReport report;
   {
-    auto log = must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report));
+    auto log = must(LogWriter::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report));
     CHECK(log->appended() == Seq(10));
     CHECK(report.torn_bytes == torn[0].header.size_in_log());
     CHECK(report.text.find("torn tail") != std::string::npos);
     CHECK(log->tail_position() == all[9].header.position());
   }
-  CHECK(must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report))->appended() == Seq(10));
+  CHECK(must(LogWriter::open(*files, t.clock, kDirectory, quiet_options(), Seq(10), &report))->appended() == Seq(10));
   CHECK(report.torn_bytes == 0);
 }
 
@@ -281,7 +284,7 @@ TEST_CASE("damage that was durable is reported and never cut") {
   const std::string path = segment_path(kDirectory, Seq(1));
   const auto refused = [&](Seq known_durable, Seq expected, std::string_view fault) {
     const std::string before = files->content(path);
-    const auto opened = Log::open(*files, t.clock, kDirectory, quiet_options(), known_durable, nullptr);
+    const auto opened = LogWriter::open(*files, t.clock, kDirectory, quiet_options(), known_durable, nullptr);
     REQUIRE(opened.status().code() == Code::kCorrupt);
     INFO(opened.status().text());
     CHECK(opened.status().text().find(segment_name(Seq(1))) != std::string::npos);
@@ -309,7 +312,7 @@ TEST_CASE("damage that was durable is reported and never cut") {
     damaged.resize(damaged.find_last_not_of('\0') + 1);
     RecoveryReport report;
     {
-      auto log = must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(15), &report));
+      auto log = must(LogWriter::open(*files, t.clock, kDirectory, quiet_options(), Seq(15), &report));
       CHECK(log->appended() == Seq(20));
       CHECK(log->sound() == Seq(14));
       CHECK(report.alarm);
@@ -320,11 +323,11 @@ TEST_CASE("damage that was durable is reported and never cut") {
     }
     CHECK((files->content(path).substr(0, damaged.size()) == damaged));
     must(files->remove(kDirectory + "/durable"));
-    CHECK(must(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(14), &report))->appended() == Seq(14));
+    CHECK(must(LogWriter::open(*files, t.clock, kDirectory, quiet_options(), Seq(14), &report))->appended() == Seq(14));
   }
   SECTION("missing altogether") {
     files->set_content(path, files->content(path).substr(0, all[10].location.offset));
-    CHECK(Log::open(*files, t.clock, kDirectory, quiet_options(), Seq(11), nullptr).status().code() == Code::kCorrupt);
+    CHECK(LogWriter::open(*files, t.clock, kDirectory, quiet_options(), Seq(11), nullptr).status().code() == Code::kCorrupt);
   }
 }
 
@@ -336,10 +339,10 @@ TEST_CASE("received records' flags prove nothing about this disk") {
     must(source.log->sync(kLatest));
   }
   LogCursor cursor(*source.log, Seq(1));
-  const auto locations = must(target.log->append_verified(must(cursor.read(1 << 20, kLatest)).bytes));
+  const auto locations = must(append_run(*target.log, must(cursor.read(1 << 20, kLatest)).bytes));
   auto files = target.files.after_exit();
   files->flip_bit(segment_path(kDirectory, Seq(1)), locations[4].offset + 70, 0);
-  CHECK(must(Log::open(*files, target.clock, kDirectory, quiet_options(), Seq(4), nullptr))->appended() == Seq(4));
+  CHECK(must(LogWriter::open(*files, target.clock, kDirectory, quiet_options(), Seq(4), nullptr))->appended() == Seq(4));
 }
 
 TEST_CASE("segments: missing, foreign, headerless") {
@@ -350,7 +353,7 @@ TEST_CASE("segments: missing, foreign, headerless") {
   REQUIRE(segments.size() > 5);
   t.log.reset();
   const auto open = [&](Seq known = Seq()) {
-    return Log::open(t.files, t.clock, kDirectory, quiet_options(4096), known, nullptr).status();
+    return LogWriter::open(t.files, t.clock, kDirectory, quiet_options(4096), known, nullptr).status();
   };
   const std::string middle = segment_path(kDirectory, segments[2].first_seq);
   SECTION("missing in the middle") {
@@ -365,7 +368,7 @@ TEST_CASE("segments: missing, foreign, headerless") {
     floor.group = test_group();
     floor.base = {Epoch(1), segments[1].first_seq, 7};
     must(write_floor(t.files, kDirectory, floor));
-    auto log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), nullptr));
+    auto log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), nullptr));
     CHECK(log->first() == segments[1].first_seq);
     CHECK(read_all(*log, log->first()).size() == 60 - log->first().value() + 1);
     CHECK(must(log->position_at(log->first().prev())).seq == log->first().prev());
@@ -402,7 +405,7 @@ TEST_CASE("segments: missing, foreign, headerless") {
   SECTION("an unborn one that follows nothing is removed") {
     t.files.set_content(segment_path(kDirectory, Seq(99)), std::string(5000, '\0'));
     RecoveryReport report;
-    auto log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), &report));
+    auto log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(4096), Seq(60), &report));
     CHECK(report.unborn_segments == 1);
     CHECK(log->appended() == Seq(60));
     CHECK_FALSE(must(t.files.exists(segment_path(kDirectory, Seq(99)))));
@@ -419,15 +422,15 @@ struct Copy {
 
   explicit Copy(size_t records) {
     source.add(records);
-    locations = must(target.log->append_verified(as_bytes(run(Seq(1)))));
+    locations = must(append_run(*target.log, as_bytes(run(Seq(1)))));
     must(target.log->sync(kLatest));
   }
   std::string run(Seq from) {
     LogCursor cursor(*source.log, from);
     return std::string(as_text(must(cursor.read(1 << 20, kLatest)).bytes));
   }
-  std::unique_ptr<Log> open(FaultFileSystem& files, Seq indexed, RecoveryReport* report = nullptr) {
-    return must(Log::open(files, target.clock, kDirectory, quiet_options(1u << 20), indexed, report));
+  std::unique_ptr<LogWriter> open(FaultFileSystem& files, Seq indexed, RecoveryReport* report = nullptr) {
+    return must(LogWriter::open(files, target.clock, kDirectory, quiet_options(1u << 20), indexed, report));
   }
 };
 const std::string kFirst = segment_path(kDirectory, Seq(1));
@@ -455,7 +458,7 @@ TEST_CASE(
   CHECK((files.content(kFirst) == damaged));
   SECTION("all at once") {
     auto log = copy.open(files, Seq(3));
-    must(log->append_verified(as_bytes(copy.run(Seq(5)))).status());
+    must(append_run(*log, as_bytes(copy.run(Seq(5)))).status());
     must(log->sync(kLatest));
     CHECK(log->appended() == Seq(10));
   }
@@ -465,7 +468,7 @@ TEST_CASE(
       auto log = copy.open(files, Seq(3));
       if (log->appended() == Seq(10)) break;
       auto run = must(cursor.read(600, kLatest));
-      must(log->append_verified(run.bytes).status());
+      must(append_run(*log, run.bytes).status());
       auto after = files.after_crash(seed);
       CHECK(copy.open(*after, Seq(3))->appended() >= Seq(4));
     }
@@ -485,13 +488,13 @@ TEST_CASE("a received record that was durable and is damaged stays, and is put b
   auto log = copy.open(files, Seq(10));
   CHECK(log->appended() == Seq(10));
   CHECK(log->sound() == Seq(4));
-  must(log->put_back(as_bytes(copy.run(Seq(5))).first(copy.locations[6].offset - copy.locations[4].offset)));
+  must(put_back_run(*log, as_bytes(copy.run(Seq(5))).first(copy.locations[6].offset - copy.locations[4].offset)));
   CHECK(log->sound() == Seq(9));
   TestLog other(quiet_options(1u << 20));
   other.add(3, 100);
   LogCursor cursor(*other.log, Seq(1));
-  CHECK(log->put_back(must(cursor.read(1 << 20, kLatest)).bytes).code() == Code::kDiverged);
-  must(log->put_back(as_bytes(copy.run(Seq(5)))));
+  CHECK(put_back_run(*log, must(cursor.read(1 << 20, kLatest)).bytes).code() == Code::kDiverged);
+  must(put_back_run(*log, as_bytes(copy.run(Seq(5)))));
   CHECK(log->sound() == Seq(10));
   log.reset();
   CHECK((files.content(kFirst) == whole));
@@ -512,7 +515,7 @@ TEST_CASE("one flipped bit in what was durable is put right where nothing else w
                       static_cast<unsigned>(random() % 8));
     INFO("record " << victim.header.seq.value());
     RecoveryReport report;
-    auto log = must(Log::open(*damaged, t.clock, kDirectory, quiet_options(), Seq(), &report));
+    auto log = must(LogWriter::open(*damaged, t.clock, kDirectory, quiet_options(), Seq(), &report));
     CHECK(log->appended() == Seq(20));
     log.reset();
     const std::string mended = damaged->content(kFirst);                   // without the zeros that were written ahead
@@ -555,7 +558,7 @@ TEST_CASE("behind the note, as long as the machine was not started anew: what ha
   copy.target.log.reset();
   copy.target.log = copy.open(*files, Seq());  // knows the boot
   copy.source.add(5);
-  const auto more = must(copy.target.log->append_verified(as_bytes(copy.run(Seq(11)))));
+  const auto more = must(append_run(*copy.target.log, as_bytes(copy.run(Seq(11)))));
   must(copy.target.log->sync(kLatest));
   copy.target.log.reset();
   // The note of an earlier moment, with the boot of this one.

@@ -3,7 +3,10 @@
 #include <set>
 
 #include "log/format/pack.h"
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
 #include "log/write/likeliest.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {
@@ -53,7 +56,7 @@ TEST_CASE("retire: needed records keep their address, the order goes on, everyth
 
   SECTION("opened again, appended to, and once more") {
     t.log.reset();
-    t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
     CHECK(t.log->floor().base == position);
     must(look(*t.log, content, Seq(200)));
     note(*t.log, t.add(200), content);
@@ -126,8 +129,7 @@ TEST_CASE("retire: a copy may end at the far side of a gap, where no record is h
     source.add(records);
     must(source.log->sync(kLatest));
     LogCursor cursor(*source.log, from);
-    while (t.log->appended() < source.log->appended())
-      must(t.log->append_verified(must(cursor.read(1u << 20, kLatest)).bytes));
+    while (t.log->appended() < source.log->appended()) must(append_run(*t.log, must(cursor.read(1u << 20, kLatest)).bytes));
     must(t.log->sync(kLatest));
   };
   for (const uint64_t base : {150u, 190u}) {
@@ -178,7 +180,7 @@ TEST_CASE("retire: where a copy most likely ends stays known, however much may b
   for (const auto& [seq, position] : positions) CHECK(must(t.log->position_at(seq)) == position);
   CHECK(t.log->position_at(sent).ok());
   t.log.reset();
-  t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
+  t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(1u << 20), Seq(), nullptr));
   for (const auto& [seq, position] : positions) CHECK(must(t.log->position_at(seq)) == position);
 }
 
@@ -223,7 +225,7 @@ TEST_CASE("retire: power failures at every operation leave the old floor or the 
   int old_ones = 0;
   int new_ones = 0;
   for (auto& disk : crashes) {
-    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    auto log = must(LogWriter::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
     (log->floor().base == old_base ? old_ones : new_ones) += 1;
     if (log->floor().base != old_base) REQUIRE(log->floor().base == new_base);
     must(look(*log, content, Seq(200)));
@@ -253,20 +255,20 @@ TEST_CASE("negative control: without the floor's packs, needed records are misse
   t.log.reset();
   SECTION("a pack is lost") {
     must(t.files.remove(pack_path(kDirectory, pack)));
-    auto opened = Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr);
+    auto opened = LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr);
     CHECK(opened.status().code() == Code::kCorrupt);
     CHECK(opened.status().text().find(pack_name(pack)) != std::string::npos);
   }
   SECTION("the floor is lost") {
     must(t.files.remove(floor_path(kDirectory)));
-    CHECK(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
+    CHECK(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
     CHECK(Log::open_read_only(t.files, kDirectory, kLatest).status().code() == Code::kCorrupt);
     CHECK(t.files.exists(pack_path(kDirectory, pack)).value());  // nothing was tidied away
   }
   SECTION("a segment went too early") {
     const auto segments = must(list_segments(t.files, kDirectory));
     must(t.files.remove(segment_path(kDirectory, segments.front())));
-    CHECK(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
+    CHECK(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr).status().code() == Code::kCorrupt);
     CHECK(Log::open_read_only(t.files, kDirectory, kLatest).status().code() == Code::kCorrupt);
   }
 }
@@ -298,7 +300,7 @@ TEST_CASE("retire: disks that fail and fill up") {
     if (seen.ok() && *seen != Floor()) {  // after the rename: refused until the log is opened anew
       CHECK(t.log->retire(order_to(Seq(90), content)).status().code() == Code::kPoisoned);
       t.log.reset();
-      t.log = must(Log::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+      t.log = must(LogWriter::open(t.files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
       must(look(*t.log, content, Seq(100)));
       break;
     }
@@ -327,7 +329,7 @@ struct TightLog : TestLog {
   }
   void reopen() {
     log.reset();
-    log = must(Log::open(files, clock, kDirectory, quiet_options(), Seq(), nullptr));
+    log = must(LogWriter::open(files, clock, kDirectory, quiet_options(), Seq(), nullptr));
   }
 };
 
@@ -397,7 +399,7 @@ TEST_CASE("retire: power failures at every operation of every step lose nothing 
   t.files.on_operation(nullptr);
   int between = 0;
   for (auto& disk : crashes) {
-    auto log = must(Log::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+    auto log = must(LogWriter::open(*disk, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
     must(look(*log, t.content, Seq(200)));
     REQUIRE(left_over(*disk, *log) == "");
     REQUIRE(must(verify_log(*disk, kDirectory, Seq(200), nullptr)).damage.empty());

@@ -1,6 +1,9 @@
 // Clocks that jump: what times records get, and which record a time leads to.
 #include <catch2/catch.hpp>
 
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
+#include "log/write/writer.h"
 #include "tests/log/log_fixture.h"
 #include "tests/support/clocks.h"
 
@@ -13,17 +16,17 @@ constexpr int64_t kYear = 365 * 86'400 * kSecond;
 struct SteppedLog {
   FaultFileSystem files;
   SteppedClock clock;
-  std::unique_ptr<Log> log;
+  std::unique_ptr<LogWriter> log;
   uint64_t count = 0;
 
   SteppedLog() {
     must(files.make_directory(kDirectory));
-    must(Log::create(files, kDirectory, test_group()));
+    must(LogWriter::create(files, kDirectory, test_group()));
     reopen();
   }
   void reopen() {
     log.reset();
-    log = must(Log::open(files, clock, kDirectory, quiet_options(), Seq(), nullptr));
+    log = must(LogWriter::open(files, clock, kDirectory, quiet_options(), Seq(), nullptr));
   }
   // Records a second apart. Returns the wall time after the last.
   int64_t add(size_t records) {
@@ -104,13 +107,13 @@ TEST_CASE("time: a copy has the times of its primary, and finds what it finds") 
   t.add(100);
   FaultFileSystem files;
   must(files.make_directory(kDirectory));
-  must(Log::create(files, kDirectory, test_group()));
-  auto copy = must(Log::open(files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
+  must(LogWriter::create(files, kDirectory, test_group()));
+  auto copy = must(LogWriter::open(files, t.clock, kDirectory, quiet_options(), Seq(), nullptr));
   LogCursor cursor(*t.log, Seq(1));
   for (;;) {
     const LogCursor::Run run = must(cursor.read(3000, kLatest));
     if (run.bytes.empty()) break;
-    must(copy->append_verified(run.bytes));
+    must(append_run(*copy, run.bytes));
   }
   for (const int64_t time : {before, before - 40 * kSecond, right_again, right_again - 40 * kSecond}) {
     CHECK(must(copy->seq_at_time(time)) == must(t.log->seq_at_time(time)));

@@ -1,3 +1,4 @@
+#include "log/repair/verify.h"
 #include "tests/log/log_fixture.h"
 
 namespace tidemark::test {

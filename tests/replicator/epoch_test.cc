@@ -1,6 +1,7 @@
 // Who may raise a group's epoch at a site, when, and what becomes of the session that ships meanwhile.
 #include <catch2/catch.hpp>
 
+#include "log/read/cursor.h"
 #include "replicator/site/replica_core.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "log/format/segment.h"
+#include "log/read/cursor.h"
 #include "replicator/site/session_source.h"
 #include "replicator/source/pair_core.h"
 #include "tests/replicator/raw_peer.h"

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <random>
 
+#include "log/read/cursor.h"
 #include "replicator/wire/read_protocol.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"

@@ -4,6 +4,7 @@
 #include <future>
 #include <thread>
 
+#include "log/read/cursor.h"
 #include "replicator/source/pair_core.h"
 #include "tests/replicator/support.h"
 #include "tests/support/clocks.h"

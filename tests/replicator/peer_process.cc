@@ -19,8 +19,10 @@
 #include <vector>
 
 #include "base/logging.h"
+#include "log/read/cursor.h"
 #include "replicator/site/site.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "replicator/wire/position_case.h"
 #include "replicator/wire/protocol.h"
 #include "replicator/wire/socket.h"

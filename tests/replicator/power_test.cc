@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <random>
 
+#include "log/read/cursor.h"
 #include "replicator/site/replica_core.h"
 #include "replicator/wire/keys.h"
 #include "tests/replicator/support.h"

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "log/format/record.h"
+#include "log/format/record_walker.h"
 #include "tests/replicator/support.h"
 
 using namespace tidemark;

@@ -231,15 +231,12 @@ TEST_CASE("a remote history is pruned by a key with that right alone, one at a t
   touch(*primary, "behind the mark", "x");
   REQUIRE(primary->sync().ok());
   std::atomic<bool> hold{false};
-  std::atomic<int> asked{0};
+  std::atomic<bool> held{false};
   SiteOptions options = keys.options();
-  options.prune = [&](Group& group, Shipper*, Seq to, bool dry_run) -> Result<PruneReport> {
-    ++asked;
+  options.group.before_index_write = [&] {
+    held = hold.load();
     while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    PruneRequest request;
-    request.to = to;
-    request.dry_run = dry_run;
-    return group.prune(request);
+    return Status();
   };
   LocalSite site(options);
   auto shipper = start_shipping(*primary, {keys.pair(site.endpoint(), "writer")});
@@ -256,7 +253,6 @@ TEST_CASE("a remote history is pruned by a key with that right alone, one at a t
     CHECK(as(who)->prune(newest, false).status().code() == Code::kNotAuthorised);
     CHECK(as(who)->prune(newest, true).status().code() == Code::kNotAuthorised);
   }
-  CHECK(asked == 0);
   CHECK(site->find("shop")->base() <= Seq(1));
   REQUIRE(as("reader")->view(Seq(2)).ok());
   auto pruner = as("pruner");
@@ -273,9 +269,8 @@ TEST_CASE("a remote history is pruned by a key with that right alone, one at a t
 
   hold = true;
   Result<RemotePrune> slow = Status(Code::kIo, "not yet");
-  const int before = asked;
   std::thread waiting([&] { slow = pruner->prune(newest, false); });
-  REQUIRE(eventually([&] { return asked > before; }));
+  REQUIRE(eventually([&] { return held.load(); }));
   CHECK(as("pruner")->prune(newest, false).status().code() == Code::kBusy);
   CHECK(as("reader")->info().ok());  // reading goes on meanwhile
   hold = false;
@@ -301,7 +296,6 @@ TEST_CASE("without keys everybody reads and writes, and nobody prunes") {
   options.directory = work / "groups";
   options.listen = "tcp://127.0.0.1:*";
   options.group = small_options();
-  options.prune = [](Group& group, Shipper*, Seq to, bool) { return group.prune({to}); };
   LocalSite site(options);
   auto shipper = start_shipping(*primary, {{"away", site.endpoint(), "", ""}});
   REQUIRE(caught_up(*primary, "away"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "log/read/cursor.h"
 #include "tests/volume/model.h"
 
 namespace tidemark::test {

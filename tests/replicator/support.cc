@@ -13,6 +13,7 @@
 
 #include "log/format/body.h"
 #include "log/log.h"
+#include "log/write/writer.h"
 
 extern char** environ;
 
@@ -41,7 +42,7 @@ std::unique_ptr<Group> make_primary(const std::string& directory, const std::str
 }
 
 void begin_epoch(const std::string& directory, Epoch epoch) {
-  auto log = Log::open(posix_file_system(), system_clock(), directory + "/log", {}, Seq(0), nullptr);
+  auto log = LogWriter::open(posix_file_system(), system_clock(), directory + "/log", {}, Seq(0), nullptr);
   INFO(log.status().text());
   REQUIRE(log.ok());
   EpochChange change;

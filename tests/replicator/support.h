@@ -12,6 +12,7 @@
 #include "replicator/remote/remote.h"
 #include "replicator/site/site.h"
 #include "replicator/source/pair.h"
+#include "replicator/source/shipper.h"
 #include "tests/support/scratch.h"
 #include "volume/group/group.h"
 

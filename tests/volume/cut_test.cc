@@ -1,6 +1,7 @@
 // A copy that gives up its newest records is what it would be had it never got them: the log, every row of the index, every point.
 #include <catch2/catch.hpp>
 
+#include "log/read/cursor.h"
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"

@@ -15,9 +15,10 @@
 
 #include "base/hash.h"
 #include "base/logging.h"
+#include "log/repair/verify.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
-#include "volume/check/verify.h"
+#include "volume/check/directory_check.h"
 #include "volume/group/directory.h"
 #include "volume/group/sealed_json.h"
 

@@ -7,6 +7,8 @@
 #include <iostream>
 
 #include "log/format/pack.h"
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/rounds.h"
 #include "tests/support/scratch.h"

@@ -4,6 +4,7 @@
 #include <future>
 #include <thread>
 
+#include "log/read/cursor.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
 

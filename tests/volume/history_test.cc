@@ -106,7 +106,7 @@ TEST_CASE("history keeper: prunes by the policy, up to what others need; tells e
     std::lock_guard lock(mutex);
     return told;
   };
-  auto keeper = HistoryKeeper::start(*group, options);
+  auto keeper = std::make_unique<HistoryKeeper>(*group, options);
   uint64_t seed = 0;
   while (group->log().bytes() < 7 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
   REQUIRE(within(std::chrono::seconds(20), [&] { return !tell().empty(); }));
@@ -160,7 +160,7 @@ TEST_CASE(
   }
   while (group->log().bytes() < 5 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
   REQUIRE(group->sync().ok());
-  auto keeper = HistoryKeeper::start(*group, options);
+  auto keeper = std::make_unique<HistoryKeeper>(*group, options);
   if (in_vain) {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     CHECK(base_when_given_up.empty());
@@ -206,7 +206,7 @@ TEST_CASE("history keeper: a difference that is being sent does not keep the log
   };
   options.prune_every = std::chrono::hours(1);
   options.look_every = std::chrono::milliseconds(5);
-  auto keeper = HistoryKeeper::start(*group, options);
+  auto keeper = std::make_unique<HistoryKeeper>(*group, options);
   while (group->log().bytes() < 3 * kMiB) REQUIRE(write(*group, file, 128 * 1024, ++seed).ok());
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   {

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "log/read/cursor.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/model.h"
 #include "volume/difference/difference.h"

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "log/format/body.h"
+#include "log/write/writer.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
 #include "volume/group/group.h"
@@ -342,7 +343,7 @@ TEST_CASE("a log that holds a name that leads elsewhere does not open, whoever w
   body.name = "XY";
   body.mode = S_IFREG | 0644;
   {
-    auto log = Log::open(posix_file_system(), system_clock(), directory + "/log", {}, Seq(), nullptr).value();
+    auto log = LogWriter::open(posix_file_system(), system_clock(), directory + "/log", {}, Seq(), nullptr).value();
     const RecordDraft draft = make_draft(RecordType::kMakeNode, 1, Ino(2), with_name(encode_make_node(body), "XY", ".."));
     REQUIRE(log->append({&draft, 1}, Epoch(1)).ok());
     REQUIRE(log->sync(kLatest).ok());

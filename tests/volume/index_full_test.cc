@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 
+#include "log/read/cursor.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
 

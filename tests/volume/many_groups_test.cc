@@ -64,7 +64,7 @@ TEST_CASE("many groups: they share threads, and one memory for their indexes") {
   for (size_t i = 0; i < kGroups; ++i) {
     groups.push_back(make_group(scratch / std::to_string(i), options));
     add_files(*groups.back(), 0, 1);
-    keepers.push_back(HistoryKeeper::start(*groups.back(), {}));
+    keepers.push_back(std::make_unique<HistoryKeeper>(*groups.back(), HistoryKeeperOptions()));
   }
   // RocksDB's threads and its timer, and those who look after the groups.
   CHECK(own_threads() - before <= 12);
@@ -123,7 +123,7 @@ TEST_CASE("many groups: a keeper that hangs holds up no other") {
   std::vector<std::unique_ptr<HistoryKeeper>> keepers;
   for (int i = 0; i < 10; ++i) {
     groups.push_back(make_group(scratch / std::to_string(i), options));
-    keepers.push_back(HistoryKeeper::start(*groups.back(), i == 9 ? often : stuck));
+    keepers.push_back(std::make_unique<HistoryKeeper>(*groups.back(), i == 9 ? often : stuck));
   }
   CHECK(within(20s, [&] { return hanging == 9; }));
   Group& sound = *groups.back();

@@ -6,6 +6,7 @@
 
 #include "log/format/pack.h"
 #include "log/format/segment.h"
+#include "log/write/writer.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
@@ -225,7 +226,7 @@ TEST_CASE("negative control: segments that go without their needed records are m
   RetireOrder order;
   order.base = group->newest();
   order.live = [](uint64_t, uint64_t end) -> Result<LiveWindow> { return LiveWindow{{}, end}; };
-  REQUIRE(group->log().retire(order).ok());
+  REQUIRE(group->log_writer().retire(order).ok());
   std::string content(4096, '\0');
   auto read = group->volume().read(file, 0, {reinterpret_cast<std::byte*>(content.data()), content.size()});
   CHECK(read.status().code() == Code::kNotFound);

@@ -10,6 +10,8 @@
 #include <set>
 #include <thread>
 
+#include "log/read/cursor.h"
+#include "log/repair/verify.h"
 #include "tests/support/scratch.h"
 #include "tests/volume/random_ops.h"
 #include "volume/history/base_image.h"

@@ -1,5 +1,6 @@
 // A group that is read again and again: damage is found, put right where there is another copy, told where there is none.
 #include "volume/check/scrub.h"
+#include "log/read/cursor.h"
 #include "tests/support/clocks.h"
 
 #include <sys/stat.h>

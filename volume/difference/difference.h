@@ -111,7 +111,7 @@ class DifferenceWriter {
   void set_header(RowFileWriter& rows) const;
   [[nodiscard]] Location address(Seq seq) const;
   Status take_up();
-  Status add_record(const RecordHeader& header, Bytes whole);
+  Status add_record(const RecordView& record);
   Status close_pack();
   Status check_row(std::string_view key, std::string_view value) const;
   // Records up to the copy's position that a row refers to: where they lie here.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "log/format/record_walker.h"
 #include "log/format/segment.h"
 #include "volume/difference/difference.h"
 #include "volume/difference/difference_check.h"
@@ -132,27 +133,23 @@ Location DifferenceWriter::address(Seq seq) const {
 }
 
 Status DifferenceWriter::add_records(Bytes run) {
-  while (!run.empty()) {
-    RecordHeader header;
-    if (run.size() < kRecordHeaderSize || decode_header(run, header) != RecordFault::kNone ||
-        header.size_in_log() > run.size()) {
-      return refuse("a record is damaged");
-    }
-    TM_TRY(add_record(header, run.first(header.size_in_log())));
-    run = run.subspan(header.size_in_log());
+  RecordWalker walker(run, Position(), {.order = false});
+  for (;;) {
+    TM_ASSIGN(const RecordWalker::Step step, walker.next());
+    if (step == RecordWalker::Step::kEnd) return Status();
+    if (step == RecordWalker::Step::kDamage) return refuse("a record is damaged");
+    TM_TRY(add_record(walker.record()));
   }
-  return Status();
 }
 
-Status DifferenceWriter::add_record(const RecordHeader& header, Bytes whole) {
-  const Bytes payload = whole.subspan(kRecordHeaderSize, header.stored_length);
-  if (check_payload(header, payload) != RecordFault::kNone) return refuse("a record is damaged");
+Status DifferenceWriter::add_record(const RecordView& record) {
+  const RecordHeader& header = record.header;
   if (header.seq <= last_ || header.seq > offer_.target.base.seq) return refuse("its records are out of order");
   if (header.type == RecordType::kData) {
-    TM_ASSIGN(const DataBody body, decode_data(header, payload));
+    TM_ASSIGN(const DataBody body, decode_data(header, record.payload));
     TM_TRY(extract_blocks(header, body, blocks_.span().first(size_t{body.count} * kBlockSize)));
   } else if (header.type == RecordType::kTruncate) {
-    TM_TRY(decode_truncate(payload).status());
+    TM_TRY(decode_truncate(record.payload).status());
   } else {
     return refuse("a record has no blocks");
   }
@@ -162,7 +159,7 @@ Status DifferenceWriter::add_record(const RecordHeader& header, Bytes whole) {
   if (pack_ == nullptr) {
     TM_ASSIGN(pack_, PackWriter::create(files_, incoming_, group_, Seq(place.segment), offer_.target.base.seq));
   }
-  TM_TRY(pack_->add(place, whole));
+  TM_TRY(pack_->add(place, record.whole));
   last_segment_ = place.segment;
   last_ = header.seq;
   return Status();

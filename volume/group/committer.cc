@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
+#include "log/format/record_walker.h"
+#include "log/write/writer.h"
 #include "volume/group/replay.h"
 
 namespace tidemark {
@@ -100,7 +102,7 @@ Status Committer::admit(std::span<const RecordDraft> drafts) const {
 Status Committer::commit(std::span<const RecordDraft> drafts, RecordHeader* last) {
   TM_TRY(writable());
   TM_TRY(admit(drafts));
-  TM_ASSIGN(auto appended, log_.append(drafts, epoch));
+  TM_ASSIGN(auto appended, core_.log_writer().append(drafts, epoch));
   uint64_t bytes = 0;
   for (const Appended& each : appended) bytes += each.header.size_in_log();
   if (last) *last = appended.back().header;
@@ -133,21 +135,21 @@ Status Committer::cut(const Position& to) {
   TM_TRY(caught_up());
   TM_TRY(state_.undo(log_, to));
   newest_.store(to.seq.value(), std::memory_order_release);
-  const Status cut = log_.cut(to);
+  const Status cut = core_.log_writer().cut(to);
   behind_ = !cut.ok();  // it has what the index lacks now
   return cut;
 }
 
-Status Committer::commit_verified(Bytes run) {
+Status Committer::commit_verified(const VerifiedRun& run) {
   TM_TRY(caught_up());
-  Position position = log_.tail_position();
-  TM_ASSIGN(auto locations, log_.append_verified(run));
-  size_t index = 0;
-  Status applied = walk_records(run, position, [&](const RecordView& record) {
-    return state_.apply(record.header, record.payload, locations[index++]);
-  });
+  TM_ASSIGN(const auto locations, core_.log_writer().append_verified(run));
+  Status applied;
+  for (size_t i = 0; i < locations.size() && applied.ok(); ++i) {
+    const RecordView& record = run.records()[i];
+    applied = state_.apply(record.header, record.payload, locations[i]);
+  }
   const Status settled = settle(applied);
-  flush_now_and_then(run.size());
+  flush_now_and_then(run.bytes().size());
   return settled;
 }
 

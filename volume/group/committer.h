@@ -13,6 +13,8 @@
 
 namespace tidemark {
 
+class VerifiedRun;
+
 // What the index on disk lacks of the log is read again when a group is opened after a crash: at most about this much, and only what is
 // older than that where something is written.
 inline constexpr uint64_t kUnflushedBytesMax = uint64_t{512} << 20;
@@ -20,8 +22,13 @@ inline constexpr std::chrono::seconds kUnflushedMax{30};
 
 class Committer {
  public:
-  Committer(Log& log, TreeState& state, const Watermarks& watermarks, bool writable)
-      : log_(log), state_(state), watermarks_(watermarks), writable_(writable), newest_(state.meta().applied.seq.value()) {}
+  Committer(GroupCore& core, const Watermarks& watermarks, bool writable)
+      : core_(core),
+        log_(*core.log),
+        state_(*core.state),
+        watermarks_(watermarks),
+        writable_(writable),
+        newest_(state_.meta().applied.seq.value()) {}
 
   // The commit lock. Whoever decides on the newest state (does the name exist?) holds it from the question to commit().
   Mutex mutex;
@@ -35,8 +42,8 @@ class Committer {
   Status commit(std::span<const RecordDraft> drafts, RecordHeader* last = nullptr) TM_REQUIRES(mutex);
   // ok: the newest state is all that the log has, so records of another site can be held against it. kNoSpace: the index's disk is full.
   Status caught_up() TM_REQUIRES(mutex);
-  // Appends and applies records another site numbered. The caller has verified them against log.tail_position(), after caught_up().
-  Status commit_verified(Bytes run) TM_REQUIRES(mutex);
+  // Appends and applies records another site numbered. kInvalid: they do not follow log.tail_position().
+  Status commit_verified(const VerifiedRun& run) TM_REQUIRES(mutex);
 
   // The records above `to` go, from the index and the log. Whoever calls has seen to it that nobody looks at them.
   Status cut(const Position& to) TM_REQUIRES(mutex);
@@ -70,6 +77,7 @@ class Committer {
   // kNoSpace where the drafts bring new data and the log may not grow. What takes away goes on, so that room can be made.
   Status admit(std::span<const RecordDraft> drafts) const;
 
+  GroupCore& core_;
   Log& log_;
   TreeState& state_;
   const Watermarks& watermarks_;

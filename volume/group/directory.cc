@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "log/format/record_walker.h"
 #include "log/format/segment.h"
+#include "log/write/writer.h"
 #include "volume/group/sealed_json.h"
 
 namespace tidemark {
@@ -108,7 +110,7 @@ Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& d
   TM_TRY(clear_half_made(files, directory));
   const std::string log = log_directory(directory);
   if (Status made = files.make_directory(log); !made.ok() && made.code() != Code::kExists) return made;
-  TM_TRY(Log::create(files, log, identity.id));
+  TM_TRY(LogWriter::create(files, log, identity.id));
   TM_TRY(files.sync_directory(directory));
   TM_TRY(sync_parent(files, directory));
   return lock;
@@ -124,10 +126,10 @@ Status read_genesis(FileSystem& files, const std::string& path, GroupIdentity& i
   SegmentHeader header;
   if (decode_segment_header(head, header) != SegmentFault::kNone)
     return Status(Code::kCorrupt, path + ": its header is damaged");
-  TM_ASSIGN(const Examined first, examine_record(window, kSegmentHeaderSize, Position()));
-  if (first.fault != RecordFault::kNone) return Status(Code::kCorrupt, path + ": its first record is damaged");
-  TM_ASSIGN(const Bytes record, window.view(kSegmentHeaderSize, first.header.size_in_log()));
-  TM_ASSIGN(const Genesis genesis, decode_genesis(record.subspan(kRecordHeaderSize, first.header.stored_length)));
+  RecordWalker walker(window, kSegmentHeaderSize, Position());
+  TM_ASSIGN(const RecordWalker::Step step, walker.next());
+  if (step != RecordWalker::Step::kRecord) return Status(Code::kCorrupt, path + ": its first record is damaged");
+  TM_ASSIGN(const Genesis genesis, decode_genesis(walker.record().payload));
   identity.id = header.group;
   identity.name = genesis.name;
   return Status();
@@ -161,7 +163,7 @@ Result<GroupIdentity> rewrite_identity(const std::string& directory, const std::
   return identity;
 }
 
-Result<GroupIdentity> Group::identify(const std::string& directory, FileSystem& files) {
+Result<GroupIdentity> read_identity(const std::string& directory, FileSystem& files) {
   auto content = read_file(files, identity_path(directory));
   if (!content.ok()) {
     if (content.status().code() != Code::kNotFound) return content.status();

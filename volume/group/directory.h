@@ -29,4 +29,7 @@ Status write_identity(const std::string& directory, const GroupIdentity& identit
 Result<std::unique_ptr<DirectoryLock>> make_group_directory(const std::string& directory, const GroupIdentity& identity,
                                                             const GroupOptions& options);
 
+// group.json. kNotFound: there is no group.
+Result<GroupIdentity> read_identity(const std::string& directory, FileSystem& files);
+
 }  // namespace tidemark

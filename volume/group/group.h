@@ -17,6 +17,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mutex.h"
+#include "base/task_pool.h"
 #include "log/log.h"
 #include "volume/difference/difference.h"
 #include "volume/group/directory_lock.h"
@@ -30,6 +32,15 @@
 #include "volume/tree/volume.h"
 
 namespace tidemark {
+
+class Committer;
+class LiveVolume;
+class LogWriter;
+class Pruner;
+class VerifiedRun;
+enum class ViewKind;
+struct GroupCore;
+struct Opened;
 
 enum class Role { kPrimary, kReplica };  // who numbers the records: we, or the site they come from
 
@@ -118,94 +129,137 @@ class Group {
   // Recovers: cuts a torn tail, brings the index up to the log, rebuilds the index where it is missing, damaged or ahead. kNotFound:
   // there is no group, or an unfinished one.
   static Result<std::unique_ptr<Group>> open(const std::string& directory, OpenMode mode, const GroupOptions& options = {});
-  virtual ~Group() = default;
-  // Syncs the log and flushes the index; nothing may be changed afterwards. The destructor does the same but cannot report. The
-  // directory is free for others once the Group and the last of its views are gone.
-  virtual Status close() = 0;
+  ~Group();  // as close(), but it cannot report
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  // Syncs the log and flushes the index; nothing may be changed afterwards. The directory is free for others once the Group and the last
+  // of its views are gone.
+  Status close();
 
-  [[nodiscard]] virtual const std::string& directory() const = 0;
-  [[nodiscard]] virtual const GroupIdentity& identity() const = 0;
-  [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
-  [[nodiscard]] virtual Log& log() = 0;
-  [[nodiscard]] virtual Watermarks& watermarks() = 0;
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+  [[nodiscard]] const GroupIdentity& identity() const { return identity_; }
+  [[nodiscard]] const RecoveryReport& recovery() const { return recovery_; }
+  [[nodiscard]] Log& log();
+  // The same, but in kRead.
+  [[nodiscard]] LogWriter& log_writer();
+  [[nodiscard]] Watermarks& watermarks() { return watermarks_; }
 
   // Primary only: it has a successor. From the call on every change and every sync answers kReadOnly, here and after every restart.
   // An error: that could not be saved; it holds as long as this process lives, and the next call tries again.
-  virtual Status supersede(const Superseded& by) = 0;
-  [[nodiscard]] virtual std::optional<Superseded> superseded() const = 0;
+  Status supersede(const Superseded& by);
+  [[nodiscard]] std::optional<Superseded> superseded() const;
 
   // Whether a change would be taken now, as far as can be told without waiting for anybody: kPoisoned (the log or the index has failed),
   // kReadOnly (it has a successor, or a pair fences), kNoSpace (the disk is full). Of a replica: a run from its source. In kRead: ok.
-  virtual Status takes_changes() = 0;
+  Status takes_changes();
 
   // The live tree. In kRead and kReplica every change answers kReadOnly.
-  [[nodiscard]] virtual Volume& volume() = 0;
+  [[nodiscard]] Volume& volume();
   // The tree at `point` (kLatest: the newest applied record, fixed now). kNoSuchPoint above the newest or below the base.
   // While it lives, the base does not move above it.
-  virtual Result<std::shared_ptr<TreeView>> view(Seq point) = 0;
+  Result<std::shared_ptr<TreeView>> view(Seq point);
   // The same, but it does not hold the base: once that has passed it, every call answers kNoSuchPoint. For whoever cannot know how
   // long a view is kept.
-  virtual Result<std::shared_ptr<TreeView>> passing_view(Seq point) = 0;
-  [[nodiscard]] virtual Seq newest() const = 0;            // newest record the index shows
-  [[nodiscard]] virtual Seq base() const = 0;              // oldest seq that can be shown (but see Log::gaps())
-  [[nodiscard]] virtual int64_t base_time_ns() const = 0;  // wall time of its record; 0 where nothing was pruned yet
+  Result<std::shared_ptr<TreeView>> passing_view(Seq point);
+  [[nodiscard]] Seq newest() const;            // newest record the index shows
+  [[nodiscard]] Seq base() const;              // oldest seq that can be shown (but see Log::gaps())
+  [[nodiscard]] int64_t base_time_ns() const;  // wall time of its record; 0 where nothing was pruned yet
 
   // What a point written by a person means here. kNoSuchPoint says what can be resolved (newest and oldest, near mark names).
-  virtual Result<Seq> resolve(std::string_view point) = 0;
+  Result<Seq> resolve(std::string_view point);
+  // `point`, if it can be shown.
+  Result<Seq> resolve(Seq point) const;
 
   // Appends a mark record and syncs: durable on return, together with everything before it. kExists, kInvalid.
-  virtual Result<Mark> create_mark(const MarkRequest& request) = 0;
-  virtual Result<Mark> find_mark(std::string_view name) = 0;                   // kNoSuchPoint
-  virtual Result<std::vector<Mark>> list_marks(MarkId after, size_t max) = 0;  // by rising id; none below the base
-  virtual Status hold_mark(std::string_view name, bool held) = 0;
+  Result<Mark> create_mark(const MarkRequest& request);
+  Result<Mark> find_mark(std::string_view name);                   // kNoSuchPoint
+  Result<std::vector<Mark>> list_marks(MarkId after, size_t max);  // by rising id; none below the base
+  Status hold_mark(std::string_view name, bool held);
 
   // Everything appended so far is durable on return: here, and at every site of a sync pair in duplex. kReadOnly: such a site is
   // lost and its pair fences (Watermarks::may_write). A replica waits for nobody.
-  virtual Status sync() = 0;
+  Status sync();
   // Flushes the index to disk, so that a kRead open in another process sees everything up to newest().
-  virtual Status checkpoint() = 0;
-  virtual Result<VolumeSpace> space() = 0;
+  Status checkpoint();
+  Result<VolumeSpace> space();
 
   // Moves the base: what lies below it cannot be restored any more, and what only it needed leaves the disk. Every point from the
   // new base on reads as before. Durable on return. kCorrupt names a record that has to be moved and is damaged: then nothing has
   // changed. kBusy: a view below the new base was opened this moment. kInterrupted: the group is being closed.
-  virtual Result<PruneReport> prune(const PruneRequest& request) = 0;
+  Result<PruneReport> prune(const PruneRequest& request);
   // Writes the base image anew from the index, which has to be sound: for one that is damaged. Durable on return. kInvalid: there is none.
-  virtual Status rewrite_base_image() = 0;
-  virtual void stop_pruning() = 0;  // ends a prune that is going on, within moments; none begins afterwards
-  [[nodiscard]] virtual const RetentionPolicy& retention() const = 0;  // of the options
-  [[nodiscard]] virtual const LogLimit& log_limit() const = 0;         // likewise
-  [[nodiscard]] virtual std::chrono::seconds scrub_every() const = 0;  // likewise
+  Status rewrite_base_image();
+  void stop_pruning();  // ends a prune that is going on, within moments; none begins afterwards
+  [[nodiscard]] const RetentionPolicy& retention() const { return options_.retention; }
+  [[nodiscard]] const LogLimit& log_limit() const { return options_.log_limit; }
+  [[nodiscard]] std::chrono::seconds scrub_every() const { return options_.scrub_every; }
 
   // Replica only: takes a run of whole records that follows position(), verified here (header, chain, payload, every block),
   // appended unchanged and applied. Not durable until sync(). kCorrupt and kInvalid leave everything as it was. Where opening found damage
   // (Log::sound()) the run may begin with records that are held: those that are damaged are put back in place. Returns the position of the
   // run's last record.
   // `settled`: records up to here are durable at the source, and are never taken back.
-  virtual Result<Position> ingest(Bytes run, Seq settled = kLatest) = 0;
-  [[nodiscard]] virtual Position position() const = 0;  // of the newest record held
+  Result<Position> ingest(Bytes run, Seq settled = kLatest);
+  [[nodiscard]] Position position() const;  // of the newest record held
 
   // What a copy lacks that stands at `from`, a position of this group's history whose successor is no longer held
   // (volume/difference/difference.h). kNotFound, kInvalid. Let go of it before the group is closed.
-  virtual Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from) = 0;
+  Result<std::unique_ptr<DifferenceReader>> read_difference(const Position& from);
   // Replica only: begins to take one. kInvalid: it does not fit.
-  virtual Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer) = 0;
+  Result<std::unique_ptr<DifferenceWriter>> begin_difference(const DifferenceOffer& offer);
   // What was taken, all of it, becomes the newest point. Durable on return. Until then nothing has changed.
-  virtual Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks) = 0;
+  Status finish_difference(DifferenceWriter& taken, const std::optional<std::vector<MarkId>>& held_marks);
 
   // Replica only: gives up the records above `to`, a position of this copy, durably: its source never had them on its own disk (Log::cut).
   // kBusy: somebody looks at a point above. kInvalid, kDiverged, kLimit: nothing has changed.
-  virtual Status cut_tail(const Position& to) = 0;
+  Status cut_tail(const Position& to);
   // Newest record that is durable and that nobody takes back: at a copy, one that is durable at its source as well.
-  [[nodiscard]] virtual Seq settled() const = 0;
+  [[nodiscard]] Seq settled() const;
   // Of a primary: where its log ended when it was opened, this time and before (volume/group/openings.h). Empty: that could not be noted.
-  [[nodiscard]] virtual const std::vector<Position>& openings() const = 0;
+  [[nodiscard]] const std::vector<Position>& openings() const { return openings_; }
 
   // Every file that shows one of `records` at any point: what a damaged record means to people. Reads all of the index.
-  virtual Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records) = 0;
+  Result<std::vector<ShownDamage>> where_shown(const std::vector<Seq>& records);
 
   // Proof that the index is what the log says: a checksum over every row, independent of RocksDB's layout.
-  virtual Result<uint64_t> index_fingerprint() = 0;
+  Result<uint64_t> index_fingerprint();
+
+ private:
+  Group(std::string directory, GroupIdentity identity, const GroupOptions& options, OpenMode mode, Opened opened);
+  [[nodiscard]] Status read_only() const;
+  void remember_successor();
+  void remember_opening();
+
+  // group_points.cc: which points can be shown.
+  Result<std::shared_ptr<TreeView>> open_view(Seq point, ViewKind kind);
+  [[nodiscard]] Status check_point(Seq point) const;
+  [[nodiscard]] Status check_gaps(Seq point) const;
+  [[nodiscard]] Status check_past(int64_t time_ns) const;
+  [[nodiscard]] Status check_time(int64_t time_ns, Seq newest) const;
+  [[nodiscard]] Status below_base(const std::string& what) const;
+  Result<Seq> seq_at_time(int64_t time_ns);
+
+  // group_replica.cc: what comes from another site.
+  Result<Position> take(const VerifiedRun& run, Seq settled);
+  Result<Position> take_again(const VerifiedRun& run, Seq settled);
+
+  const std::string directory_;
+  const GroupIdentity identity_;
+  const GroupOptions options_;
+  const OpenMode mode_;
+  bool closed_ = false;
+  std::shared_ptr<GroupCore> core_;
+  const RecoveryReport recovery_;
+  std::vector<Position> openings_;
+  Seq put_back_to_;  // opening found damage in records up to here: they may come once more
+  Watermarks watermarks_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<LiveVolume> volume_;
+  std::unique_ptr<Pruner> pruner_;
+  mutable Mutex superseded_mutex_;  // a leaf; held while the file is written
+  std::optional<Superseded> superseded_ TM_GUARDED_BY(superseded_mutex_);
+  bool superseded_saved_ TM_GUARDED_BY(superseded_mutex_) = false;
+  std::unique_ptr<TaskPool::Task> flusher_;
 };
 
 }  // namespace tidemark

@@ -9,7 +9,9 @@
 
 #include "base/logging.h"
 #include "base/pinned.h"
+#include "log/read/cursor.h"
 #include "log/repair/recovery.h"
+#include "log/write/writer.h"
 #include "volume/difference/difference.h"
 #include "volume/difference/difference_check.h"
 #include "volume/group/directory.h"
@@ -33,7 +35,8 @@ Result<std::unique_ptr<Index>> open_index(const std::string& place, const GroupO
   settings.read_only = read_only;
   // The index of a log that grows must never know more than the log keeps. A failure poisons the log, which everybody then hears of.
   settings.before_write = options.before_index_write;
-  if (core != nullptr) settings.before_flush = [core] { return core->log ? core->log->sync(kLatest) : Status(); };
+  if (core != nullptr)
+    settings.before_flush = [core] { return core->writer != nullptr ? core->writer->sync(kLatest) : Status(); };
   return Index::open(place, settings);
 }
 
@@ -193,8 +196,10 @@ Result<Opened> recover_group(const std::string& directory, const GroupIdentity& 
   const Seq indexed = core.state && core.state->loaded().ok() ? core.state->meta().applied.seq : Seq(0);
   LogOptions log_options = options.log;
   log_options.pool_owner = group_id_text(identity.id);
-  TM_ASSIGN(core.log,
-            Log::open(*options.files, *options.clock, log_directory(directory), log_options, indexed, &opened.recovery));
+  TM_ASSIGN(auto log, LogWriter::open(*options.files, *options.clock, log_directory(directory), log_options, indexed,
+                                      &opened.recovery));
+  core.writer = log.get();
+  core.log = std::move(log);
   if (core.log->group() != identity.id) {
     return Status(Code::kCorrupt, log_directory(directory) + " belongs to another group than " + directory + "/group.json");
   }
@@ -224,7 +229,7 @@ namespace {
 Status recover_and_let_go(const std::string& directory, const GroupIdentity& identity, const GroupOptions& options,
                           std::unique_ptr<DirectoryLock> lock) {
   TM_ASSIGN(Opened recovered, recover_group(directory, identity, options, std::move(lock)));
-  TM_TRY(recovered.core->log->sync(kLatest));
+  TM_TRY(recovered.core->log_writer().sync(kLatest));
   return recovered.core->state->flush();
 }
 

@@ -1,6 +1,8 @@
 #include "volume/group/replay.h"
 
 #include "base/logging.h"
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 #include "log/repair/damage.h"
 
 namespace tidemark {
@@ -26,21 +28,13 @@ Status replay_stretch(Log& log, TreeState& state, Seq end) {
   LogCursor cursor(log, state.meta().applied.seq.next(), false);
   while (cursor.next() <= end) {
     TM_ASSIGN(auto run, cursor.read(kReplayRunBytes, end));
-    Bytes rest = run.bytes;
-    uint32_t offset = run.location.offset;
-    while (!rest.empty()) {
-      RecordHeader header;
-      if (decode_header(rest, header) != RecordFault::kNone)
-        return Status(Code::kCorrupt, "a record changed while it was read");
-      const uint32_t size = header.size_in_log();
-      const Bytes payload = rest.subspan(kRecordHeaderSize, header.stored_length);
-      const Location location{run.location.segment, offset};
-      TM_TRY(check_record(log, header, payload, location));
-      TM_TRY(state.apply(header, payload, location));
-      if (state.batch_bytes() > kReplayBatchBytes) TM_TRY(state.write());
-      rest = rest.subspan(size);
-      offset += size;
-    }
+    const Status replayed = walk_headers(run.bytes, [&](const RecordView& record) -> Status {
+      const Location location{run.location.segment, run.location.offset + record.location.offset};
+      TM_TRY(check_record(log, record.header, record.payload, location));
+      TM_TRY(state.apply(record.header, record.payload, location));
+      return state.batch_bytes() > kReplayBatchBytes ? state.write() : Status();
+    });
+    TM_TRY(replayed);
   }
   return state.write();
 }

@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "log/format/record_walker.h"
+#include "log/read/cursor.h"
 #include "volume/tree/state.h"
 
 namespace tidemark {

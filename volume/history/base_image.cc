@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "log/repair/verify.h"
 #include "volume/difference/difference.h"
 #include "volume/tree/chunk_map.h"
 

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "log/log.h"
+#include "log/repair/verify.h"
 #include "volume/index/row_file.h"
 #include "volume/index/rows.h"
 #include "volume/tree/base_rows.h"

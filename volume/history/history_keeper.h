@@ -2,10 +2,14 @@
 // their threads (volume/group/housekeeping.h).
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
-#include <vector>
+#include <optional>
+#include <string>
 
+#include "base/task_pool.h"
 #include "volume/group/group.h"
 
 namespace tidemark {
@@ -28,9 +32,28 @@ struct HistoryKeeperOptions {
 // policy once it is reached: the oldest history goes, until three quarters of it are in use. The group must outlive it.
 class HistoryKeeper {
  public:
-  static std::unique_ptr<HistoryKeeper> start(Group& group, HistoryKeeperOptions options);
-  virtual ~HistoryKeeper() =
-      default;  // a prune that is going on is given up, and none begins until the group is opened anew
+  HistoryKeeper(Group& group, HistoryKeeperOptions options);
+  ~HistoryKeeper();  // a prune that is going on is given up, and none begins until the group is opened anew
+  HistoryKeeper(const HistoryKeeper&) = delete;
+  HistoryKeeper& operator=(const HistoryKeeper&) = delete;
+
+ private:
+  std::optional<std::chrono::nanoseconds> run();
+  [[nodiscard]] std::chrono::milliseconds until_look() const;
+  bool look();
+  [[nodiscard]] bool must_make_room() const;
+  [[nodiscard]] RetentionPolicy policy() const;
+  Result<PruneReport> plan(PruneRequest& request);
+  bool prune();
+
+  Group& group_;
+  const HistoryKeeperOptions options_;
+  std::atomic<bool> stopping_{false};
+  // Of run(), which is never called twice at a time.
+  std::chrono::steady_clock::time_point next_prune_;
+  LogPressure pressure_ = LogPressure::kOk;
+  std::string told_;                      // the failure that was logged last
+  std::unique_ptr<TaskPool::Task> task_;  // last: it uses what stands above
 };
 
 }  // namespace tidemark

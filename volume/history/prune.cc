@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "log/write/writer.h"
 #include "volume/history/base_image.h"
 #include "volume/history/sweep.h"
 
@@ -149,7 +150,7 @@ Result<BaseRule> Pruner::make_image(const PruneRequest& request, Seq base) {
 
 // The index on disk reaches the base, and beyond it nothing that the base image holds can be lost any more.
 Status Pruner::write_image(const BaseRule& rule, const BaseHeader& before) {
-  Log& log = *core_.log;
+  LogWriter& log = core_.log_writer();
   TM_TRY(log.sync(kLatest));
   TM_TRY(core_.state->flush());
   BaseImageOrder order;
@@ -184,7 +185,7 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   order.bytes_per_second = request.bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
-  auto done_there = core_.log->retire(order);
+  auto done_there = core_.log_writer().retire(order);
   if (!done_there.ok() && core_.log->base() == report.base) tidy_after(rule, report);  // it came a part of the way
   TM_ASSIGN(const RetireReport retired, std::move(done_there));
   report.segments = retired.segments;
@@ -215,7 +216,7 @@ Status Pruner::retire_rest(uint64_t bytes_per_second, PruneReport& report) {
   order.bytes_per_second = bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
-  TM_ASSIGN(const RetireReport retired, core_.log->retire(order));
+  TM_ASSIGN(const RetireReport retired, core_.log_writer().retire(order));
   report.segments = retired.segments;
   report.segment_bytes = retired.segment_bytes;
   report.log_bytes = core_.log->bytes();

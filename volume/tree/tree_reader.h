@@ -12,6 +12,8 @@
 
 namespace tidemark {
 
+class LogWriter;
+
 // What views share with their group: they may outlive it. Members go in reverse order: the index is closed while the log it may
 // want synced is still there, and the lock is given back when nothing of ours is open any more.
 struct GroupCore {
@@ -19,8 +21,14 @@ struct GroupCore {
   std::shared_ptr<void> scratch;        // removes an index that was made for this reader alone, once the state is gone
   std::unique_ptr<DirectoryLock> lock;  // null in a reader
   std::unique_ptr<Log> log;
+  LogWriter* writer = nullptr;  // the same, where this process appends to it
   std::unique_ptr<TreeState> state;
   ViewLedger views;
+
+  [[nodiscard]] LogWriter& log_writer() const {
+    CHECK_INVARIANT(writer != nullptr);
+    return *writer;
+  }
 };
 
 class TreeReader {

@@ -9,7 +9,7 @@
 
 #include "volume/tree/tree_view.h"
 
-namespace tidemark::cli {
+namespace tidemark {
 
 struct TreeDamage {
   std::string path;
@@ -32,4 +32,4 @@ Result<TreeVerdict> check_tree(TreeView& view, const std::atomic<bool>* interrup
 // A path for each of `inodes` that has one in the tree. Cost follows the size of the tree.
 Result<std::vector<std::pair<Ino, std::string>>> find_paths(TreeView& view, std::vector<Ino> inodes);
 
-}  // namespace tidemark::cli
+}  // namespace tidemark

@@ -1,14 +1,14 @@
 // What pairs keep from being pruned.
-#include "cli/pruning.h"
+#include "replicator/source/pair_history.h"
 
 #include <catch2/catch.hpp>
 
-#include "tests/cli/scratch.h"
+#include "tests/replicator/support.h"
 
-namespace tidemark::cli {
+namespace tidemark {
 
 TEST_CASE("a prune leaves what pairs need: records unless they were dropped, deletions in any case") {
-  TempDirectory work;
+  Scratch work;
   const std::string volume = work / "vol";
   REQUIRE(Group::init(volume, {.name = "test"}).ok());
   auto group = Group::open(volume, OpenMode::kPrimary);
@@ -18,7 +18,7 @@ TEST_CASE("a prune leaves what pairs need: records unless they were dropped, del
   };
   const auto request = [&](const std::vector<Pair>& pairs) {
     PruneRequest made;
-    respect_pairs(made, **group, pairs);
+    keep_what_pairs_need(made, **group, pairs);
     return made;
   };
   CHECK(request({}).keep.empty());
@@ -44,4 +44,4 @@ TEST_CASE("a prune leaves what pairs need: records unless they were dropped, del
   CHECK(request({following}).tombstones_from == Seq(95));
 }
 
-}  // namespace tidemark::cli
+}  // namespace tidemark

@@ -1,4 +1,4 @@
-#include "volume/check/verify.h"
+#include "volume/check/directory_check.h"
 
 #include <chrono>
 #include <thread>

@@ -1,4 +1,4 @@
-#include "cli/check/tree_compare.h"
+#include "volume/check/tree_compare.h"
 
 #include <sys/stat.h>
 
@@ -7,7 +7,7 @@
 #include <optional>
 #include <unordered_set>
 
-namespace tidemark::cli {
+namespace tidemark {
 namespace {
 
 constexpr size_t kEntriesPerCall = 1000;
@@ -266,4 +266,4 @@ Result<TreeComparison> compare_trees(TreeView& ours, TreeView& theirs, const std
   return Comparer(ours, theirs, interrupted, progress).run();
 }
 
-}  // namespace tidemark::cli
+}  // namespace tidemark

@@ -1,11 +1,11 @@
-#include "cli/check/tree_check.h"
+#include "volume/check/tree_check.h"
 
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <unordered_set>
 
-namespace tidemark::cli {
+namespace tidemark {
 namespace {
 
 constexpr size_t kEntriesPerCall = 1000;
@@ -140,4 +140,4 @@ Result<std::vector<std::pair<Ino, std::string>>> find_paths(TreeView& view, std:
   return found;
 }
 
-}  // namespace tidemark::cli
+}  // namespace tidemark

@@ -9,7 +9,7 @@
 
 #include "volume/tree/tree_view.h"
 
-namespace tidemark::cli {
+namespace tidemark {
 
 struct TreeDifference {
   std::string path;  // "": the root
@@ -32,4 +32,4 @@ inline constexpr size_t kTreeDifferencesMax = 10'000;
 Result<TreeComparison> compare_trees(TreeView& ours, TreeView& theirs, const std::atomic<bool>* interrupted,
                                      const std::function<void(const TreeComparison&)>& progress);
 
-}  // namespace tidemark::cli
+}  // namespace tidemark
