@@ -40,13 +40,11 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
       status_(std::move(pair.status)),
       clock_(clock),
       persist_(std::move(persist)),
-      limit_(config_.bytes_per_second) {
+      limit_(config_.bytes_per_second),
+      exposure_(status_.exposed_since_ns, group_.log().durable(), clock_.wall_ns()) {
   // The machine may have lost what the site has acknowledged early.
   acked_.durable = acked_.received = std::min(status_.durable, group_.log().appended());
   reached_ = status_.reached;
-  covered_wall_ns_ = status_.exposed_since_ns;
-  next_covered_ = group_.log().durable();
-  next_covered_wall_ns_ = clock_.wall_ns();
   // It was at work when it was last heard of, so all that is durable may have been sent.
   const bool at_rest = status_.state == PairState::kSuspended || status_.state == PairState::kFailed;
   if (!at_rest) reached_ = std::max(reached_, group_.log().durable());
@@ -54,7 +52,6 @@ PairCore::PairCore(Group& group, Pair pair, Clock& clock, Persist persist)
   const bool withheld = withholds(status_) && !status_.fenced;  // it was on its way back to duplex
   waits_ = config_.mode == PairMode::kSync && (status_.state == PairState::kDuplex || withheld);
   lost_ns_ = now();
-  stall_max_ = kSyncStallMax;
   publish();
 }
 
@@ -67,8 +64,8 @@ bool PairCore::wants_connection() const {
 Status PairCore::enter(PairStatus next, PairState to, const std::string& cause, bool parked) {
   change_state(next, to, cause, clock_.wall_ns());
   next.parked = next.parked || parked;
-  note_covered();
-  next.exposed_since_ns = covered_wall_ns_;
+  exposure_.note(acked_.durable, group_.log().durable(), clock_.wall_ns());
+  next.exposed_since_ns = exposure_.since_ns();
   next.durable = durable_to_save();
   next.reached = std::max(reached_, acked_.durable);
   if (to == PairState::kDuplex) next.armed = config_.mode == PairMode::kSync && config_.fence == PairFence::kData;
@@ -93,7 +90,7 @@ Status PairCore::suspend() {
   TM_TRY(may_suspend(status_, config_.site));
   PairStatus next = status_;
   next.wanted = PairWanted::kSuspended;
-  if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !connected_) {
+  if (status_.state != PairState::kDuplex || config_.mode == PairMode::kSync || !session_.connected) {
     return enter(next, PairState::kSuspended, "suspended by an operator");
   }
   TM_TRY(group_.log_writer().sync(kLatest));
@@ -121,8 +118,8 @@ Status PairCore::advance_after_command() {
 // With the difference goes the view that keeps the base where it is: giving a pair up is to make a prune possible.
 Status PairCore::park(const std::string& cause) {
   TM_TRY(enter(status_, PairState::kFailed, cause, true));
-  difference_.reset();
-  ready_ = PairMessage();
+  session_.difference.reset();
+  session_.ready = PairMessage();
   return Status();
 }
 
@@ -132,7 +129,7 @@ Status PairCore::advance() {
     return enter(PairState::kSuspended, "suspended by an operator");
   }
   bool on_its_way = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
-  if (!on_its_way || !shipping_ || acked_.durable < goal_) return Status();
+  if (!on_its_way || !session_.shipping || acked_.durable < goal_) return Status();
   return reach_duplex();
 }
 
@@ -176,44 +173,34 @@ Status PairCore::check_lag() {
 
 Status PairCore::greet() {
   Log& log = group_.log();
-  connected_ = true;
-  shipping_ = false;
-  full_ = false;
-  begun_ = false;
-  told_ = Seq();
-  session_ = 0;
-  control_.clear();
-  cursor_.reset();
-  difference_.reset();
-  ready_ = PairMessage();
-  fetch_.reset();
+  session_ = Session();
+  session_.connected = true;
   window_ = SendWindow();
   set_goal();
-  stall_max_ = kSyncStallMax;
-  hello_ = Hello();
-  hello_.role = WireRole::kShip;
-  hello_.group_id = group_.identity().id;
-  hello_.group = group_.identity().name;
-  hello_.identity = own_identity();
-  TM_ASSIGN(hello_.position, log.position_at(goal_));
-  hello_.epoch = group_.identity().role == Role::kPrimary ? log.tail_position().epoch : hello_.position.epoch;
-  hello_.openings = group_.openings();
-  control_.push_back(encode_hello(hello_));
-  greeted_ns_ = heard_ns_ = spoke_ns_ = progress_ns_ = now();
+  session_.hello.role = WireRole::kShip;
+  session_.hello.group_id = group_.identity().id;
+  session_.hello.group = group_.identity().name;
+  session_.hello.identity = own_identity();
+  TM_ASSIGN(session_.hello.position, log.position_at(goal_));
+  session_.hello.epoch =
+      group_.identity().role == Role::kPrimary ? log.tail_position().epoch : session_.hello.position.epoch;
+  session_.hello.openings = group_.openings();
+  session_.control.push_back(encode_hello(session_.hello));
+  session_.greeted_ns = session_.heard_ns = session_.spoke_ns = session_.progress_ns = now();
   return Status();
 }
 
 Status PairCore::receive(const Message& message) {
   Bytes body;
   TM_ASSIGN(WireHeader header, open_message(message.bytes(), body));
-  heard_ns_ = now();
+  session_.heard_ns = now();
   if (header.type == MessageType::kError) {
     TM_ASSIGN(WireError error, decode_error(body));
-    session_ = 0;
+    session_.id = 0;
     return error.status.code() == Code::kStaleEpoch ? superseded(Epoch(), error.status) : error.status;
   }
-  if (header.type == MessageType::kWelcome && !shipping_) return welcome(body, header.session);
-  if (header.session != session_ || session_ == 0) return Status();
+  if (header.type == MessageType::kWelcome && !session_.shipping) return welcome(body, header.session);
+  if (header.session != session_.id || session_.id == 0) return Status();
   switch (header.type) {
     case MessageType::kAck: return take_ack(body);
     case MessageType::kDownstream: return take_downstream(body);
@@ -228,13 +215,13 @@ Status PairCore::welcome(Bytes body, uint64_t session) {
   if (!wants_connection()) return Status();  // suspended meanwhile: it stays so, and this connection ends
   if (welcome.role != WireRole::kShip || session == 0)
     return Status(Code::kCorrupt, "the site answered with another session");
-  session_ = session;
+  session_.id = session;
   TM_TRY(check_welcome(welcome));
   return begin(welcome);
 }
 
 bool PairCore::is_opening(const Position& position) const {
-  const auto& openings = hello_.openings;
+  const auto& openings = session_.hello.openings;
   return position.seq != Seq() && std::find(openings.begin(), openings.end(), position) != openings.end();
 }
 
@@ -242,12 +229,12 @@ bool PairCore::is_opening(const Position& position) const {
 Status PairCore::check_welcome(const Welcome& welcome) {
   Log& log = group_.log();
   auto own_at = [&log](Seq seq) { return log.position_at(seq); };
-  if (welcome.group_id != hello_.group_id) return Status(Code::kCorrupt, "the site answered for another group");
-  if (welcome.highest > hello_.epoch) {
+  if (welcome.group_id != session_.hello.group_id) return Status(Code::kCorrupt, "the site answered for another group");
+  if (welcome.highest > session_.hello.epoch) {
     return superseded(
         welcome.highest,
         Status(Code::kStaleEpoch, "the site follows a primary of epoch " + std::to_string(welcome.highest.value()) +
-                                      "; this one is of epoch " + std::to_string(hello_.epoch.value())));
+                                      "; this one is of epoch " + std::to_string(session_.hello.epoch.value())));
   }
   if (group_.superseded())
     return Status(Code::kStaleEpoch, "this volume is fenced: a newer primary has taken over its group");
@@ -256,10 +243,10 @@ Status PairCore::check_welcome(const Welcome& welcome) {
   Result<PositionCase> which = classify_at_shipper(newest, welcome.position, own_at);
   const bool follows = which.ok() ? *which != PositionCase::kAhead && *which != PositionCase::kDiverged
                                   : which.status().code() != Code::kNotFound;
-  agreed_ = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
-  if (agreed_ != welcome.position) {
+  session_.agreed = follows || !is_opening(welcome.cut_to) ? welcome.position : welcome.cut_to;
+  if (session_.agreed != welcome.position) {
     log_warning("group " + group_.identity().name + ": pair '" + config_.site + "': the site drops records " +
-                std::to_string(agreed_.seq.next().value()) + " to " + std::to_string(welcome.position.seq.value()) +
+                std::to_string(session_.agreed.seq.next().value()) + " to " + std::to_string(welcome.position.seq.value()) +
                 ", which it got early and this machine lost before they were durable here; they were never acknowledged");
     return Status();
   }
@@ -283,22 +270,22 @@ Status PairCore::begin(const Welcome& welcome) {
   if (!window_.open(welcome.window_bytes, welcome.window_frames)) {
     return Status(Code::kCorrupt, "the site granted no window");
   }
-  if (agreed_ != welcome.position) acked_.durable = std::min(acked_.durable, agreed_.seq);
-  note_loss(agreed_.seq);
-  shipped_.begin(agreed_.seq);
+  if (session_.agreed != welcome.position) acked_.durable = std::min(acked_.durable, session_.agreed.seq);
+  note_loss(session_.agreed.seq);
+  shipped_.begin(session_.agreed.seq);
   acked_ = Ack();
-  acked_.received = sent_ = reached_ = agreed_.seq;
-  acked_.durable = std::min(welcome.durable, agreed_.seq);
-  cursor_ = std::make_shared<LogCursor>(group_.log(), sent_.next());
-  control_.push_back(encode_begin(agreed_, session_, 1));
-  shipping_ = true;
-  begun_ = false;
+  acked_.received = sent_ = reached_ = session_.agreed.seq;
+  acked_.durable = std::min(welcome.durable, session_.agreed.seq);
+  session_.cursor = std::make_shared<LogCursor>(group_.log(), sent_.next());
+  session_.control.push_back(encode_begin(session_.agreed, session_.id, 1));
+  session_.shipping = true;
+  session_.begun = false;
   refused_ = diverged_ = false;
-  downstream_told_ = false;
+  session_.downstream_told = false;
   last_error_.clear();
   limit_.restart(now());
-  line_ = LineRate();
-  begun_ns_ = now();
+  session_.line = LineRate();
+  session_.begun_ns = now();
   if (status_.state != PairState::kSuspending) {
     std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value()) + lost_;
     TM_TRY(enter(resumed_state(status_), cause));
@@ -327,16 +314,16 @@ Status PairCore::take_ack(Bytes body) {
   if (falls || ack.received > sent_ || !window_.acknowledge(ack.consumed_bytes, ack.consumed_frames)) {
     return Status(Code::kCorrupt, "the site sent an impossible acknowledgement");
   }
-  if (ack.durable > acked_.durable) progress_ns_ = now();
-  if (!begun_) line_.set_round_trip(now() - begun_ns_);
-  line_.acknowledge(ack.consumed_bytes, now());
+  if (ack.durable > acked_.durable) session_.progress_ns = now();
+  if (!session_.begun) session_.line.set_round_trip(now() - session_.begun_ns);
+  session_.line.acknowledge(ack.consumed_bytes, now());
   shipped_.consumed(ack.consumed_frames);
   acked_ = ack;
-  begun_ = true;
+  session_.begun = true;
   acked_wall_ns_ = clock_.wall_ns();
-  if (difference_ && acked_.received == difference_->offer().target.base.seq) {
-    difference_.reset();
-    cursor_ = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
+  if (session_.difference && acked_.received == session_.difference->offer().target.base.seq) {
+    session_.difference.reset();
+    session_.cursor = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
   }
   window_.settle(acked_.durable);
   drop_untold_downstream();
@@ -345,18 +332,10 @@ Status PairCore::take_ack(Bytes body) {
   return Status();
 }
 
-void PairCore::note_covered() {
-  if (acked_.durable < next_covered_) return;
-  covered_wall_ns_ = std::max(covered_wall_ns_, next_covered_wall_ns_);
-  next_covered_ = group_.log().durable();
-  next_covered_wall_ns_ = clock_.wall_ns();
-  if (acked_.durable >= next_covered_) covered_wall_ns_ = next_covered_wall_ns_;
-}
-
 void PairCore::end() {
   if (durable_to_save() == status_.durable) return;
   PairStatus next = status_;
-  next.exposed_since_ns = covered_wall_ns_;
+  next.exposed_since_ns = exposure_.since_ns();
   next.durable = durable_to_save();
   next.reached = std::max(reached_, acked_.durable);
   const Status saved = persist_(next);
@@ -365,15 +344,9 @@ void PairCore::end() {
 }
 
 void PairCore::disconnected(const Status& why) {
-  if (shipping_) lost_ns_ = now();
+  if (session_.shipping) lost_ns_ = now();
   cut_off_downstream();
-  connected_ = shipping_ = false;
-  session_ = 0;
-  control_.clear();
-  cursor_.reset();
-  difference_.reset();
-  ready_ = PairMessage();
-  fetch_.reset();
+  session_ = Session();
   window_.close();
   if (!wants_connection()) return publish();
   std::string text = why.ok() ? "the connection ended" : why.text();
@@ -403,7 +376,7 @@ void PairCore::drain_without_connection() {
 
 // --- sending
 
-bool PairCore::early() const { return begun_ && config_.mode == PairMode::kSync && !group_.openings().empty(); }
+bool PairCore::early() const { return session_.begun && config_.mode == PairMode::kSync && !group_.openings().empty(); }
 
 Seq PairCore::last_to_send() const {
   const Seq end = early() ? group_.log().syncing() : group_.settled();
@@ -412,61 +385,61 @@ Seq PairCore::last_to_send() const {
 
 // What is durable here is news for a site that got it early; what is behind it waits for that. DATA says it as well.
 bool PairCore::heartbeat_due() const {
-  const int64_t silent = now() - spoke_ns_;
+  const int64_t silent = now() - session_.spoke_ns;
   if (silent >= as_ns(kHeartbeatInterval)) return true;
-  const bool says_soon = difference_ || ready_.ready || sent_ < last_to_send();
-  return settled_to_tell() > told_ && !says_soon && (prompt() || silent >= as_ns(kSettledTellMax));
+  const bool says_soon = session_.difference || session_.ready.ready || sent_ < last_to_send();
+  return settled_to_tell() > session_.told && !says_soon && (prompt() || silent >= as_ns(kSettledTellMax));
 }
 
 bool PairCore::may_send() {
-  if ((!difference_ && sent_ >= last_to_send()) || !has_room()) return false;
+  if ((!session_.difference && sent_ >= last_to_send()) || !has_room()) return false;
   return limit_.allows(now());
 }
 
 Status PairCore::send(const TrySend& try_send) {
-  full_ = false;
-  if (shipping_ && group_.superseded())
+  session_.full = false;
+  if (session_.shipping && group_.superseded())
     return Status(Code::kStaleEpoch, "a newer primary has taken over this volume's group");
   TM_TRY(check_time());
-  if (shipping_) TM_TRY(check_lag());
+  if (session_.shipping) TM_TRY(check_lag());
   TM_TRY(send_control(try_send));
-  if (shipping_ && wants_connection() && !full_) TM_TRY(send_data(try_send));
-  if (shipping_ && !full_ && heartbeat_due()) {
-    told_ = std::max(told_, settled_to_tell());
-    control_.push_back(encode_heartbeat(told_, session_));
+  if (session_.shipping && wants_connection() && !session_.full) TM_TRY(send_data(try_send));
+  if (session_.shipping && !session_.full && heartbeat_due()) {
+    session_.told = std::max(session_.told, settled_to_tell());
+    session_.control.push_back(encode_heartbeat(session_.told, session_.id));
     TM_TRY(send_control(try_send));
   }
   return Status();
 }
 
 Status PairCore::check_time() {
-  if (!shipping_) {
-    if (now() - greeted_ns_ <= as_ns(kHelloMax)) return Status();
+  if (!session_.shipping) {
+    if (now() - session_.greeted_ns <= as_ns(kHelloMax)) return Status();
     return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " did not answer HELLO in time");
   }
-  if (now() - heard_ns_ > as_ns(kPeerSilenceMax)) {
+  if (now() - session_.heard_ns > as_ns(kPeerSilenceMax)) {
     return Status(Code::kTimeout, "site '" + config_.site + "' at " + config_.endpoint + " has been silent for " +
                                       seconds_text(kPeerSilenceMax));
   }
-  if (acked_.durable >= group_.settled() || sent_ <= acked_.durable) progress_ns_ = now();
+  if (acked_.durable >= group_.settled() || sent_ <= acked_.durable) session_.progress_ns = now();
   // What is on its way over a slow line is nobody's fault.
-  if (waits_ && now() - progress_ns_ > as_ns(stall_max_ + line_.transit())) {
-    return Status(Code::kTimeout,
-                  "site '" + config_.site + "' answers, but has made nothing durable for " + seconds_text(stall_max_));
+  if (waits_ && now() - session_.progress_ns > as_ns(session_.stall_max + session_.line.transit())) {
+    return Status(Code::kTimeout, "site '" + config_.site + "' answers, but has made nothing durable for " +
+                                      seconds_text(session_.stall_max));
   }
   return Status();
 }
 
 Status PairCore::send_control(const TrySend& try_send) {
-  while (!control_.empty()) {
-    Message message = Message::copy_of(as_bytes(control_.front()));
+  while (!session_.control.empty()) {
+    Message message = Message::copy_of(as_bytes(session_.control.front()));
     TM_ASSIGN(bool sent, try_send(message));
     if (!sent) {
-      full_ = true;
+      session_.full = true;
       return Status();
     }
-    control_.pop_front();
-    spoke_ns_ = now();
+    session_.control.pop_front();
+    session_.spoke_ns = now();
   }
   return Status();
 }
@@ -474,17 +447,17 @@ Status PairCore::send_control(const TrySend& try_send) {
 void PairCore::count_sent(size_t bytes, Seq last) {
   window_.add(bytes);
   shipped_.sent(bytes, last);
-  line_.add(bytes, now());
+  session_.line.add(bytes, now());
   limit_.spend(bytes);
-  spoke_ns_ = now();
+  session_.spoke_ns = now();
 }
 
 std::chrono::milliseconds PairCore::pause() const {
-  int64_t left = as_ns(kHeartbeatInterval) - (now() - spoke_ns_);
-  const bool more = difference_ ? accepted_ && has_room() && !full_ : sent_ < last_to_send();
-  const bool throttled = shipping_ && limit_.limits() && more;
+  int64_t left = as_ns(kHeartbeatInterval) - (now() - session_.spoke_ns);
+  const bool more = session_.difference ? session_.accepted && has_room() && !session_.full : sent_ < last_to_send();
+  const bool throttled = session_.shipping && limit_.limits() && more;
   if (throttled) left = std::min(left, as_ns(std::chrono::milliseconds(10)));
-  if (early() && told_ < sent_) left = std::min(left, as_ns(kSettledTellMax));
+  if (early() && session_.told < sent_) left = std::min(left, as_ns(kSettledTellMax));
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(left));
   return std::clamp<std::chrono::milliseconds>(pause, std::chrono::milliseconds(1), kHeartbeatInterval);
 }
@@ -492,7 +465,7 @@ std::chrono::milliseconds PairCore::pause() const {
 // --- what others see
 
 void PairCore::tell_state() {
-  if (!shipping_) return;
+  if (!session_.shipping) return;
   PairNews news;
   news.mode = config_.mode;
   news.fence = config_.fence;
@@ -500,12 +473,12 @@ void PairCore::tell_state() {
   news.since_ns = status_.since_ns;
   news.source = own_identity();
   news.cause = status_.cause;
-  control_.push_back(encode_pair_news(news, session_));
-  told_at_frames_ = window_.sent_frames() + 1;
+  session_.control.push_back(encode_pair_news(news, session_.id));
+  session_.told_at_frames = window_.sent_frames() + 1;
 }
 
 void PairCore::publish() {
-  note_covered();
+  exposure_.note(acked_.durable, group_.log().durable(), clock_.wall_ns());
   SiteProgress shown;
   shown.state = pair_state_name(status_.state);
   shown.mode = pair_mode_name(config_.mode);
@@ -513,7 +486,7 @@ void PairCore::publish() {
   shown.sent = std::max(sent_, acked_.received);
   shown.received = acked_.received;
   shown.durable = acked_.durable;
-  shown.connected = shipping_;
+  shown.connected = session_.shipping;
   shown.since_ns = status_.since_ns;
   shown.acked_ns = acked_wall_ns_;
   shown.cause = status_.cause;
@@ -527,7 +500,7 @@ void PairCore::publish() {
   shown.shipped_bytes = shipped_.once();
   shown.resent_bytes = shipped_.again();
   PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};
-  if (difference_) standing.difference_bytes_left = difference_->bytes_left();
+  if (session_.difference) standing.difference_bytes_left = session_.difference->bytes_left();
   lag_.measure(group_.log(), standing, now());
   const bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
   lag_.show(shown, copying, clock_.wall_ns());

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "log/read/cursor.h"
+#include "replicator/source/exposure.h"
 #include "replicator/source/line_rate.h"
 #include "replicator/source/pair.h"
 #include "replicator/source/pair_lag.h"
@@ -52,28 +53,28 @@ class PairCore {
   // what came of it to take_reading(), and calls send() again. No call waits for a disk because of DATA.
   [[nodiscard]] std::optional<PairReading> wants_reading();
   void take_reading(PairMessage message);
-  [[nodiscard]] bool full() const { return full_; }
+  [[nodiscard]] bool full() const { return session_.full; }
   // Nothing more will be sent: say BYE and close.
-  [[nodiscard]] bool done() const { return connected_ && !wants_connection() && control_.empty(); }
+  [[nodiscard]] bool done() const { return session_.connected && !wants_connection() && session_.control.empty(); }
   // Until something is due without anything happening. At most a heartbeat's interval.
   [[nodiscard]] std::chrono::milliseconds pause() const;
   void disconnected(const Status& why);
   // The pair's work is over, in order: what the site has is saved, for those who look while nobody runs it.
   void end();
   // The session to say BYE in; 0: none.
-  [[nodiscard]] uint64_t session() const { return session_; }
+  [[nodiscard]] uint64_t session() const { return session_.id; }
   // The site has begun to take what is sent: from now on DATA may go over further connections of the session.
-  [[nodiscard]] bool under_way() const { return shipping_ && begun_; }
+  [[nodiscard]] bool under_way() const { return session_.shipping && session_.begun; }
 
   // Records go to the site while they are being synced here, and not only then: a sync pair of a primary's.
   [[nodiscard]] bool early() const;
   // What the site may be told of what nobody takes back; zeros before both agree on what it holds.
-  [[nodiscard]] Seq settled_to_tell() const { return begun_ ? group_.settled() : Seq(); }
+  [[nodiscard]] Seq settled_to_tell() const { return session_.begun ? group_.settled() : Seq(); }
   // The site passes on what it gets: it is told at once what is durable here.
   [[nodiscard]] bool prompt() const { return !downstream_.empty(); }
 
   // The site may not have the newest state on its disk yet: nothing must overtake it on another line.
-  [[nodiscard]] bool one_line() const { return window_.consumed_frames() < told_at_frames_; }
+  [[nodiscard]] bool one_line() const { return window_.consumed_frames() < session_.told_at_frames; }
 
   // --- how it stands
   [[nodiscard]] const PairConfig& config() const { return config_; }
@@ -116,11 +117,9 @@ class PairCore {
   [[nodiscard]] bool held(Seq seq) const;
   void offer_difference(std::shared_ptr<DifferenceReader> difference);
   // Whether the site's window and the line have room for another message, and how long it may be.
-  [[nodiscard]] bool has_room() const { return window_.has_room() && line_.has_room(); }
-  [[nodiscard]] size_t run_size() const { return std::min(line_.run_max(), std::max(limit_.share(), kRunMin)); }
+  [[nodiscard]] bool has_room() const { return window_.has_room() && session_.line.has_room(); }
+  [[nodiscard]] size_t run_size() const { return std::min(session_.line.run_max(), std::max(limit_.share(), kRunMin)); }
   void count_sent(size_t bytes, Seq last);
-  // Looks whether what was durable here a moment ago is there by now. No disk is asked for that.
-  void note_covered();
   [[nodiscard]] Seq durable_to_save() const;
   [[nodiscard]] bool heartbeat_due() const;
   [[nodiscard]] bool may_send();
@@ -135,52 +134,54 @@ class PairCore {
   Clock& clock_;
   const Persist persist_;
 
-  // Of the connection.
-  bool connected_ = false;
-  bool shipping_ = false;  // BEGIN has been said
-  bool begun_ = false;     // and answered
-  bool full_ = false;
-  uint64_t session_ = 0;
-  std::deque<std::string> control_;  // small messages to go out before any DATA
-  std::shared_ptr<LogCursor> cursor_;
-  PairMessage ready_;                 // read, and to go out next
-  std::optional<PairReading> fetch_;  // what the site wants again
+  // One connection, from HELLO to its end. The next one begins with a new one of these.
+  struct Session {
+    bool connected = false;
+    bool shipping = false;  // BEGIN has been said
+    bool begun = false;     // and answered
+    bool full = false;      // the queue was, when something was to be sent last
+    uint64_t id = 0;        // 0: the site has not answered HELLO
+    Hello hello;
+    Position agreed;                  // where the site continues
+    std::deque<std::string> control;  // small messages to go out before any DATA
+    std::shared_ptr<LogCursor> cursor;
+    PairMessage ready;                 // read, and to go out next
+    std::optional<PairReading> fetch;  // what the site wants again
+    LineRate line;
+    int64_t greeted_ns = 0;
+    int64_t begun_ns = 0;  // BEGIN was said
+    int64_t heard_ns = 0;
+    int64_t spoke_ns = 0;
+    Seq told;                     // what the site knows to be settled
+    uint64_t told_at_frames = 0;  // DATA messages, after so many of which are consumed the site has the pair's newest state
+    std::chrono::seconds stall_max{kSyncStallMax};  // of a sync pair, with what is behind its site
+    int64_t progress_ns = 0;                        // when the site last had everything, or made more of it durable
+    bool downstream_told = false;                   // the site has said which sites are behind it
+    std::shared_ptr<DifferenceReader> difference;
+    bool accepted = false;  // the difference was
+    uint64_t pieces = 0;    // of it that were sent
+  };
+  Session session_;
+
   SendWindow window_;
-  LineRate line_;
   RateLimit limit_;
   Ack acked_;
   Seq sent_;
-  Hello hello_;
-  Position agreed_;  // where the site continues
-  int64_t greeted_ns_ = 0;
-  int64_t begun_ns_ = 0;  // BEGIN was said
-  int64_t heard_ns_ = 0;
-  int64_t spoke_ns_ = 0;
-  int64_t lost_ns_ = 0;          // since when a pair that drains has had no session
-  uint64_t told_at_frames_ = 0;  // DATA messages, after so many of which are consumed the site has what it was told last
-  std::chrono::seconds stall_max_{};  // of a sync pair, with what is behind its site
-  int64_t progress_ns_ = 0;           // when the site last had everything, or made more of it durable
-  std::shared_ptr<DifferenceReader> difference_;
-  bool accepted_ = false;  // the difference was
-  uint64_t pieces_ = 0;    // of it that were sent
+  int64_t lost_ns_ = 0;  // since when a pair that drains has had no session
 
   Seq goal_;  // what is to be durable there next: duplex begins with it, and is lost where it takes too long (async)
   int64_t goal_ns_ = 0;  // when that was all that was durable here
   Seq reached_;          // as PairStatus's, now
   bool waits_ = false;   // what counts as durable waits for this site
   bool refused_ = false;
-  Seq told_;               // what the site knows to be settled
   bool diverged_ = false;  // the site holds another history
   int64_t acked_wall_ns_ = 0;
-  int64_t covered_wall_ns_ = 0;  // whatever was durable here then is durable there; 0: not known
-  Seq next_covered_;             // what was durable here at the next such moment to be looked for
-  int64_t next_covered_wall_ns_ = 0;
+  Exposure exposure_;
   PairLag lag_;
   ShippedBytes shipped_;
   std::string last_error_;
   std::string lost_;                     // what the site had acknowledged and no longer holds, until it is duplex again
   std::vector<std::string> downstream_;  // names in the watermarks
-  bool downstream_told_ = false;         // in this session
 };
 
 }  // namespace tidemark

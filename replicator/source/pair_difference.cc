@@ -14,22 +14,22 @@ bool PairCore::held(Seq seq) const {
 }
 
 std::optional<PairReading> PairCore::wants_reading() {
-  if (!shipping_ || !wants_connection()) return std::nullopt;
-  if (fetch_) return fetch_;
-  if (ready_.ready) return std::nullopt;
+  if (!session_.shipping || !wants_connection()) return std::nullopt;
+  if (session_.fetch) return session_.fetch;
+  if (session_.ready.ready) return std::nullopt;
   PairReading reading;
-  reading.session = session_;
+  reading.session = session_.id;
   reading.bytes_max = run_size();
-  if (difference_) {
-    if (!accepted_ || sent_ >= difference_->offer().target.base.seq || !may_send()) return std::nullopt;
+  if (session_.difference) {
+    if (!session_.accepted || sent_ >= session_.difference->offer().target.base.seq || !may_send()) return std::nullopt;
     reading.kind = PairReading::Kind::kPiece;
-    reading.difference = difference_;
-    reading.request = pieces_ + 1;
+    reading.difference = session_.difference;
+    reading.request = session_.pieces + 1;
     return reading;
   }
   if (!may_send()) return std::nullopt;
   if (held(sent_.next())) {
-    reading.cursor = cursor_;
+    reading.cursor = session_.cursor;
     reading.last = last_to_send();
     reading.tells = settled_to_tell() != Seq();
     return reading;
@@ -41,67 +41,68 @@ std::optional<PairReading> PairCore::wants_reading() {
 }
 
 void PairCore::take_reading(PairMessage message) {
-  if (message.session != session_ || !shipping_ || !message.ready) return;
+  if (message.session != session_.id || !session_.shipping || !message.ready) return;
   if (message.kind == PairReading::Kind::kFetched) {
-    fetch_.reset();
+    session_.fetch.reset();
     limit_.spend(message.answer.size());
-    return control_.push_back(std::move(message.answer));
+    return session_.control.push_back(std::move(message.answer));
   }
-  if (message.kind == PairReading::Kind::kPiece && !difference_) return;  // the pair was given up meanwhile
+  if (message.kind == PairReading::Kind::kPiece && !session_.difference) return;  // the pair was given up meanwhile
   if (message.kind == PairReading::Kind::kDifference) return offer_difference(std::move(message.difference));
-  ready_ = std::move(message);
+  session_.ready = std::move(message);
 }
 
 void PairCore::offer_difference(std::shared_ptr<DifferenceReader> difference) {
-  difference_ = std::move(difference);
-  accepted_ = false;
-  control_.push_back(encode_offer(difference_->offer(), session_));
+  session_.difference = std::move(difference);
+  session_.accepted = false;
+  session_.control.push_back(encode_offer(session_.difference->offer(), session_.id));
   log_info("group " + group_.identity().name + ": pair '" + config_.site + "': the records after seq " +
-           std::to_string(difference_->offer().from.seq.value()) +
+           std::to_string(session_.difference->offer().from.seq.value()) +
            " are no longer held; a difference brings the site to seq " +
-           std::to_string(difference_->offer().target.base.seq.value()));
+           std::to_string(session_.difference->offer().target.base.seq.value()));
   publish();
 }
 
 Status PairCore::take_accept(Bytes body) {
   TM_ASSIGN(const Accept accept, decode_accept(body));
-  if (!difference_ || accepted_) return Status(Code::kCorrupt, "the site accepted a difference that was not offered");
-  difference_->begin(accept.next_ino, accept.staged);
-  accepted_ = true;
-  pieces_ = 0;
+  if (!session_.difference || session_.accepted)
+    return Status(Code::kCorrupt, "the site accepted a difference that was not offered");
+  session_.difference->begin(accept.next_ino, accept.staged);
+  session_.accepted = true;
+  session_.pieces = 0;
   return Status();
 }
 
 // One at a time: the site waits for the answer before it asks again.
 Status PairCore::take_fetch(Bytes body, uint64_t request) {
   TM_ASSIGN(const FetchRequest wanted, decode_fetch(body));
-  if (fetch_ || !begun_) return Status(Code::kCorrupt, "the site asked for records out of turn");
-  fetch_.emplace();
-  fetch_->kind = PairReading::Kind::kFetched;
-  fetch_->session = session_;
-  fetch_->fetch = wanted;
-  fetch_->request = request;
-  fetch_->bytes_max = std::min<size_t>(wanted.bytes_max, run_size());
+  if (session_.fetch || !session_.begun) return Status(Code::kCorrupt, "the site asked for records out of turn");
+  session_.fetch.emplace();
+  session_.fetch->kind = PairReading::Kind::kFetched;
+  session_.fetch->session = session_.id;
+  session_.fetch->fetch = wanted;
+  session_.fetch->request = request;
+  session_.fetch->bytes_max = std::min<size_t>(wanted.bytes_max, run_size());
   return Status();
 }
 
 Status PairCore::send_data(const TrySend& try_send) {
-  if (!ready_.ready) return Status();
-  const size_t size = ready_.message.bytes().size();
-  TM_ASSIGN(const bool sent, try_send(ready_.message));
+  if (!session_.ready.ready) return Status();
+  const size_t size = session_.ready.message.bytes().size();
+  TM_ASSIGN(const bool sent, try_send(session_.ready.message));
   if (!sent) {
-    full_ = true;  // the queue is as long as the window, so this is the connection's end or its very beginning
+    session_.full = true;  // the queue is as long as the window, so this is the connection's end or its very beginning
     return Status();
   }
-  count_sent(size, ready_.kind == PairReading::Kind::kRun ? ready_.last : Seq());
-  const PairMessage done = std::exchange(ready_, PairMessage());
+  count_sent(size, session_.ready.kind == PairReading::Kind::kRun ? session_.ready.last : Seq());
+  const PairMessage done = std::exchange(session_.ready, PairMessage());
   if (done.kind == PairReading::Kind::kPiece) {
-    ++pieces_;
-    if (done.whole) sent_ = reached_ = difference_->offer().target.base.seq;
+    ++session_.pieces;
+    if (done.whole) sent_ = reached_ = session_.difference->offer().target.base.seq;
     return Status();
   }
   sent_ = reached_ = done.last;
-  told_ = std::max(told_, done.settled);
+  session_.told = std::max(session_.told, done.settled);
   const bool first = !window_.durable_end().has_value();
   window_.add_run(done.last, done.begin, done.end);
   if (first) publish();  // from now on the lag can be told

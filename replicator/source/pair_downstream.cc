@@ -56,10 +56,10 @@ Status PairCore::take_downstream(Bytes body) {
     if (std::find(names.begin(), names.end(), name) == names.end()) group_.watermarks().remove(name);
   }
   downstream_ = std::move(names);
-  downstream_told_ = true;
+  session_.downstream_told = true;
   const std::chrono::seconds patience = kSyncStallMax * static_cast<int64_t>(1 + waiting_depth(sites));
-  if (patience < stall_max_) progress_ns_ = now();  // one of them was given up: what waited for it comes now
-  stall_max_ = patience;
+  if (patience < session_.stall_max) session_.progress_ns = now();  // one of them was given up: what waited for it comes now
+  session_.stall_max = patience;
   return Status();
 }
 
@@ -76,7 +76,8 @@ void PairCore::cut_off_downstream() {
 }
 
 void PairCore::drop_untold_downstream() {
-  if (downstream_told_ || downstream_.empty() || now() - begun_ns_ < std::chrono::nanoseconds(kDownstreamToldMax).count())
+  if (session_.downstream_told || downstream_.empty() ||
+      now() - session_.begun_ns < std::chrono::nanoseconds(kDownstreamToldMax).count())
     return;
   for (const std::string& name : downstream_) group_.watermarks().remove(name);
   downstream_.clear();
