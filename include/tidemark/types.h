@@ -1,4 +1,4 @@
-// The words of Tidemark as types: none converts into another by accident.
+// The words of Tidemark as types, so that none converts into another by accident.
 #pragma once
 
 #include <compare>
@@ -31,15 +31,15 @@ using Ino = StrongId<struct InoTag>;
 // Mark number, rising within a group from 1.
 using MarkId = StrongId<struct MarkIdTag>;
 
-// "Whatever is newest": an upper bound no real sequence number reaches.
+// The newest state: an upper bound that no real sequence number reaches.
 inline constexpr Seq kLatest{UINT64_MAX};
 // The root directory of a group's first volume.
 inline constexpr Ino kRootIno{1};
 
-// The log is divided, compressed and summed in blocks of this many bytes.
+// The log divides, compresses and checksums file data in blocks of this many bytes.
 inline constexpr uint32_t kBlockSize = 4096;
 
-// Where a history stands. Two sites with equal positions have equal histories.
+// A place in a history. Two sites with equal positions have equal histories.
 struct Position {
   Epoch epoch;
   Seq seq;
