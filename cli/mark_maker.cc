@@ -77,7 +77,7 @@ Result<MarkMade> mark_unmounted(const std::string& directory, const MarkOrder& o
   MarkRequest request{order.name, order.note, order.application, static_cast<uint32_t>(::getpid()), ::getuid()};
   Result<Mark> mark = volume->group().create_mark(request);
   if (!mark.ok()) return made_after_all(volume->group(), order, mark.status());
-  Status settled = volume->settle(mark->seq, deadline);
+  Status settled = volume->wait_for_sites(mark->seq, deadline);
   TM_TRY(volume->close());
   return MarkMade{mark->name, mark->seq, settled};
 }
@@ -88,7 +88,7 @@ Status hold_unmounted(const std::string& directory, const std::string& name, boo
   TM_ASSIGN(auto volume, UnmountedVolume::open(directory, "", deadline));
   TM_TRY(volume->connect(deadline).within("the mark was not " + what));
   TM_TRY(volume->group().hold_mark(name, held));
-  Status settled = volume->settle(volume->group().log().durable(), deadline);
+  Status settled = volume->wait_for_sites(volume->group().log().durable(), deadline);
   TM_TRY(volume->close());
   return settled.within("the mark is " + what + " here, durably");
 }

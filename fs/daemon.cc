@@ -112,7 +112,7 @@ uint32_t without_privileges(const Attr& attr, const Caller& caller) {
   return kept;
 }
 
-Status check_name(std::string_view name) {
+Status check_entry_name(std::string_view name) {
   return name.size() <= kNameMax ? Status() : Status(Code::kNameTooLong, "a name has at most 255 bytes");
 }
 
@@ -121,9 +121,9 @@ namespace {
 constexpr int kDamageReportsMax = 50;
 
 // Lets so many through each second.
-class Gate {
+class PerSecond {
  public:
-  explicit Gate(int most) : most_(most) {}
+  explicit PerSecond(int most) : most_(most) {}
   bool pass() {
     const int64_t second = system_clock().steady_ns() / 1'000'000'000;
     if (second_.exchange(second, std::memory_order_relaxed) != second) passed_.store(0, std::memory_order_relaxed);
@@ -143,7 +143,7 @@ void report(const Status& status) {
   const bool grave = code == Code::kIo || code == Code::kPoisoned || code == Code::kCorrupt || code == Code::kStaleEpoch;
   if (!grave) return;
   // Of damage each place counts; of the rest the first tells what the others do.
-  static Gate damage(kDamageReportsMax), other(1);
+  static PerSecond damage(kDamageReportsMax), other(1);
   if ((code == Code::kCorrupt ? damage : other).pass()) log_error(status.text());
 }
 

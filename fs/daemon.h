@@ -111,7 +111,7 @@ struct Daemon {
   // Where it does not become durable the request fails, and the kernel, which then believes that nothing happened, is made to
   // forget what `touched` returns: the change is there, and may still become durable.
   template <class Answer, class What>
-  void settle(fuse_req_t req, What&& touched, Answer&& answer) {
+  void answer_change(fuse_req_t req, What&& touched, Answer&& answer) {
     if (!options.sync || !durable) return answer();
     durable->when_durable(
         [this, req, touched = Touched(touched()), answer = std::forward<Answer>(answer)](const Status& status) {
@@ -132,7 +132,7 @@ inline Daemon& daemon_of(fuse_req_t req) { return *static_cast<Daemon*>(fuse_req
 uint32_t without_privileges(const Attr& attr, const Caller& caller);
 
 // kNameTooLong for what no directory of ours can hold.
-Status check_name(std::string_view name);
+Status check_entry_name(std::string_view name);
 
 // Tells the operator of a failure he has to know of: damage (at most 50 lines a second), I/O or a poisoned log (one).
 void report(const Status& status);

@@ -81,7 +81,7 @@ struct RetireOrder {
   std::function<Result<LiveWindow>(uint64_t from_segment, uint64_t end_segment)> live;
   // Where copies elsewhere may end: positions in these ranges (both ends included) stay known though the records go. At most
   // kKnownMax of them, the likeliest ones (log/write/likeliest.h).
-  std::vector<std::pair<Seq, Seq>> standing;
+  std::vector<std::pair<Seq, Seq>> copy_ends;
   uint64_t bytes_per_second = 0;            // of records copied; 0: as fast as the disk
   const std::atomic<bool>* stop = nullptr;  // set by another thread: give up (kInterrupted)
 };

@@ -105,7 +105,7 @@ Status UnmountedVolume::connect(Deadline deadline) {
   }
 }
 
-Status UnmountedVolume::settle(Seq seq, Deadline deadline) {
+Status UnmountedVolume::wait_for_sites(Seq seq, Deadline deadline) {
   if (shipper_ == nullptr) return Status();
   std::string late;
   for (const Pair& pair : shipper_->list()) {

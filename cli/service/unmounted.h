@@ -30,7 +30,7 @@ class UnmountedVolume {
   // be changed. kNotFound: there is nobody as `wait` says.
   Status connect(Deadline deadline);
   // After the change, record `seq`: kTimeout names the sites that do not have it.
-  Status settle(Seq seq, Deadline deadline);
+  Status wait_for_sites(Seq seq, Deadline deadline);
   Status close();
 
  private:

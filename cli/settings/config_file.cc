@@ -49,7 +49,7 @@ std::string what_there_is(std::string_view word, const std::vector<std::string_v
 
 Status check_whose(Override who, const std::string& name) {
   if (who == Override::kSite) return parse_endpoint(name, false).status();
-  return name.starts_with("/") ? Status() : check_name(name, "group");
+  return name.starts_with("/") ? Status() : check_peer_name(name, "group");
 }
 
 }  // namespace

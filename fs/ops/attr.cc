@@ -78,7 +78,7 @@ Result<Attr> find(const Node& directory, std::string_view name) {
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name_text) {
   Daemon& daemon = daemon_of(req);
   const std::string_view name(name_text);
-  TM_REPLY(req, check_name(name));
+  TM_REPLY(req, check_entry_name(name));
   if (slot_of(parent) == kOwnSlot) return lookup_own(req, daemon, parent, name);
   if (parent == FUSE_ROOT_ID && daemon.travel && name == kTidemarkName) {
     return reply_own(req, kTidemarkDir, daemon.timeout_seconds);
@@ -189,7 +189,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* wanted, int to_set, 
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(id));
   TM_REPLY_ASSIGN(req, Attr attr, set_attributes(daemon, *volume, Ino(id), caller_of(req), *wanted, to_set));
   if ((to_set & FUSE_SET_ATTR_SIZE) && wanted->st_size == 0) static_cast<void>(daemon.inodes.emptied(Ino(id)));
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{}, {attr.ino}};

@@ -42,7 +42,7 @@ Result<NewNode> newborn(Daemon& daemon, const Caller& caller, Ino parent, uint32
 
 Result<Attr> make(Daemon& daemon, fuse_ino_t parent, std::string_view name, const Caller& caller, uint32_t mode,
                   uint64_t device = 0, std::string_view target = {}) {
-  TM_TRY(check_name(name));
+  TM_TRY(check_entry_name(name));
   TM_ASSIGN(Volume * volume, daemon.writable(parent));
   TM_ASSIGN(NewNode node, newborn(daemon, caller, Ino(parent), mode));
   node.device = device;
@@ -53,7 +53,7 @@ Result<Attr> make(Daemon& daemon, fuse_ino_t parent, std::string_view name, cons
 // Answers for a new name, once it is as durable as the mount has it.
 template <class Answer>
 void settle_new(fuse_req_t req, Daemon& daemon, fuse_ino_t parent, const char* name, Answer&& answer) {
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{{Ino(parent), name}}, {}};
@@ -157,7 +157,7 @@ void raw_tmpfile(fuse_req_t req, fuse_ino_t id, RawBody body) {
   Caller caller = caller_of(req);
   caller.umask = in.umask;
   TM_REPLY_ASSIGN(req, Attr attr, make_unnamed(daemon, id, caller, in.mode));
-  daemon.settle(
+  daemon.answer_change(
       req, [] { return Touched(); }, [req, &daemon, attr] { reply_unnamed(req, daemon, attr); });
 }
 

@@ -23,7 +23,7 @@ bool writes(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_R
 // Answers for a change of a file, once it is as durable as the mount has it.
 template <class Answer>
 void settle_file(fuse_req_t req, Daemon& daemon, fuse_ino_t id, Answer&& answer) {
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{}, {Ino(id)}};

@@ -10,12 +10,12 @@ namespace {
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY(req, check_name(name));
+  TM_REPLY(req, check_entry_name(name));
   if (slot_of(id) != slot_of(parent)) return reply(req, EXDEV);
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(parent));
   TM_REPLY_ASSIGN(req, Attr attr, volume->link(Ino(id), Ino(parent), name));
   daemon.inodes.got_name(Ino(id));
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{{Ino(parent), name}}, {attr.ino}};
@@ -27,11 +27,11 @@ using Remove = Result<Attr> (Volume::*)(Ino parent, std::string_view name);
 
 void remove_name(fuse_req_t req, fuse_ino_t parent, std::string_view name, Remove remove) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY(req, check_name(name));
+  TM_REPLY(req, check_entry_name(name));
   TM_REPLY_ASSIGN(req, Volume * volume, daemon.writable(parent));
   TM_REPLY_ASSIGN(req, Attr attr, (volume->*remove)(Ino(parent), name));
   daemon.unlinked(attr);
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{{Ino(parent), std::string(name)}}, {attr.ino}};
@@ -60,8 +60,8 @@ std::optional<RenameMode> rename_mode(unsigned flags) {
 void op_rename(fuse_req_t req, fuse_ino_t from_parent, const char* from, fuse_ino_t to_parent, const char* to,
                unsigned flags) {
   Daemon& daemon = daemon_of(req);
-  TM_REPLY(req, check_name(from));
-  TM_REPLY(req, check_name(to));
+  TM_REPLY(req, check_entry_name(from));
+  TM_REPLY(req, check_entry_name(to));
   const std::optional<RenameMode> mode = rename_mode(flags);
   if (!mode) return reply(req, EINVAL);
   if (slot_of(from_parent) != slot_of(to_parent)) return reply(req, EXDEV);
@@ -76,7 +76,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from_parent, const char* from, fuse_in
     if (replaced) both.inodes.push_back(replaced->ino);
     return both;
   };
-  daemon.settle(req, touched, [req] { reply(req, 0); });
+  daemon.answer_change(req, touched, [req] { reply(req, 0); });
 }
 
 }  // namespace

@@ -164,7 +164,7 @@ Status set_xattr(Daemon& daemon, fuse_ino_t id, RawBody body) {
 }
 
 void settle_attribute(fuse_req_t req, Daemon& daemon, fuse_ino_t id) {
-  daemon.settle(
+  daemon.answer_change(
       req,
       [&] {
         return Touched{{}, {Ino(id)}};

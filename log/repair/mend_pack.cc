@@ -77,7 +77,7 @@ std::optional<RecordHeader> header_of(Bytes whole) {
 }
 
 // A record that is not what it was.
-struct Wound {
+struct DamagedEntry {
   PackEntry entry;
   std::optional<RecordHeader> header;  // where that is known
 };
@@ -86,7 +86,7 @@ struct Wound {
 struct Stretch {
   Seq after;   // of the sound record before it, or of one before all of the pack
   Seq before;  // of the sound record behind it, or right behind the pack's last
-  std::vector<Wound> wounds;
+  std::vector<DamagedEntry> damaged;
   [[nodiscard]] bool spans(Seq seq) const { return after < seq && seq < before; }
 };
 
@@ -102,11 +102,12 @@ struct Candidates {
 };
 
 // As many records as are damaged, and as long: copies that keep records for different bases keep the one a part of what the other does.
-bool match(const std::vector<Wound>& wounds, const Candidates& candidates) {
+bool match(const std::vector<DamagedEntry>& damaged, const Candidates& candidates) {
   const auto& all = candidates.all;
-  return candidates.to_the_end &&
-         std::equal(wounds.begin(), wounds.end(), all.begin(), all.end(),
-                    [](const Wound& wound, const Candidate& each) { return wound.entry.size == each.whole.size(); });
+  return candidates.to_the_end && std::equal(damaged.begin(), damaged.end(), all.begin(), all.end(),
+                                             [](const DamagedEntry& damage, const Candidate& each) {
+                                               return damage.entry.size == each.whole.size();
+                                             });
 }
 
 // The word of a record with its header's check sum, or the one with its chain, says which record it is: no other has either. Nothing else
@@ -176,7 +177,7 @@ class PackMender {
       auto known = header_of(whole);
       if (known && known->size_in_log() != entry.size) known.reset();
       if (!open) stretches.push_back({last, info_.end, {}});
-      stretches.back().wounds.push_back({entry, std::move(known)});
+      stretches.back().damaged.push_back({entry, std::move(known)});
       open = true;
       return Status();
     }));
@@ -193,15 +194,15 @@ class PackMender {
   Status mend_stretch(const Stretch& stretch) {
     std::optional<Result<Candidates>> candidates;
     Status first;
-    for (size_t i = 0; i < stretch.wounds.size(); ++i) {
-      const Wound& wound = stretch.wounds[i];
+    for (size_t i = 0; i < stretch.damaged.size(); ++i) {
+      const DamagedEntry& damage = stretch.damaged[i];
       Status mended;
-      if (wound.header && stretch.spans(wound.header->seq)) {
-        mended = mend_named(wound);
+      if (damage.header && stretch.spans(damage.header->seq)) {
+        mended = mend_named(damage);
       } else {
         if (!candidates) candidates = candidates_for(stretch);
         mended =
-            candidates->ok() ? mend_unnamed(stretch, i, **candidates) : cannot(wound.entry, candidates->status().text());
+            candidates->ok() ? mend_unnamed(stretch, i, **candidates) : cannot(damage.entry, candidates->status().text());
       }
       if (!mended.ok() && first.ok()) first = std::move(mended);
     }
@@ -209,11 +210,11 @@ class PackMender {
   }
 
   // A header says which record it is, and vouches for its payload.
-  Status mend_named(const Wound& wound) {
-    auto found = copy_.from(wound.header->seq);
-    if (!found.ok()) return cannot(wound.entry, found.status().text());
-    if (found->header != *wound.header) return cannot(wound.entry, "the other copy has another record in its place");
-    return write(wound.entry, as_text(found->whole), found->header.seq);
+  Status mend_named(const DamagedEntry& damage) {
+    auto found = copy_.from(damage.header->seq);
+    if (!found.ok()) return cannot(damage.entry, found.status().text());
+    if (found->header != *damage.header) return cannot(damage.entry, "the other copy has another record in its place");
+    return write(damage.entry, as_text(found->whole), found->header.seq);
   }
 
   // All that may have stood there.
@@ -242,7 +243,7 @@ class PackMender {
 
   // Of the candidates as long as the table says: the one that what is left there names, or the only one there can be.
   Status mend_unnamed(const Stretch& stretch, size_t number, const Candidates& candidates) {
-    const PackEntry& entry = stretch.wounds[number].entry;
+    const PackEntry& entry = stretch.damaged[number].entry;
     std::string there(entry.size, '\0');
     TM_ASSIGN(const size_t got, records_->read(entry.at, {reinterpret_cast<std::byte*>(there.data()), there.size()}));
     there.resize(got);
@@ -258,7 +259,7 @@ class PackMender {
     const Candidate* chosen = nullptr;
     if (named.size() == 1) {
       chosen = named.front();
-    } else if (named.empty() && match(stretch.wounds, candidates)) {
+    } else if (named.empty() && match(stretch.damaged, candidates)) {
       chosen = &candidates.all[number];
     } else if (named.empty() && complete && fitting.size() == 1) {
       chosen = fitting.front();

@@ -365,7 +365,7 @@ Status LogWriter::retire_step(const RetireOrder& order, Seq kept, std::span<cons
 // Positions of records that go, or went already, where somebody's copy may end. The one right before `held_from` needs no keeping.
 Result<std::vector<Position>> LogWriter::positions_to_keep(const RetireOrder& order, Seq held_from) {
   std::vector<std::pair<Seq, Seq>> going;
-  for (const auto& [first, last] : order.standing) {
+  for (const auto& [first, last] : order.copy_ends) {
     going.emplace_back(std::max(first, Seq(1)), std::min(last, held_from.prev()));
   }
   const auto ranges = likeliest_positions(std::move(going), kKnownMax);

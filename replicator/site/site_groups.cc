@@ -50,7 +50,7 @@ Result<std::vector<std::string>> SiteGroups::find_groups() const {
   FileSystem& files = *options_.group.files;
   TM_ASSIGN(std::vector<std::string> names, files.list(options_.directory));
   std::erase_if(names, [&](const std::string& name) {
-    if (!check_name(name, "group").ok()) return true;
+    if (!check_peer_name(name, "group").ok()) return true;
     const Result<bool> is_group = files.exists(options_.directory + "/" + name + "/group.json");
     return !is_group.ok() || !*is_group;
   });
@@ -100,7 +100,7 @@ ReplicaHost* SiteGroups::find(const std::string& name) {
 
 Result<ReplicaHost*> SiteGroups::find_or_add(const std::string& name, const GroupId& id, const Claimant& who,
                                              const std::function<bool(const std::string& name)>& may_know) {
-  TM_TRY(check_name(name, "group"));
+  TM_TRY(check_peer_name(name, "group"));
   if (id == GroupId{}) return Status(Code::kInvalid, "a group's id is missing");
   MutexLock lock(mutex_);
   size_t owned = 0;

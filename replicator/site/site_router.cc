@@ -166,7 +166,7 @@ void SiteRouter::handle_hello(const Origin& origin, Bytes body, const WireHeader
 }
 
 Status SiteRouter::greet(const Origin& origin, const Hello& hello) {
-  if (!hello.group.empty()) TM_TRY(check_name(hello.group, "group"));  // before anything is compared with the list
+  if (!hello.group.empty()) TM_TRY(check_peer_name(hello.group, "group"));  // before anything is compared with the list
   if (peers_.size() >= kSessionsMax) return Status(Code::kLimit, "the site has reached its limit of peers");
   if (sessions_of(origin.user) >= kSessionsPerKeyMax) {
     return Status(Code::kLimit, "this key has reached its limit of 256 sessions here");

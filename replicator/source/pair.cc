@@ -149,7 +149,7 @@ nlohmann::ordered_json pair_json(const Pair& pair) {
 
 // The syntax alone; the files behind the keys are looked at when they are needed.
 Status check_syntax(const PairConfig& pair) {
-  TM_TRY(check_name(pair.site, "site"));
+  TM_TRY(check_peer_name(pair.site, "site"));
   if (pair.site == "local" || pair.site == "all") {
     return Status(Code::kInvalid, "'" + pair.site + "' is reserved; choose another name for the site");
   }

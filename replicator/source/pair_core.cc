@@ -325,7 +325,7 @@ Status PairCore::take_ack(Bytes body) {
     session_.difference.reset();
     session_.cursor = std::make_shared<LogCursor>(group_.log(), acked_.received.next());
   }
-  window_.settle(acked_.durable);
+  window_.made_durable(acked_.durable);
   drop_untold_downstream();
   TM_TRY(advance());
   publish();
@@ -499,9 +499,9 @@ void PairCore::publish() {
   shown.parked = status_.parked;
   shown.shipped_bytes = shipped_.once();
   shown.resent_bytes = shipped_.again();
-  PairLag::Standing standing{acked_.durable, window_.durable_end(), {}};
-  if (session_.difference) standing.difference_bytes_left = session_.difference->bytes_left();
-  lag_.measure(group_.log(), standing, now());
+  PairLag::SitePosition site{acked_.durable, window_.durable_end(), {}};
+  if (session_.difference) site.difference_bytes_left = session_.difference->bytes_left();
+  lag_.measure(group_.log(), site, now());
   const bool copying = status_.state == PairState::kCopying || status_.state == PairState::kResyncing;
   lag_.show(shown, copying, clock_.wall_ns());
   group_.watermarks().update(config_.site, shown);

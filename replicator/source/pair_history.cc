@@ -38,7 +38,7 @@ void keep_what_pairs_need(PruneRequest& request, Group& group, const std::vector
   for (const Pair& pair : pairs) {
     const Seq durable = durable_there(group, pair);
     request.tombstones_from = std::min(request.tombstones_from, durable);
-    request.standing.emplace_back(durable, std::max(durable, pair.status.reached));
+    request.copy_ends.emplace_back(durable, std::max(durable, pair.status.reached));
     if (pair.status.parked) continue;
     const std::string who = "the pair with site '" + pair.config.site + "', ";
     if (durable == Seq()) {

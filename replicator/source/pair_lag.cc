@@ -19,16 +19,16 @@ uint64_t bytes_behind(const std::vector<SegmentInfo>& segments, const Location& 
 
 }  // namespace
 
-void PairLag::measure(const Log& log, const Standing& standing, int64_t now_ns) {
-  if (standing.durable >= log.durable()) {
+void PairLag::measure(const Log& log, const SitePosition& site, int64_t now_ns) {
+  if (site.durable >= log.durable()) {
     bytes_ = 0;
-  } else if (standing.difference_bytes_left) {
-    bytes_ = *standing.difference_bytes_left + log.bytes();
-  } else if (!standing.durable_end) {
+  } else if (site.difference_bytes_left) {
+    bytes_ = *site.difference_bytes_left + log.bytes();
+  } else if (!site.durable_end) {
     bytes_.reset();
   } else if (now_ns - measured_ns_ >= kMeasureEvery.count() || bytes_.value_or(0) == 0) {
     measured_ns_ = now_ns;
-    bytes_ = bytes_behind(log.segments(), *standing.durable_end);
+    bytes_ = bytes_behind(log.segments(), *site.durable_end);
   }
 }
 

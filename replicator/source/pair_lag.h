@@ -12,13 +12,13 @@ namespace tidemark {
 class PairLag {
  public:
   // Where the site stands.
-  struct Standing {
+  struct SitePosition {
     Seq durable;
     std::optional<Location> durable_end;            // the byte behind that record; nothing where it is not known
     std::optional<uint64_t> difference_bytes_left;  // of a difference that is under way
   };
   // Looks at the log now and then only: walking its segments is too much for each acknowledgement.
-  void measure(const Log& log, const Standing& standing, int64_t now_ns);
+  void measure(const Log& log, const SitePosition& site, int64_t now_ns);
   // The pair's state is another one: a copy that is under way begins here.
   void begin_copy() { copy_bytes_ = 0; }
   // `copying`: the pair is on its way to duplex.

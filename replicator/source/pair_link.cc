@@ -73,7 +73,7 @@ Status PairLink::park(const std::string& cause) {
   return command([core = &core_, &cause] { return core->park(cause); });
 }
 
-PairLink::Standing PairLink::standing() {
+PairLink::Progress PairLink::progress() {
   MutexLock lock(mutex_);
   return {core_.durable(), core_.refused() || !core_.wants_connection(), core_.last_error()};
 }

@@ -46,12 +46,12 @@ class PairLink {
   // Waits for that: nothing of the pair is saved or shown any more. For one caller, once.
   void end();
   // How it stands, for those who wait for it. Any thread.
-  struct Standing {
+  struct Progress {
     Seq durable;
     bool hopeless = false;  // suspended, or refused for good: waiting is in vain
     std::string last_error;
   };
-  [[nodiscard]] Standing standing();
+  [[nodiscard]] Progress progress();
 
  private:
   void run();

@@ -35,7 +35,7 @@ bool SendWindow::acknowledge(uint64_t bytes, uint64_t frames) {
   return true;
 }
 
-void SendWindow::settle(Seq seq) {
+void SendWindow::made_durable(Seq seq) {
   while (!runs_.empty() && runs_.front().last <= seq) {
     durable_end_ = runs_.front().end;
     runs_.pop_front();

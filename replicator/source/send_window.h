@@ -28,7 +28,7 @@ class SendWindow {
   [[nodiscard]] uint64_t sent_frames() const { return sent_.frames; }
   [[nodiscard]] uint64_t consumed_frames() const { return consumed_.frames; }
   // Everything up to `seq` is durable there.
-  void settle(Seq seq);
+  void made_durable(Seq seq);
   // Where in the log that ends which is durable there; nothing before the first run.
   [[nodiscard]] const std::optional<Location>& durable_end() const { return durable_end_; }
 

@@ -125,10 +125,10 @@ Status Shipper::park(const std::string& site, const std::string& cause) {
 std::string Shipper::lagging(Seq seq, bool hopeful) {
   std::string names;
   for (auto& [site, link] : links_) {
-    PairLink::Standing standing = link->standing();
-    if (standing.durable >= seq || (hopeful && standing.hopeless)) continue;
+    PairLink::Progress progress = link->progress();
+    if (progress.durable >= seq || (hopeful && progress.hopeless)) continue;
     names += (names.empty() ? "" : ", ") + site;
-    if (!hopeful && !standing.last_error.empty()) names += " (" + standing.last_error + ")";
+    if (!hopeful && !progress.last_error.empty()) names += " (" + progress.last_error + ")";
   }
   return names;
 }

@@ -69,7 +69,7 @@ Result<Endpoint> parse_ipc(std::string_view text) {
 
 }  // namespace
 
-Status check_name(std::string_view name, std::string_view what) {
+Status check_peer_name(std::string_view name, std::string_view what) {
   bool fits = !name.empty() && name.size() <= kNameMaxChars && name != "." && name != ".." &&
               std::all_of(name.begin(), name.end(), name_char);
   if (fits) return Status();
@@ -130,7 +130,7 @@ Result<RemoteAddress> parse_remote(std::string_view source) {
   RemoteAddress address;
   address.endpoint = source.substr(0, slash);
   address.group = source.substr(slash + 1);
-  TM_TRY(check_name(address.group, "group"));
+  TM_TRY(check_peer_name(address.group, "group"));
   TM_TRY(parse_endpoint(address.endpoint, false).status());
   return address;
 }

@@ -11,7 +11,7 @@
 namespace tidemark {
 
 // ok, or kInvalid: 1 … 63 of [A-Za-z0-9._-], not "." or "..". Sites and groups.
-Status check_name(std::string_view name, std::string_view what);
+Status check_peer_name(std::string_view name, std::string_view what);
 
 // An endpoint taken apart. ipc: the path is in `host`.
 struct Endpoint {

@@ -135,7 +135,7 @@ TEST_CASE("retire: a copy may end at the far side of a gap, where no record is h
   for (const uint64_t base : {150u, 190u}) {
     receive(50);
     RetireOrder order = order_to(Seq(std::min(base, t.log->appended().value())), content);
-    order.standing = {{before.seq, behind.seq}};
+    order.copy_ends = {{before.seq, behind.seq}};
     must(t.log->retire(order));
     REQUIRE(t.log->first() > behind.seq);
     CHECK(must(t.log->position_at(behind.seq)) == behind);
@@ -170,7 +170,7 @@ TEST_CASE("retire: where a copy most likely ends stays known, however much may b
   must(t.log->sync(kLatest));
   const Content nothing;
   RetireOrder order = order_to(Seq(kRecords), nothing);
-  order.standing = {{Seq(5), Seq(kRecords)}, {Seq(1000), Seq(1001)}};
+  order.copy_ends = {{Seq(5), Seq(kRecords)}, {Seq(1000), Seq(1001)}};
   std::map<Seq, Position> positions;
   for (const uint64_t seq : {5u, 6u, 1000u, 1001u}) positions[Seq(seq)] = must(t.log->position_at(Seq(seq)));
   must(t.log->retire(order));

@@ -22,11 +22,11 @@ void write(const std::string& path, const std::string& content) {
 }  // namespace
 
 TEST_CASE("names of sites and groups") {
-  for (const char* good : {"a", "A-b_c.9", ".hidden", "...", "-x"}) CHECK(check_name(good, "site").ok());
-  CHECK(check_name(std::string(63, 'x'), "site").ok());
-  CHECK(!check_name(std::string(64, 'x'), "site").ok());
-  for (const char* bad : {"", ".", "..", "a/b", "a b", "ä", "a\n", "x~new"}) CHECK(!check_name(bad, "site").ok());
-  CHECK(!check_name(std::string_view("a\0b", 3), "site").ok());
+  for (const char* good : {"a", "A-b_c.9", ".hidden", "...", "-x"}) CHECK(check_peer_name(good, "site").ok());
+  CHECK(check_peer_name(std::string(63, 'x'), "site").ok());
+  CHECK(!check_peer_name(std::string(64, 'x'), "site").ok());
+  for (const char* bad : {"", ".", "..", "a/b", "a b", "ä", "a\n", "x~new"}) CHECK(!check_peer_name(bad, "site").ok());
+  CHECK(!check_peer_name(std::string_view("a\0b", 3), "site").ok());
 }
 
 TEST_CASE("endpoints, and which of them need no keys") {

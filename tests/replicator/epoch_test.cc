@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "log/read/cursor.h"
+#include "log/write/writer.h"
 #include "replicator/site/replica_core.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
@@ -308,7 +309,7 @@ TEST_CASE(
   Scratch work;
   auto primary = make_primary(work / "p");
   for (int i = 0; i < 6; ++i) touch(*primary, "f" + std::to_string(i), "content");
-  REQUIRE(primary->log().sync(kLatest).ok());
+  REQUIRE(primary->log_writer().sync(kLatest).ok());
   const Seq end = primary->log().durable();
   Core site(work / "site");
   const Hello hello = shipper_hello(*primary);

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "log/read/cursor.h"
+#include "log/write/writer.h"
 #include "replicator/source/pair_core.h"
 #include "tests/replicator/support.h"
 #include "tests/support/clocks.h"
@@ -115,7 +116,7 @@ class Play {
   }
   Seq write(const std::string& name) {
     touch(group_, name, "content");
-    REQUIRE(group_.log().sync(kLatest).ok());
+    REQUIRE(group_.log_writer().sync(kLatest).ok());
     return group_.log().durable();
   }
   void lose() { core_->disconnected(Status(Code::kUnreachable, "the connection is gone")); }
@@ -547,12 +548,12 @@ TEST_CASE("a pair of a copy that is suspended drains what may be passed on, and 
   Scratch work;
   auto primary = make_primary(work / "vol");
   touch(*primary, "one", "content");
-  REQUIRE(primary->log().sync(kLatest).ok());
+  REQUIRE(primary->log_writer().sync(kLatest).ok());
   REQUIRE(Group::init_replica(work / "copy", {primary->identity().id, "shop", Role::kReplica}, small_options()).ok());
   auto copy = open_group(work / "copy", OpenMode::kReplica);
   LogCursor cursor(primary->log(), Seq(1));
   REQUIRE(copy->ingest(cursor.read(kRunMax, kLatest).value().bytes, Seq()).ok());
-  REQUIRE(copy->log().sync(kLatest).ok());
+  REQUIRE(copy->log_writer().sync(kLatest).ok());
   REQUIRE(copy->settled() == Seq());
   PairStatus status;
   status.state = PairState::kSuspending;
@@ -563,7 +564,7 @@ TEST_CASE("a pair of a copy that is suspended drains what may be passed on, and 
     REQUIRE(play.connect(Epoch(0)).ok());
   }
   SECTION("it knows that they are") {
-    copy->log().settle(Seq(2));
+    copy->log_writer().settle(Seq(2));
     REQUIRE(play.connect(Epoch(0)).ok());
     CHECK(play.state() == PairState::kSuspending);
     REQUIRE(play.pump().ok());

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "log/read/cursor.h"
+#include "log/write/writer.h"
 #include "tests/volume/model.h"
 
 namespace tidemark::test {
@@ -146,7 +147,7 @@ void SimWorld::fsync() {
   if (below(3) == 0) {
     sync_slowly();
     if (!failure_.empty() || nodes_.front()->group().log().durable() < upto) return;
-  } else if (!group.log().sync(kLatest).ok()) {
+  } else if (!group.log_writer().sync(kLatest).ok()) {
     return fail("the primary's log failed");
   }
   nodes_.front()->must_hold = std::max(nodes_.front()->must_hold, upto);
@@ -169,7 +170,7 @@ void SimWorld::sync_slowly() {
     }
     return fails ? Status(Code::kIo, "the power fails", EIO) : Status();
   });
-  const Status synced = primary.group().log().sync(kLatest);
+  const Status synced = primary.group().log_writer().sync(kLatest);
   primary.disk->on_operation(nullptr);
   if (!failure_.empty() || synced.ok()) return;
   if (!fails) return fail("the primary's log failed");
@@ -279,7 +280,7 @@ void SimWorld::prune(SimNode& node) {
     const PairStatus& saved = link->saved().status;
     const Seq durable = std::max(saved.durable, link->core().durable());
     request.tombstones_from = std::min(request.tombstones_from, durable);
-    request.standing.emplace_back(durable, std::max(durable, saved.reached));
+    request.copy_ends.emplace_back(durable, std::max(durable, saved.reached));
     if (!saved.parked) request.keep.push_back({durable == Seq() ? Seq(1) : durable.next(), "a pair"});
   }
   auto report = group.prune(request);
@@ -417,7 +418,7 @@ std::string SimWorld::finish() {
     if (turn % 50 == 49) heal();  // what was on its way to be suspended, at the pace of its line
     clock.advance(std::chrono::milliseconds(20));
     for (auto& node : nodes_) {
-      if (node->primary) (void)node->own->log().sync(kLatest).ok();
+      if (node->primary) (void)node->own->log_writer().sync(kLatest).ok();
     }
     turn_all();
     for (auto& link : links_) link->commit();

@@ -135,7 +135,7 @@ void prune_to_newest(Group& group, Seq copy_at) {
   PruneRequest request;
   request.to = group.newest();
   request.tombstones_from = copy_at;
-  request.standing = {{copy_at, copy_at}};
+  request.copy_ends = {{copy_at, copy_at}};
   auto report = group.prune(request);
   INFO(report.status().text());
   REQUIRE(report.ok());

@@ -185,7 +185,7 @@ TEST_CASE("history keeper: a difference that is being sent does not keep the log
   REQUIRE(group->sync().ok());
   PruneRequest prune{.to = group->newest()};
   prune.tombstones_from = old.seq;
-  prune.standing = {{old.seq, old.seq}};
+  prune.copy_ends = {{old.seq, old.seq}};
   REQUIRE(group->prune(prune).ok());
   auto reader = group->read_difference(old);
   INFO(reader.status().text());

@@ -90,7 +90,7 @@ struct World {
     PruneRequest request;
     request.to = source->newest();
     request.tombstones_from = from;
-    request.standing = {{from, from}};
+    request.copy_ends = {{from, from}};
     REQUIRE(source->prune(request).ok());
     collect();
   }

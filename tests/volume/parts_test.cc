@@ -75,7 +75,7 @@ TEST_CASE("a reader's find never overwrites what the writer put") {
   CHECK(cache.get(1, ticket) == 20);
   for (int i = 2; i < 1000; ++i) cache.put(i, i);
   CHECK(cache.get(1, ticket) == 20);  // not in the index yet: kept
-  cache.settle();
+  cache.all_written();
   int kept = 0;
   for (int i = 1; i < 1000; ++i) kept += cache.get(i, ticket).has_value();
   CHECK(kept <= 64);

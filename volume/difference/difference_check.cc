@@ -68,7 +68,8 @@ Status DifferenceCheck::add(std::string_view key, std::string_view value) {
 
 Status DifferenceCheck::finish() {
   TM_TRY(write_batch(0));
-  TM_TRY(each_subject('D', [&](const std::string& subject, std::string_view value) { return check_name(subject, value); }));
+  TM_TRY(
+      each_subject('D', [&](const std::string& subject, std::string_view value) { return check_name_row(subject, value); }));
   TM_TRY(each_subject('X', [&](const std::string& subject, std::string_view value) { return check_xattr(subject, value); }));
   TM_TRY(
       each_subject('E', [&](const std::string& subject, std::string_view value) { return check_extent(subject, value); }));
@@ -159,7 +160,7 @@ Result<std::optional<Attr>> DifferenceCheck::after(Ino ino) {
   return std::optional<Attr>(std::move(attr));
 }
 
-Status DifferenceCheck::check_name(const std::string& subject, std::string_view value) {
+Status DifferenceCheck::check_name_row(const std::string& subject, std::string_view value) {
   const Ino parent = ino_of(subject);
   TM_ASSIGN(const auto old, state_.name(parent, name_of(subject), offer_.from.seq));
   if (old) {

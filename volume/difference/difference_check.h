@@ -60,7 +60,7 @@ class DifferenceCheck {
   Status each_subject(char kind, const std::function<Status(const std::string& subject, std::string_view value)>& visit);
   Result<std::optional<Attr>> before(Ino ino);  // at the copy's position
   Result<std::optional<Attr>> after(Ino ino);   // with the difference
-  Status check_name(const std::string& subject, std::string_view value);
+  Status check_name_row(const std::string& subject, std::string_view value);
   Status check_xattr(const std::string& subject, std::string_view value);
   Status check_extent(const std::string& subject, std::string_view value);
   Status check_inode(const std::string& subject, std::string_view value);

@@ -110,19 +110,19 @@ Status Committer::commit(std::span<const RecordDraft> drafts, RecordHeader* last
   for (size_t i = 0; i < drafts.size() && applied.ok(); ++i) {
     applied = state_.apply(appended[i].header, drafts[i].payload.bytes(), appended[i].location);
   }
-  const Status settled = settle(applied);
+  const Status finished = finish(applied);
   flush_now_and_then(bytes);
-  return settled;
+  return finished;
 }
 
 // A full disk in the middle of them: what was not applied is read from the log again once there is space.
-Status Committer::settle(const Status& applied) {
+Status Committer::finish(const Status& applied) {
   if (applied.ok()) return publish();
   behind_ = applied.code() == Code::kNoSpace;
   return behind_ ? applied : stop(applied);
 }
 
-Status Committer::leap(const std::function<Status()>& load) {
+Status Committer::load(const std::function<Status()>& load) {
   Status loaded = load();
   if (loaded.ok()) loaded = state_.look_anew();
   if (!loaded.ok()) return stop(loaded);
@@ -148,9 +148,9 @@ Status Committer::commit_verified(const VerifiedRun& run) {
     const RecordView& record = run.records()[i];
     applied = state_.apply(record.header, record.payload, locations[i]);
   }
-  const Status settled = settle(applied);
+  const Status finished = finish(applied);
   flush_now_and_then(run.bytes().size());
-  return settled;
+  return finished;
 }
 
 }  // namespace tidemark

@@ -48,7 +48,7 @@ class Committer {
   // The records above `to` go, from the index and the log. Whoever calls has seen to it that nobody looks at them.
   Status cut(const Position& to) TM_REQUIRES(mutex);
   // The index is brought further by `load`, to where the log is. After a failure only opening anew helps.
-  Status leap(const std::function<Status()>& load) TM_REQUIRES(mutex);
+  Status load(const std::function<Status()>& load) TM_REQUIRES(mutex);
 
   // Has what is not on disk for too long brought there, where nobody commits any more. Any thread. Returns when to ask again.
   std::chrono::nanoseconds flush_what_is_old();
@@ -71,7 +71,7 @@ class Committer {
   void flush_now_and_then(uint64_t appended_bytes) TM_REQUIRES(mutex);
   void begin_flush(int64_t since_ns);
   // After records were appended: `applied` says how far applying them came.
-  Status settle(const Status& applied) TM_REQUIRES(mutex);
+  Status finish(const Status& applied) TM_REQUIRES(mutex);
   // A failure after the append: the log has what the index lacks. Only opening anew (which replays the log) mends that.
   Status stop(const Status& why) TM_REQUIRES(mutex);
   // kNoSpace where the drafts bring new data and the log may not grow. What takes away goes on, so that room can be made.

@@ -82,7 +82,7 @@ Status Group::finish_difference(DifferenceWriter& taken, const std::optional<std
     MutexLock lock(committer_->mutex);
     TM_TRY(log.cross(order));
     if (order.is_base) core_->views.lower(order.to.seq);
-    TM_TRY(committer_->leap([&] {
+    TM_TRY(committer_->load([&] {
       Index& index = core_->state->index();
       return order.is_base ? load_base_image(*options_.files, directory_, order.to, index)
                            : load_gap_rows(*options_.files, directory_, gap, index);

@@ -181,7 +181,7 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   TM_ASSIGN(const BaseRule rule, make_image(request, report.base));
   RetireOrder order;
   order.base = report.base;
-  order.standing = request.standing;
+  order.standing = request.copy_ends;
   order.bytes_per_second = request.bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
@@ -212,7 +212,7 @@ Status Pruner::retire_rest(uint64_t bytes_per_second, PruneReport& report) {
   const BaseRule rule{floor.base.seq, header.tombstones_from};
   RetireOrder order;
   order.base = rule.base;
-  for (const Position& position : floor.known) order.standing.emplace_back(position.seq, position.seq);
+  for (const Position& position : floor.known) order.copy_ends.emplace_back(position.seq, position.seq);
   order.bytes_per_second = bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };

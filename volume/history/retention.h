@@ -55,7 +55,7 @@ struct PruneRequest {
   // records after it, must hear what was deleted since. kLatest: nobody needs any.
   Seq tombstones_from = kLatest;
   // Where copies elsewhere may end that are not up to here, both ends included: these positions can be compared with afterwards, too.
-  std::vector<std::pair<Seq, Seq>> standing;
+  std::vector<std::pair<Seq, Seq>> copy_ends;
   uint64_t bytes_per_second = 0;  // of records moved; 0: as fast as the disk
   bool dry_run = false;
   bool without_copies = false;  // dry run: as if no difference were being read by anybody

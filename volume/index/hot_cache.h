@@ -42,7 +42,7 @@ class HotCache {
     trim(shard);
   }
 
-  // By the writer: the truth from now on. Stays until settle(), because the index may not have it yet.
+  // By the writer: the truth from now on. Stays until all_written(), because the index may not have it yet.
   void put(const Key& key, const Value& value) {
     Shard& shard = shard_of(key);
     MutexLock lock(shard.mutex);
@@ -50,22 +50,22 @@ class HotCache {
     auto found = shard.entries.find(key);
     if (found != shard.entries.end()) {
       found->second->value = value;
-      if (!found->second->unsettled) shard.unsettled.push_back(found->second);
-      found->second->unsettled = true;
+      if (!found->second->unwritten) shard.unwritten.push_back(found->second);
+      found->second->unwritten = true;
       shard.order.splice(shard.order.begin(), shard.order, found->second);
     } else {
       insert(shard, key, value, true);
-      shard.unsettled.push_back(shard.order.begin());
+      shard.unwritten.push_back(shard.order.begin());
     }
   }
 
   // By the writer: everything put so far is in the index.
-  void settle() {
+  void all_written() {
     for (Shard& shard : shards_) {
       MutexLock lock(shard.mutex);
-      if (shard.unsettled.empty()) continue;
-      for (auto entry : shard.unsettled) entry->unsettled = false;
-      shard.unsettled.clear();
+      if (shard.unwritten.empty()) continue;
+      for (auto entry : shard.unwritten) entry->unwritten = false;
+      shard.unwritten.clear();
       trim(shard);
     }
   }
@@ -74,7 +74,7 @@ class HotCache {
     for (Shard& shard : shards_) {
       MutexLock lock(shard.mutex);
       ++shard.generation;
-      shard.unsettled.clear();
+      shard.unwritten.clear();
       shard.entries.clear();
       shard.order.clear();
     }
@@ -85,26 +85,26 @@ class HotCache {
   struct Entry {
     Key key;
     Value value;
-    bool unsettled;
+    bool unwritten;
   };
   using Order = std::list<Entry>;
   struct Shard {
     Mutex mutex;
     Order order;  // most recently used first
     std::unordered_map<Key, typename Order::iterator, Hash> entries;
-    std::vector<typename Order::iterator> unsettled;
+    std::vector<typename Order::iterator> unwritten;
     uint64_t generation = 0;
   };
 
   Shard& shard_of(const Key& key) { return shards_[(Hash{}(key)*0x9e3779b97f4a7c15u) >> 60]; }
 
-  void insert(Shard& shard, const Key& key, const Value& value, bool unsettled) {
-    shard.order.push_front(Entry{key, value, unsettled});
+  void insert(Shard& shard, const Key& key, const Value& value, bool unwritten) {
+    shard.order.push_front(Entry{key, value, unwritten});
     shard.entries.emplace(key, shard.order.begin());
   }
 
   void trim(Shard& shard) {
-    while (shard.entries.size() > shard_max_ && !shard.order.back().unsettled) {
+    while (shard.entries.size() > shard_max_ && !shard.order.back().unwritten) {
       shard.entries.erase(shard.order.back().key);
       shard.order.pop_back();
     }

@@ -51,7 +51,7 @@ Result<Attr> Applier::inode(Ino ino) {
 void Applier::put_inode(const Attr& attr) {
   Attr stamped = attr;
   stamped.changed = header_.seq;
-  stamped.preallocation.settle();
+  stamped.preallocation.forget_full();
   state_.batch_.put(as_of_key(inode_subject(attr.ino), header_.seq), encode_inode_row(stamped));
   state_.inodes_.put(attr.ino, stamped);
 }
@@ -74,7 +74,7 @@ void Applier::drop_name(Attr& attr) {
   if (attr.nlink == 0) state_.batch_.put(unnamed_key(attr.ino), "");
 }
 
-Status Applier::settle() {
+Status Applier::write_batch() {
   // The record at hand is not part of what is written: next_meta_ still names the one before it.
   return state_.write();
 }
@@ -224,7 +224,7 @@ Status Applier::set_attr() {
 Status Applier::set_xattr() {
   TM_ASSIGN(auto body, decode_xattr(payload_));
   TM_ASSIGN(Attr attr, inode(header_.ino));
-  TM_TRY(settle());  // an earlier record of the batch may have set the same attribute
+  TM_TRY(write_batch());  // an earlier record of the batch may have set the same attribute
   TM_ASSIGN(auto before, state_.xattr(header_.ino, body.name, kLatest));
   if (!before) ++attr.xattr_count;
   put_xattr(header_.ino, body.name, body.value);
@@ -278,7 +278,7 @@ Status Applier::mark() {
 
 Status Applier::mark_change() {
   TM_ASSIGN(auto body, decode_mark_change(payload_));
-  TM_TRY(settle());
+  TM_TRY(write_batch());
   TM_ASSIGN(auto row, state_.index_->get(mark_key(body.id)));
   if (!row) return contradiction("there is no mark " + std::to_string(body.id.value()));
   TM_ASSIGN(Mark mark, decode_mark_row(*row));

@@ -42,7 +42,7 @@ class Applier {
   // Blocks [first, first + count) of the file lie at `extent` / are a hole now; attr.blocks follows.
   Status map_blocks(Attr& attr, uint64_t first, uint32_t count, const Extent& extent);
   Status unmap_blocks(Attr& attr, uint64_t first, uint64_t end);
-  // The maps of those chunks of [first, end) that have rows; blocks [from, to) of the chunk are in the range. After settle().
+  // The maps of those chunks of [first, end) that have rows; blocks [from, to) of the chunk are in the range. After write_batch().
   using ChunkVisitor = std::function<Status(uint64_t chunk, uint32_t from, uint32_t to, const ChunkMap& map)>;
   Status each_chunk(Ino ino, uint64_t first, uint64_t end, const ChunkVisitor& visit);
   Result<uint64_t> unwritten_blocks(Ino ino, const BlockRange& range);
@@ -51,7 +51,7 @@ class Applier {
   Status change_chunk(Attr& attr, uint64_t chunk, const std::function<void(ChunkMap&)>& change, const ChunkRun& delta,
                       bool hole);
   // Writes the batch now: what follows iterates over rows in the index.
-  Status settle();
+  Status write_batch();
   [[nodiscard]] Status contradiction(std::string_view what) const;
 
   TreeState& state_;

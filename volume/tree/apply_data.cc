@@ -64,7 +64,7 @@ Status Applier::each_chunk(Ino ino, uint64_t first, uint64_t end, const ChunkVis
 }
 
 Status Applier::unmap_blocks(Attr& attr, uint64_t first, uint64_t end) {
-  TM_TRY(settle());
+  TM_TRY(write_batch());
   TM_TRY(each_chunk(attr.ino, first, end, [&](uint64_t chunk, uint32_t from, uint32_t to, const ChunkMap& map) {
     if (map.mapped() == 0) return Status();
     const ChunkRun run{static_cast<uint8_t>(from), static_cast<uint8_t>(to - from), {}};
@@ -142,7 +142,7 @@ Status Applier::limit_preallocation(Attr& attr) {
 Status Applier::allocate() {
   TM_ASSIGN(auto body, decode_allocate(payload_));
   TM_ASSIGN(Attr attr, inode(header_.ino));
-  TM_TRY(settle());
+  TM_TRY(write_batch());
   const BlockRange range{body.first_block, body.count};
   uint64_t unwritten = 0;
   for (const BlockRange& part : attr.preallocation.missing(range)) {

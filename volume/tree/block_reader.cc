@@ -37,7 +37,7 @@ Status read_raw(Log& log, const Extent& extent, uint32_t count, MutableBytes out
   return Status();
 }
 
-Status read_packed(Log& log, const Extent& extent, uint32_t count, MutableBytes out) {
+Status read_compressed(Log& log, const Extent& extent, uint32_t count, MutableBytes out) {
   Buffer storage;
   TM_ASSIGN(RecordView record, log.read_record(extent.location, storage));
   if (record.header.seq != extent.seq) return damaged(log, extent, "the index points at another record");
@@ -61,7 +61,7 @@ Status read_packed(Log& log, const Extent& extent, uint32_t count, MutableBytes 
 }
 
 Status read_once(Log& log, const Extent& extent, uint32_t count, MutableBytes out) {
-  return extent.form == Extent::Form::kRaw ? read_raw(log, extent, count, out) : read_packed(log, extent, count, out);
+  return extent.form == Extent::Form::kRaw ? read_raw(log, extent, count, out) : read_compressed(log, extent, count, out);
 }
 
 }  // namespace

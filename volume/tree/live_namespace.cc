@@ -11,7 +11,7 @@ namespace {
 constexpr uint32_t kLinksMax = 1u << 30;
 constexpr int kDepthMax = 1 << 20;  // a walk towards the root that is longer has met a loop in a damaged index
 
-Status check_name(std::string_view name) {
+Status check_file_name(std::string_view name) {
   if (name.empty()) return Status(Code::kNotFound, "a name is empty");
   if (name.size() > kNameMax) return Status(Code::kNameTooLong, "a name is at most 255 bytes long");
   if (name == "." || name == "..") return Status(Code::kExists, "'.' and '..' are always there");
@@ -98,7 +98,7 @@ Result<Attr> LiveVolume::make(Ino parent, std::string_view name, const NewNode& 
 }
 
 Result<Attr> LiveVolume::make_node(Ino parent, std::string_view name, const NewNode& node_wanted) {
-  TM_TRY(check_name(name));
+  TM_TRY(check_file_name(name));
   TM_TRY(check_node(node_wanted));
   MutexLock lock(committer_.mutex);
   TM_TRY(parent_directory(parent).status());
@@ -115,7 +115,7 @@ Result<Attr> LiveVolume::make_unnamed(const NewNode& node_wanted) {
 }
 
 Result<Attr> LiveVolume::link(Ino ino, Ino parent, std::string_view name) {
-  TM_TRY(check_name(name));
+  TM_TRY(check_file_name(name));
   MutexLock lock(committer_.mutex);
   TM_ASSIGN(Attr attr, node(ino));
   if (S_ISDIR(attr.mode)) return Status(Code::kPermission, "a directory has one name");
@@ -182,7 +182,7 @@ Status LiveVolume::check_rename(const Attr& moved, const std::optional<Attr>& th
 
 Result<std::optional<Attr>> LiveVolume::rename(Ino from_parent, std::string_view from_name, Ino to_parent,
                                                std::string_view to_name, RenameMode mode, uint32_t uid, uint32_t gid) {
-  TM_TRY(check_name(to_name));
+  TM_TRY(check_file_name(to_name));
   MutexLock lock(committer_.mutex);
   TM_TRY(parent_directory(from_parent).status());
   TM_TRY(parent_directory(to_parent).status());

@@ -106,7 +106,7 @@ uint64_t Preallocation::blocks_within(uint64_t first, uint64_t end) const {
   return blocks;
 }
 
-void Preallocation::settle() {
+void Preallocation::forget_full() {
   if (unwritten_ == 0) ranges_.clear();
 }
 

@@ -51,7 +51,7 @@ class Preallocation {
   // Blocks of [first, first + 32) hold data or not, as bits, before and after a change.
   void written(uint64_t first, uint32_t before, uint32_t after);
   // Forgets the ranges where every block of them holds data: they say nothing any more.
-  void settle();
+  void forget_full();
 
   bool operator==(const Preallocation&) const = default;
 

@@ -232,8 +232,8 @@ Status TreeState::write() {
   batch_.put(kMetaKey, encode_meta(next_meta_));
   TM_TRY(index_->write(batch_));
   batch_.clear();
-  inodes_.settle();
-  chunks_.settle();
+  inodes_.all_written();
+  chunks_.all_written();
   MutexLock lock(meta_mutex_);
   meta_ = next_meta_;
   return Status();
