@@ -82,7 +82,7 @@ TEST_CASE("files that others can change or, where they are secret, read are not 
   const auto allowed = [&] { return AllowList::load(allow).status().code(); };
   const auto secret = [&] { return load_key_pair(keys.work / "site").status().code(); };
   const auto known = [&] { return load_public_key(keys.work / "site.pub").status().code(); };
-  for (const mode_t mode : {0666, 0620, 0602}) {
+  for (const mode_t mode : {0666U, 0620U, 0602U}) {
     REQUIRE(::chmod(allow.c_str(), mode) == 0);
     CHECK(allowed() == Code::kAccess);
     REQUIRE(::chmod((keys.work / "site.pub").c_str(), mode) == 0);
@@ -92,7 +92,7 @@ TEST_CASE("files that others can change or, where they are secret, read are not 
   CHECK(allowed() == Code::kOk);
   REQUIRE(::chmod((keys.work / "site.pub").c_str(), 0444) == 0);
   CHECK(known() == Code::kOk);
-  for (const mode_t mode : {0640, 0604, 0660}) {
+  for (const mode_t mode : {0640U, 0604U, 0660U}) {
     REQUIRE(::chmod((keys.work / "site").c_str(), mode) == 0);
     CHECK(secret() == Code::kNotAuthorised);
   }
