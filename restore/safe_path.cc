@@ -31,10 +31,6 @@ int open_piece(int directory, const std::string& path, int flags, Mounts mounts,
 
 }  // namespace
 
-Fd::~Fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 Status check_entry_name(std::string_view name) {
   if (name.empty()) return Status(Code::kCorrupt, "an entry without a name");
   if (name.size() > kNameMax) return Status(Code::kCorrupt, "a name of " + std::to_string(name.size()) + " bytes");

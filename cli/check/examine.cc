@@ -5,6 +5,7 @@
 #include "cli/output/output.h"
 #include "cli/service/signals.h"
 #include "log/repair/verify.h"
+#include "volume/group/directory.h"
 #include "volume/history/base_image.h"
 
 namespace tidemark::cli {
@@ -12,7 +13,7 @@ namespace {
 
 Result<LogVerdict> check_local_log(const std::string& directory, Seq last) {
   ProgressLine line("checking the log");
-  TM_ASSIGN(LogVerdict verdict, verify_log(posix_file_system(), directory + "/log", last,
+  TM_ASSIGN(LogVerdict verdict, verify_log(posix_file_system(), log_directory(directory), last,
                                            [&](uint64_t done, uint64_t total) { line.show(done, total); }));
   TM_TRY(verify_base_image(posix_file_system(), directory, verdict));
   return verdict;

@@ -12,31 +12,13 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/fd.h"
 #include "base/pinned.h"
 
 namespace tidemark::cli {
 namespace {
 
 constexpr int kBacklog = 16;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  int release() {
-    int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-
- private:
-  int fd_;
-};
 
 // The socket's address by way of /proc/self/fd; valid while `directory_fd` is open.
 Result<sockaddr_un> address_of(int directory_fd, const std::string& name) {
@@ -94,7 +76,7 @@ Status bind_without_file(int socket, int folder, const std::string& name) {
   const socklen_t size = abstract_address(text, address);
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) return errno_status(errno, "its address");
   const std::string file = name + kAddressSuffix;
-  Descriptor out(::openat(folder, file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  Fd out(::openat(folder, file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (out.get() < 0) return errno_status(errno, "creating " + file);
   if (::write(out.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return errno_status(errno, "writing " + file);
@@ -104,7 +86,7 @@ Status bind_without_file(int socket, int folder, const std::string& name) {
 
 // True: connected, to a process of root's, of ours, or of whoever owns the directory.
 bool connect_without_file(int socket, int folder, const std::string& name) {
-  Descriptor in(::openat(folder, (name + kAddressSuffix).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  Fd in(::openat(folder, (name + kAddressSuffix).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   std::array<char, kAddressSize + 1> text{};
   if (in.get() < 0 || ::read(in.get(), text.data(), text.size()) != static_cast<ssize_t>(kAddressSize)) return false;
   if (!std::string_view(text.data(), kAddressSize).starts_with(kAddressPrefix)) return false;
@@ -122,11 +104,11 @@ bool connect_without_file(int socket, int folder, const std::string& name) {
 
 Result<int> listen_in_directory(const std::string& directory, const std::string& name) {
   const std::string where = where_now(directory) + "/" + name;
-  Descriptor folder(open_directory(directory));
+  Fd folder(open_directory(directory));
   if (folder.get() < 0) return errno_status(errno, "cannot open " + where_now(directory));
   TM_TRY(remove_socket(folder.get(), name));
   TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
-  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
   // Before bind: the socket file is born with this mode, so that there is no moment in which others could connect.
   if (::fchmod(socket.get(), 0600) != 0) return errno_status(errno, "cannot protect " + where);
@@ -142,16 +124,16 @@ Result<int> listen_in_directory(const std::string& directory, const std::string&
 }
 
 void unlisten_in_directory(const std::string& directory, const std::string& name) {
-  Descriptor folder(open_directory(directory));
+  Fd folder(open_directory(directory));
   if (folder.get() >= 0) (void)remove_socket(folder.get(), name);  // what stays leads nowhere
 }
 
 Result<int> connect_in_directory(const std::string& directory, const std::string& name) {
   const std::string where = where_now(directory) + "/" + name;
-  Descriptor folder(open_directory(directory));
+  Fd folder(open_directory(directory));
   if (folder.get() < 0) return Status(Code::kNotFound, "cannot open " + directory + ": " + std::strerror(errno), errno);
   TM_ASSIGN(sockaddr_un address, address_of(folder.get(), name));
-  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno_status(errno, "cannot make a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket.release();
   const int error = errno;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/fd.h"
 #include "log/format/segment.h"
 
 namespace tidemark {
@@ -59,28 +60,34 @@ std::string path_of(int fd, const std::string& otherwise) {
 class Ancestor {
  public:
   explicit Ancestor(int fd) : fd_(fd) {}
-  ~Ancestor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Ancestor(const Ancestor&) = delete;
-  Ancestor& operator=(const Ancestor&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] int fd() const { return fd_.get(); }
   // False at the root, and where nobody may look further up.
   bool climb() {
     struct stat here {};
     struct stat above {};
-    const int parent = ::openat(fd_, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const bool higher = parent >= 0 && ::fstat(fd_, &here) == 0 && ::fstat(parent, &above) == 0 &&
+    Fd parent(::openat(fd(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const bool higher = parent.valid() && ::fstat(fd(), &here) == 0 && ::fstat(parent.get(), &above) == 0 &&
                         (here.st_dev != above.st_dev || here.st_ino != above.st_ino);
-    if (parent >= 0) {
-      ::close(fd_);
-      fd_ = parent;
-    }
+    if (parent.valid()) fd_ = std::move(parent);
     return higher;
   }
 
  private:
-  int fd_;
+  Fd fd_;
+};
+struct stat above {};
+const int parent = ::openat(fd_, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+const bool higher = parent >= 0 && ::fstat(fd_, &here) == 0 && ::fstat(parent, &above) == 0 &&
+                    (here.st_dev != above.st_dev || here.st_ino != above.st_ino);
+if (parent >= 0) {
+  ::close(fd_);
+  fd_ = parent;
+}
+return higher;
+}
+
+private:
+int fd_;
 };
 
 }  // namespace

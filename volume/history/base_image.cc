@@ -5,6 +5,7 @@
 
 #include "log/repair/verify.h"
 #include "volume/difference/difference.h"
+#include "volume/group/directory.h"
 #include "volume/tree/chunk_map.h"
 
 namespace tidemark {
@@ -140,7 +141,7 @@ Status verify_gap_rows(FileSystem& files, const std::string& directory, const Ga
     verdict.bytes += (*rows)->header().bytes;
     return Status();
   }
-  if (const auto now = read_floor(files, directory + "/log");
+  if (const auto now = read_floor(files, log_directory(directory));
       now.ok() && std::find(now->gaps.begin(), now->gaps.end(), gap) == now->gaps.end()) {
     return Status();  // pruned meanwhile
   }
@@ -152,7 +153,7 @@ Status verify_gap_rows(FileSystem& files, const std::string& directory, const Ga
 }  // namespace
 
 Status verify_base_image(FileSystem& files, const std::string& directory, LogVerdict& verdict) {
-  const auto floor = read_floor(files, directory + "/log");
+  const auto floor = read_floor(files, log_directory(directory));
   if (!floor.ok()) return Status();  // a damaged floor is the log's to report
   for (const Gap& gap : floor->gaps) {
     if (gap.from.seq != Seq()) TM_TRY(verify_gap_rows(files, directory, gap, verdict));
@@ -162,7 +163,7 @@ Status verify_base_image(FileSystem& files, const std::string& directory, LogVer
   const Code code = header.status().code();
   if (!header.ok() && code != Code::kCorrupt && code != Code::kNotFound) return header.status();
   // Pruned meanwhile: then there is a newer one, and nobody asked for this one.
-  if (const auto now = read_floor(files, directory + "/log"); now.ok() && now->base != floor->base) return Status();
+  if (const auto now = read_floor(files, log_directory(directory)); now.ok() && now->base != floor->base) return Status();
   if (header.ok() && header->base == floor->base) {
     verdict.bytes += header->bytes;
     return Status();
