@@ -36,6 +36,7 @@ void LogWriter::lead_sync() {
   leading_ = false;
   // Poisoned meanwhile by somebody else: durable() never moves again.
   if (done.ok() && poison_.ok()) {
+    CHECK_INVARIANT(durable() <= plan.target.seq && plan.target.seq <= appended());
     durable_.store(plan.target.seq.value(), std::memory_order_release);
     durable_position_ = plan.target;
     small_syncs_.store(plan.appended_bytes - synced_bytes_ < kSmallSync, std::memory_order_relaxed);

@@ -363,6 +363,7 @@ void LogWriter::commit(const Tail& tail, const Batch& batch) {
     segments_.set_used(live.known.first_seq, done.offset, live.known.first_time_ns);
   };
   MutexLock lock(state_mutex_);
+  CHECK_INVARIANT(tail.position.seq > before && tail.position.epoch >= tail_position_.epoch);
   for (const auto& segment : batch.made) {
     segments_.add({segment->known.first_seq, segment->known.before, kSegmentHeaderSize, 0}, segment->file);
     live_.push_back(segment);

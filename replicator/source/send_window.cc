@@ -20,6 +20,7 @@ bool SendWindow::has_room() const {
 }
 
 void SendWindow::add(size_t bytes) {
+  CHECK_INVARIANT(has_room() && bytes <= kWireMax);
   sent_.bytes += bytes;
   sent_.frames += 1;
 }

@@ -49,6 +49,7 @@ Status Committer::publish() {
   behind_ = written.code() == Code::kNoSpace;
   if (behind_) return written;
   if (!written.ok()) return stop(written);
+  CHECK_INVARIANT(state_.meta().applied.seq <= log_.appended());  // the index never shows what the log lacks
   newest_.store(state_.meta().applied.seq.value(), std::memory_order_release);
   return Status();
 }
