@@ -181,7 +181,7 @@ Status Pruner::carry_out(const PruneRequest& request, PruneReport& report) {
   TM_ASSIGN(const BaseRule rule, make_image(request, report.base));
   RetireOrder order;
   order.base = report.base;
-  order.standing = request.copy_ends;
+  order.copy_ends = request.copy_ends;
   order.bytes_per_second = request.bytes_per_second;
   order.stop = &stop_;
   order.live = [&](uint64_t from, uint64_t end) { return find_needed_records(core_.state->index(), rule, from, end); };
