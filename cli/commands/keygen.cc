@@ -6,6 +6,7 @@
 #include "cli/output/json.h"
 #include "cli/output/output.h"
 #include "replicator/site/site.h"
+#include "replicator/wire/keys.h"
 
 namespace tidemark::cli {
 namespace {

@@ -37,27 +37,32 @@ class Site {
   // Opens every group found in the directory and listens. kNotAuthorised: keys are missing for a public endpoint, or the
   // allow-list is empty.
   static Result<std::unique_ptr<Site>> open(const SiteOptions& options);
-  virtual ~Site() = default;  // stops and closes every group
+  ~Site();  // stops and closes every group
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
 
-  [[nodiscard]] virtual std::string endpoint() const = 0;  // as bound, with the real port
+  [[nodiscard]] std::string endpoint() const;  // as bound, with the real port
   // Serves until stop(). Returns how it ended.
-  virtual Status serve() = 0;
-  virtual void stop() = 0;  // from any thread
+  Status serve();
+  void stop();  // from any thread
   // Reads the allow-list now; by itself it is read within seconds of a change. From any thread.
-  virtual void read_allow_list() = 0;
+  void read_allow_list();
 
-  [[nodiscard]] virtual std::vector<std::string> groups() const = 0;
+  [[nodiscard]] std::vector<std::string> groups() const;
   // The open group `name`, or null. Valid as long as the site. For status and checkpoint requests on the control socket.
-  [[nodiscard]] virtual Group* find(const std::string& name) = 0;
+  [[nodiscard]] Group* find(const std::string& name);
   // The pairs to which this site forwards group `name`, or null. Valid as long as the site.
-  [[nodiscard]] virtual Shipper* shipper(const std::string& name) = 0;
+  [[nodiscard]] Shipper* shipper(const std::string& name);
   // What is known here of the pair the copy is the target of; nullopt: no source has spoken yet.
-  [[nodiscard]] virtual std::optional<SourceRecord> source(const std::string& name) = 0;
+  [[nodiscard]] std::optional<SourceRecord> source(const std::string& name);
   // Called (on a thread of the site) after a group was opened or made, for as long as serve() runs. Set before serve().
-  virtual void on_group(std::function<void(Group&)> callback) = 0;
-};
+  void on_group(std::function<void(Group&)> callback);
 
-// Writes a new CURVE key pair to `path` (0600) and the public half to `path`.pub. kExists.
-Status generate_key(const std::string& path, FileSystem& files = posix_file_system());
+ private:
+  struct Parts;  // which use libzmq
+  explicit Site(const SiteOptions& options);
+
+  const std::unique_ptr<Parts> parts_;
+};
 
 }  // namespace tidemark

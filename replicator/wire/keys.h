@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/status.h"
 
 namespace tidemark {
@@ -72,5 +73,8 @@ struct ClientKeys {
 // where only one is given.
 Result<ClientKeys> load_client_keys(const std::string& server_key_file, const std::string& own_key_file, bool local,
                                     std::string_view endpoint);
+
+// Writes a new CURVE key pair to `path` (0600) and the public half to `path`.pub. kExists.
+Status generate_key(const std::string& path, FileSystem& files = posix_file_system());
 
 }  // namespace tidemark
