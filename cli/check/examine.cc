@@ -1,7 +1,7 @@
-// Reading every byte: the directory's small files and index, the log, the tree.
+#include "cli/check/examine.h"
+
 #include <algorithm>
 
-#include "cli/check/findings.h"
 #include "cli/output/output.h"
 #include "cli/service/signals.h"
 #include "log/repair/verify.h"

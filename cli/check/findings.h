@@ -35,14 +35,6 @@ struct Findings {
   }
 };
 
-// Reads and checks everything. What damage keeps from being opened is read as far as that goes.
-Result<Findings> examine(const Source& source, const RemoteKeys& keys, bool log_only);
-
-// Puts damaged records back from another copy (`from`: tcp://HOST:PORT/GROUP; "": the sites of the volume's pairs), works
-// out a damaged group.json from the log, and gives up a damaged index, which the next open builds anew. What it did goes into
-// `done`. kBusy where only a volume that is not mounted can be repaired.
-Status repair(const Source& source, const std::string& from, const RemoteKeys& keys, Repairs& done);
-
 [[nodiscard]] Json findings_json(const Findings& findings);
 void print_findings(const Findings& findings);
 

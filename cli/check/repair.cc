@@ -1,7 +1,8 @@
-// tidemark verify --repair: which copy damaged records come from.
+#include "cli/check/repair.h"
+
+#include <algorithm>
 #include <filesystem>
 
-#include "cli/check/findings.h"
 #include "replicator/remote/site_source.h"
 #include "volume/group/directory.h"
 

@@ -3,7 +3,9 @@
 #include <memory>
 #include <optional>
 
+#include "cli/check/examine.h"
 #include "cli/check/findings.h"
+#include "cli/check/repair.h"
 #include "cli/commands/command.h"
 #include "cli/output/exit_map.h"
 #include "cli/output/output.h"

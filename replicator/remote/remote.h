@@ -7,20 +7,12 @@
 #include <vector>
 
 #include "base/status.h"
+#include "replicator/wire/endpoint.h"
 #include "volume/history/point.h"
 #include "volume/history/retention.h"
 #include "volume/tree/tree_view.h"
 
 namespace tidemark {
-
-struct RemoteAddress {
-  std::string endpoint;  // tcp://HOST:PORT or ipc://PATH (for ipc the group is after the last '/')
-  std::string group;
-};
-// True for what begins with tcp:// or ipc://.
-bool is_remote(std::string_view source);
-// Takes "tcp://HOST:PORT/GROUP" apart (the @POINT is already off). kInvalid.
-Result<RemoteAddress> parse_remote(std::string_view source);
 
 struct RemoteOptions {
   std::string server_key;  // as in PairConfig

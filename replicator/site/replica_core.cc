@@ -3,6 +3,7 @@
 #include "base/logging.h"
 #include "log/format/record_walker.h"
 #include "log/write/writer.h"
+#include "replicator/wire/difference_protocol.h"
 #include "replicator/wire/position_case.h"
 #include "volume/group/sealed_json.h"
 

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "replicator/site/heard_note.h"
 #include "replicator/site/source_record.h"
+#include "replicator/wire/difference_protocol.h"
 #include "replicator/wire/protocol.h"
 #include "volume/group/group.h"
 

@@ -2,6 +2,7 @@
 
 #include "base/logging.h"
 #include "replicator/remote/site_source.h"
+#include "replicator/wire/difference_protocol.h"
 
 namespace tidemark {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
+#include "replicator/wire/difference_protocol.h"
 #include "replicator/wire/endpoint.h"
 #include "replicator/wire/read_protocol.h"
 

@@ -4,6 +4,7 @@
 
 #include "base/logging.h"
 #include "replicator/source/pair_core.h"
+#include "replicator/wire/difference_protocol.h"
 
 namespace tidemark {
 

@@ -1,6 +1,7 @@
 #include "replicator/source/pair_reading.h"
 
 #include "log/read/cursor.h"
+#include "replicator/wire/difference_protocol.h"
 
 namespace tidemark {
 namespace {

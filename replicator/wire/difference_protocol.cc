@@ -1,6 +1,6 @@
-// The messages of a difference: OFFER, ACCEPT, DIFFERENCE.
+#include "replicator/wire/difference_protocol.h"
+
 #include "log/format/position.h"
-#include "replicator/wire/protocol.h"
 
 namespace tidemark {
 namespace {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "replicator/remote/remote.h"
 
 namespace tidemark {
 
@@ -26,6 +25,16 @@ struct Endpoint {
 };
 // kInvalid says what is accepted. `listening`: "*" and port 0 are allowed.
 Result<Endpoint> parse_endpoint(std::string_view text, bool listening);
+
+// A group at a site.
+struct RemoteAddress {
+  std::string endpoint;  // tcp://HOST:PORT or ipc://PATH (for ipc the group is after the last '/')
+  std::string group;
+};
+// True for what begins with tcp:// or ipc://.
+bool is_remote(std::string_view source);
+// Takes "tcp://HOST:PORT/GROUP" apart (the @POINT is already off). kInvalid.
+Result<RemoteAddress> parse_remote(std::string_view source);
 
 // The lines to one site: endpoints with commas between, 1 to kLinesMax, none twice. kInvalid.
 inline constexpr size_t kLinesMax = 4;

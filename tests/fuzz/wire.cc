@@ -1,4 +1,5 @@
 // Messages between sites: the envelope, and every body behind a right one.
+#include "replicator/wire/difference_protocol.h"
 #include "replicator/wire/protocol.h"
 #include "replicator/wire/read_protocol.h"
 #include "replicator/wire/status_protocol.h"

@@ -4,6 +4,7 @@
 #include "log/read/cursor.h"
 #include "log/write/writer.h"
 #include "replicator/site/replica_core.h"
+#include "replicator/wire/difference_protocol.h"
 #include "tests/replicator/raw_peer.h"
 #include "tests/replicator/support.h"
 #include "volume/group/sealed_json.h"

@@ -3,6 +3,7 @@
 #include <functional>
 #include <random>
 
+#include "replicator/wire/difference_protocol.h"
 #include "replicator/wire/read_protocol.h"
 
 using namespace tidemark;

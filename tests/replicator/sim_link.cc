@@ -1,3 +1,4 @@
+#include "replicator/wire/difference_protocol.h"
 #include "tests/replicator/sim_world.h"
 
 namespace tidemark::test {

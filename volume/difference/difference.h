@@ -140,9 +140,4 @@ class DifferenceWriter {
   Buffer blocks_;
 };
 
-// The rows of a gap, where they lie at a copy that has one. (With nothing before it, they are a base image.)
-std::string gap_rows_path(const std::string& directory, Seq to);
-// Adds them to the index, which is at gap.from; the position comes last.
-Status load_gap_rows(FileSystem& files, const std::string& directory, const Gap& gap, Index& index);
-
 }  // namespace tidemark

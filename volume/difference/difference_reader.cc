@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "volume/difference/difference.h"
+#include "volume/difference/gap_rows.h"
 #include "volume/history/base_image.h"
 #include "volume/tree/chunk_map.h"
 

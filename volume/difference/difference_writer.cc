@@ -5,6 +5,7 @@
 #include "log/format/segment.h"
 #include "volume/difference/difference.h"
 #include "volume/difference/difference_check.h"
+#include "volume/difference/gap_rows.h"
 #include "volume/group/directory.h"
 #include "volume/group/sealed_json.h"
 #include "volume/history/base_image.h"

@@ -1,5 +1,5 @@
-// The rows of a gap: where they are, and into the index.
-#include "volume/difference/difference.h"
+#include "volume/difference/gap_rows.h"
+
 #include "volume/history/base_image.h"
 #include "volume/index/rows.h"
 

@@ -2,6 +2,7 @@
 #include "base/logging.h"
 #include "log/format/record_walker.h"
 #include "log/write/writer.h"
+#include "volume/difference/gap_rows.h"
 #include "volume/group/committer.h"
 #include "volume/group/directory.h"
 #include "volume/group/group.h"

@@ -14,6 +14,7 @@
 #include "log/write/writer.h"
 #include "volume/difference/difference.h"
 #include "volume/difference/difference_check.h"
+#include "volume/difference/gap_rows.h"
 #include "volume/group/directory.h"
 #include "volume/group/replay.h"
 #include "volume/history/base_image.h"

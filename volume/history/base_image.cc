@@ -5,6 +5,7 @@
 
 #include "log/repair/verify.h"
 #include "volume/difference/difference.h"
+#include "volume/difference/gap_rows.h"
 #include "volume/group/directory.h"
 #include "volume/tree/chunk_map.h"
 
