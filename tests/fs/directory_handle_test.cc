@@ -14,8 +14,8 @@ namespace {
 
 std::string numbered(int i) { return "n" + std::to_string(100'000 + i); }
 
-struct Opened {
-  Opened() {
+struct OpenHandle {
+  OpenHandle() {
     REQUIRE(Group::init(scratch / "volume", {.name = "test"}).ok());
     auto opened = Group::open(scratch / "volume", OpenMode::kPrimary);
     REQUIRE(opened.ok());
@@ -49,7 +49,7 @@ std::map<std::string, int> take(DirectoryHandle& handle, uint64_t& cookie, size_
 }  // namespace
 
 TEST_CASE("An open directory does not hold the base, and what is in it all the time is listed once all the same") {
-  Opened o;
+  OpenHandle o;
   DirectoryHandle handle(o.group.get(), nullptr, kRootIno.value(), kRootIno, o.recent);
   uint64_t cookie = 0;
   std::map<std::string, int> seen = take(handle, cookie, 1'500);
@@ -70,7 +70,7 @@ TEST_CASE("An open directory does not hold the base, and what is in it all the t
 }
 
 TEST_CASE("A reply may be taken in part, from any of its pages, and a place found again after more was read") {
-  Opened o;
+  OpenHandle o;
   DirectoryHandle handle(o.group.get(), nullptr, kRootIno.value(), kRootIno, o.recent);
   std::vector<std::pair<uint64_t, std::string>> all;
   REQUIRE(handle
@@ -91,7 +91,7 @@ TEST_CASE("A reply may be taken in part, from any of its pages, and a place foun
 }
 
 TEST_CASE("A place behind a name that is gone leads on in a handle that never saw it") {
-  Opened o;
+  OpenHandle o;
   uint64_t cookie = 0;
   {
     DirectoryHandle handle(o.group.get(), nullptr, kRootIno.value(), kRootIno, o.recent);

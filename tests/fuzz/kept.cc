@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "log/format/pack.h"
 #include "log/repair/mend.h"
+#include "log/repair/pack_verify.h"
 #include "log/repair/verify.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/fault_file.h"

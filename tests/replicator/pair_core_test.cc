@@ -515,7 +515,7 @@ TEST_CASE("what a site has early is not remembered as durable there: its source 
   REQUIRE(play.connect().ok());
   REQUIRE(play.acknowledge_all().ok());
   REQUIRE(play.state() == PairState::kDuplex);
-  Log& log = primary->log();
+  LogWriter& log = primary->log_writer();
   const Seq kept = log.durable();
   std::promise<void> begun, looked;
   std::atomic<bool> seen{false};

@@ -8,7 +8,7 @@
 namespace tidemark {
 
 TEST_CASE("a prune leaves what pairs need: records unless they were dropped, deletions in any case") {
-  Scratch work;
+  test::Scratch work;
   const std::string volume = work / "vol";
   REQUIRE(Group::init(volume, {.name = "test"}).ok());
   auto group = Group::open(volume, OpenMode::kPrimary);

@@ -75,20 +75,6 @@ class Ancestor {
  private:
   Fd fd_;
 };
-struct stat above {};
-const int parent = ::openat(fd_, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-const bool higher = parent >= 0 && ::fstat(fd_, &here) == 0 && ::fstat(parent, &above) == 0 &&
-                    (here.st_dev != above.st_dev || here.st_ino != above.st_ino);
-if (parent >= 0) {
-  ::close(fd_);
-  fd_ = parent;
-}
-return higher;
-}
-
-private:
-int fd_;
-};
 
 }  // namespace
 
