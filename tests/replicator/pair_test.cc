@@ -125,7 +125,7 @@ TEST_CASE("the target says so when its source is lost without a word, and not wh
   REQUIRE(reaches(*primary, "duplex"));
   REQUIRE(eventually([&] { return site->source("shop")->state == PairState::kDuplex; }));
   shipper.reset();
-  REQUIRE(eventually([&] { return site->source("shop")->cause.find("ended") != std::string::npos; }));
+  REQUIRE(eventually([&] { return site->source("shop")->cause.find("stopped") != std::string::npos; }));
   CHECK(site->source("shop")->state == PairState::kDuplex);
 }
 
