@@ -147,7 +147,7 @@ TEST_CASE("a walk over a file reads what a walk over memory does") {
   must(files.make_directory("/d"));
   must(write_file_atomically(files, "/d/file", bytes));
   const auto file = must(files.open("/d/file", FileSystem::Open::kRead));
-  for (const size_t step : {64, 100, 4096}) {
+  for (const size_t step : {size_t{64}, size_t{100}, size_t{4096}}) {
     SegmentWindow window(*file, bytes.size(), step);
     RecordWalker over_file(window, 0, kBefore);
     RecordWalker over_memory(as_bytes(bytes), kBefore);
