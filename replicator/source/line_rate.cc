@@ -14,9 +14,9 @@ constexpr uint64_t kRunsUnderWay = 4;
 }  // namespace
 
 void LineRate::add(size_t bytes, int64_t now_ns) {
-  if (messages_.empty()) consumed_ns_ = now_ns;
+  if (messages_.empty()) consumed_ns_ = newest_consumed_sent_ns_ = now_ns;
   sent_ += bytes;
-  messages_.push_back({sent_, consumed_, consumed_ns_});
+  messages_.push_back({sent_, consumed_, consumed_ns_, now_ns, now_ns - newest_consumed_sent_ns_});
 }
 
 void LineRate::acknowledge(uint64_t consumed, int64_t now_ns) {
@@ -25,8 +25,10 @@ void LineRate::acknowledge(uint64_t consumed, int64_t now_ns) {
   while (!messages_.empty() && messages_.front().end <= consumed) {
     const Sent& message = messages_.front();
     const auto bytes = static_cast<double>(consumed - message.consumed);
-    const int64_t took = std::max<int64_t>(now_ns - message.since_ns, 1);
+    // Not faster than it was sent, either: answers that were held up come close together.
+    const int64_t took = std::max<int64_t>({now_ns - message.since_ns, message.sent_within_ns, 1});
     measure(bytes * 1e9 / static_cast<double>(took), now_ns);
+    newest_consumed_sent_ns_ = message.sent_ns;
     messages_.pop_front();
   }
 }

@@ -40,9 +40,11 @@ class LineRate {
   // A message that is on its way. Its rate counts from the last answer before it was sent, not from when it was sent: what was under
   // way then may have been nearly over.
   struct Sent {
-    uint64_t end = 0;       // of all that was sent, with this message
-    uint64_t consumed = 0;  // when it was sent
-    int64_t since_ns = 0;   // that much had been consumed
+    uint64_t end = 0;            // of all that was sent, with this message
+    uint64_t consumed = 0;       // when it was sent
+    int64_t since_ns = 0;        // that much had been consumed
+    int64_t sent_ns = 0;         // when it was sent
+    int64_t sent_within_ns = 0;  // what lies between the newest message that had been consumed and this one, itself included
   };
   void measure(double bytes_per_second, int64_t now_ns);
   [[nodiscard]] double rate() const { return std::max(newest_, before_); }
@@ -52,6 +54,7 @@ class LineRate {
   uint64_t sent_ = 0;
   uint64_t consumed_ = 0;
   int64_t consumed_ns_ = 0;  // when that grew, or when the first of what is on its way was sent
+  int64_t newest_consumed_sent_ns_ = 0;
   int64_t round_trip_ns_ = 0;
   // The fastest of the measurements of a while, and of the while before: bytes a second. 0: none.
   double newest_ = 0;

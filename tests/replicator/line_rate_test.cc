@@ -102,6 +102,19 @@ TEST_CASE("a long message that is nearly over when a short one follows makes no 
   CHECK(static_cast<double>(measured.under_way_max()) < kRate * 0.6);  // half a second's worth
 }
 
+TEST_CASE("answers that were held up and come close together make no line look fast") {
+  constexpr double kRate = 37e3;
+  constexpr int64_t kEach = static_cast<int64_t>(4'000 / kRate * 1e9);
+  LineRate measured;
+  for (int i = 0; i < 5; ++i) measured.add(4'000, 1 + i * kEach);  // as fast as the line takes them
+  int64_t now = 1 + 6 * kEach;
+  measured.acknowledge(4'000, now);  // it has had more for a while
+  measured.add(4'000, now);
+  measured.acknowledge(20'000, now + ns(milliseconds(10)));
+  measured.acknowledge(24'000, now + kEach + ns(milliseconds(1)));
+  CHECK(static_cast<double>(measured.under_way_max()) < kRate * 0.6);  // half a second's worth
+}
+
 TEST_CASE("a line that becomes slower, or faster, is known as such within seconds") {
   SimulatedLine one = line(12.5e6, milliseconds(50));
   one.run(seconds(10));
