@@ -54,7 +54,7 @@ void add_umount(Command& app, Invocation& invocation) {
   auto flags = std::make_shared<UmountFlags>();
   Command* command = app.add_subcommand("umount", "Unmount; returns when the log is closed and the process has ended");
   command->add_option("MOUNTPOINT", flags->mountpoint, "The mountpoint")->required();
-  command->add_flag("-l,--lazy", flags->lazy, "Detach even if in use; the mount ends when it is no longer used");
+  command->add_flag("-l,--lazy", flags->lazy, "Detach now even if files are open; unmount when the last one is closed");
   command->add_option("--timeout", flags->timeout, "How long to wait for the process to end (default 120s)")
       ->option_text("DURATION");
   command->callback([&invocation, flags] { invocation.run = [flags] { return finish([&] { return run(*flags); }); }; });

@@ -138,7 +138,7 @@ std::string pair_exceeds(const Json& pair, uint64_t newest, double rpo) {
   const bool unknown = flag_field(pair, "exposed_at_least") || !pair.contains("exposed_seconds");
   if (unknown && number_field(pair, "exposed_records") > 0) {
     return who + "exposes " + human_count(number_field(pair, "exposed_records")) +
-           " records since an unknown time: the oldest of them is no longer in the log";
+           " records, for an unknown time: the log no longer holds the oldest of them";
   }
   return "";
 }
@@ -170,7 +170,7 @@ void tell_copy(Alerts& alerts, const Json& pair, bool rpo_given) {
   const std::string who = "the copy at site '" + text_field(pair, "site") + "' ";
   if (copy.empty() || (copy == "up to date" && state == "duplex")) return;
   std::string what = who + "is " + copy + " (" + state + lacking(pair) + ")";
-  if (copy == "up to date") what = who + "is complete, but is no longer updated (" + state + ")";
+  if (copy == "up to date") what = who + "is complete, but receives no updates (" + state + ")";
   if (const std::string error = text_field(pair, "last_error"); !error.empty()) what += ": " + error;
   Alert& told = tell_at_risk(alerts, what, text_field(pair, "copy_since"), text_field(pair, "advice"));
   told.within_rpo = rpo_given && passes(copy);

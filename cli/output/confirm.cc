@@ -12,7 +12,7 @@ namespace tidemark::cli {
 Result<bool> confirm(const std::string& what, bool yes) {
   if (yes) return true;
   if (::isatty(STDIN_FILENO) != 1) {
-    return Status(Code::kInvalid, what + " Nothing was done: there is no terminal to ask on; add --yes to confirm");
+    return Status(Code::kInvalid, what + " Nothing was done, because there is no terminal to confirm on; add --yes");
   }
   print_note(what);
   std::cerr << "Continue? [y/N] " << std::flush;

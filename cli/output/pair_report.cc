@@ -47,7 +47,7 @@ std::string advice(const Json& pair) {
   std::string state = text_field(pair, "state");
   const std::string resume = "`tidemark pair resume DIR " + site + "`";
   if (flag_field(pair, "parked")) {
-    return "the log is no longer kept for it: run " + resume + " to copy what is missing" +
+    return "the log no longer keeps the records it needs; run " + resume + " to copy what is missing" +
            (flag_field(pair, "fenced")
                 ? "; until then, or until `tidemark pair suspend DIR " + site + "`, writes are refused (fence=data)"
                 : "");

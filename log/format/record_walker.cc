@@ -40,7 +40,10 @@ Result<RecordWalker::Step> RecordWalker::examine() {
   if (const RecordFault fault = decode_header(head, record_.header); fault != RecordFault::kNone) return damaged(fault);
   const bool follows = !checks_.order || !anchored_ || check_follows(record_.header, head, position_) == RecordFault::kNone;
   TM_ASSIGN(payload_fault_, examine_payload());
-  if (!follows) return damaged(RecordFault::kWrongOrder);
+  if (!follows) {
+    cut_off_ = false;  // that is not what is wrong with it
+    return damaged(RecordFault::kWrongOrder);
+  }
   return payload_damaged() ? damaged(payload_fault_) : take();
 }
 
@@ -88,6 +91,7 @@ Result<RecordWalker::Step> RecordWalker::pass_damage() {
 }
 
 void RecordWalker::accept(const RecordHeader& header) {
+  CHECK_INVARIANT(step_ == Step::kDamage);
   record_.header = header;
   take();
 }

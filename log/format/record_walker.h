@@ -49,9 +49,8 @@ class RecordWalker {
   [[nodiscard]] bool is_cut_off() const { return cut_off_; }
   [[nodiscard]] uint64_t at() const { return at_; }            // byte where this step's record, damage or end begins
   [[nodiscard]] uint64_t next_at() const { return next_at_; }  // byte from which the next step looks
-  [[nodiscard]] const Position& position() const {
-    return position_;
-  }  // of the last record taken; at first, what the first one follows
+  // Of the last record taken; at first, what the first one follows.
+  [[nodiscard]] const Position& position() const { return position_; }
 
   // The damage of this step is taken for the record with this header.
   void accept(const RecordHeader& header);
@@ -82,7 +81,7 @@ class RecordWalker {
   bool cut_off_ = false;
 };
 
-// "record N of the stream: FAULT"
+// kCorrupt, "record N: FAULT".
 Status corrupt_record(Seq seq, RecordFault fault);
 
 // Calls `visit(const RecordView&)`, which returns Status and may end the walk, for every record up to the end. kCorrupt names the seq and

@@ -78,9 +78,8 @@ struct LogCursor::State {
 };
 
 LogCursor::LogCursor(Log& log, Seq next, bool check_payloads) {
-  auto* reader = dynamic_cast<Log*>(&log);
-  CHECK_INVARIANT(reader != nullptr && next != Seq());
-  state_ = std::make_unique<State>(State{*reader, next, check_payloads, false, {}, {}, {}});
+  CHECK_INVARIANT(next != Seq());
+  state_ = std::make_unique<State>(State{log, next, check_payloads, false, {}, {}, {}});
 }
 LogCursor::~LogCursor() = default;
 LogCursor::LogCursor(LogCursor&&) noexcept = default;

@@ -44,7 +44,7 @@ class LineRate {
     uint64_t consumed = 0;       // when it was sent
     int64_t since_ns = 0;        // that much had been consumed
     int64_t sent_ns = 0;         // when it was sent
-    int64_t sent_within_ns = 0;  // what lies between the newest message that had been consumed and this one, itself included
+    int64_t sent_within_ns = 0;  // from when the newest consumed message was sent until this one was
   };
   void measure(double bytes_per_second, int64_t now_ns);
   [[nodiscard]] double rate() const { return std::max(newest_, before_); }

@@ -279,12 +279,9 @@ Status PairCore::begin(const Welcome& welcome) {
   session_.cursor = std::make_shared<LogCursor>(group_.log(), sent_.next());
   session_.control.push_back(encode_begin(session_.agreed, session_.id, 1));
   session_.shipping = true;
-  session_.begun = false;
   refused_ = diverged_ = false;
-  session_.downstream_told = false;
   last_error_.clear();
   limit_.restart(now());
-  session_.line = LineRate();
   session_.begun_ns = now();
   if (status_.state != PairState::kSuspending) {
     std::string cause = "connected; the site continues after seq " + std::to_string(sent_.value()) + lost_;
